@@ -1,0 +1,68 @@
+# Penstock. `make run` and `make test` set everything up by themselves.
+
+PORT   ?= 8080
+CONFIG ?=
+PYTHON ?= python3
+
+BIN  := .venv/bin
+PIP  := $(BIN)/pip --disable-pip-version-check --quiet
+CODE := gateway graph guardrails llm prompts tests benchmarks
+
+.PHONY: help run install test test-fast lint format bench model lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: .venv/run.stamp  ## start the gateway (PORT=, CONFIG=)
+	@$(BIN)/penstock serve --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+
+install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
+
+test: .venv/huggingface.stamp  ## the whole suite, with the tests that need torch
+	@scripts/system-packages curl
+	@$(BIN)/python -m pytest
+
+test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
+	@$(BIN)/python -m pytest -m "not huggingface"
+
+lint: .venv/dev.stamp  ## ruff and mypy --strict
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+
+format: .venv/dev.stamp  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: .venv/dev.stamp  ## what the start, the first token and the embedded model cost
+	@$(BIN)/python -m benchmarks.first_answer
+
+model: .venv/huggingface.stamp  ## train penstock-demo from scratch (about two hours on two cores)
+	@$(BIN)/python -m llm.embedded.training all
+
+lock: .venv/dev.stamp  ## write the lock files anew
+	@scripts/lock $(BIN)/uv
+
+clean:  ## remove what make made
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@scripts/venv $(PYTHON)
+
+.venv/run.stamp: pyproject.toml locks/run.txt | .venv/bin/python
+	@echo "installing Penstock into .venv ..."
+	@$(PIP) install --require-hashes --no-deps -r locks/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp locks/dev.txt
+	@echo "installing what the tests need ..."
+	@$(PIP) install --require-hashes --no-deps -r locks/dev.txt
+	@touch $@
+
+.venv/huggingface.stamp: .venv/dev.stamp locks/huggingface.txt
+	@echo "installing torch and transformers for the tests that need them ..."
+	@$(PIP) install --require-hashes --no-deps -r locks/huggingface.txt
+	@$(PIP) install torch==2.13.0
+	@touch $@
