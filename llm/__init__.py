@@ -1,0 +1,52 @@
+"""Models and the wire: what a chat is, what it costs, and who answers it."""
+
+from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta, collect, text_of
+from llm.errors import (
+    ContextLengthExceeded,
+    InvalidRequest,
+    ModelError,
+    ScriptError,
+    UnknownModel,
+    UpstreamBrokeOff,
+    UpstreamCredentialsRefused,
+    UpstreamError,
+    UpstreamGarbled,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamRequestRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+)
+from llm.model import LLModel, Model
+from llm.provider import ModelProvider
+from llm.usage import Usage
+
+__all__ = [
+    "ChatChunk",
+    "ChatCompletion",
+    "ChatRequest",
+    "ContextLengthExceeded",
+    "InvalidRequest",
+    "LLModel",
+    "Message",
+    "Model",
+    "ModelError",
+    "ModelProvider",
+    "ScriptError",
+    "ToolCallDelta",
+    "UnknownModel",
+    "UpstreamBrokeOff",
+    "UpstreamCredentialsRefused",
+    "UpstreamError",
+    "UpstreamGarbled",
+    "UpstreamQuotaExceeded",
+    "UpstreamRateLimited",
+    "UpstreamRequestRefused",
+    "UpstreamTimeout",
+    "UpstreamUnavailable",
+    "UpstreamUnreachable",
+    "Usage",
+    "collect",
+    "text_of",
+]

@@ -1,0 +1,15 @@
+"""The chat wire: a request, the chunks of its answer, and the answer put together again."""
+
+from llm.chat.chunk import ChatChunk, ToolCallDelta
+from llm.chat.completion import ChatCompletion, collect
+from llm.chat.request import ChatRequest, Message, text_of
+
+__all__ = [
+    "ChatChunk",
+    "ChatCompletion",
+    "ChatRequest",
+    "Message",
+    "ToolCallDelta",
+    "collect",
+    "text_of",
+]

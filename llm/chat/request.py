@@ -1,0 +1,102 @@
+"""ChatRequest: what a caller asks of a model, and what the steps of a graph add to it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeAlias
+
+from llm.chat.validation import check_request
+
+Message: TypeAlias = dict[str, Any]
+"""A message as it is on the wire: ``role``, ``content``, and whatever else the caller sent with it."""
+
+TAKEN_APART = frozenset({"model", "messages", "stream", "stream_options"})
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """A chat request (https://platform.openai.com/docs/api-reference/chat/create), checked and taken apart.
+
+    Unknown members are kept and go upstream as they came; a null is the same as absence.
+    """
+
+    model: str
+    messages: list[Message]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Every other member as it was sent: ``temperature``, ``tools``, ``response_format``, …"""
+    stream: bool = False
+    include_usage: bool = False
+    asked: int = -1
+    """How many of the messages the caller sent; those after them were added by the steps of a graph."""
+    labels: tuple[str, ...] = ()
+    """When set, the answer must be one of these. Providers that decode hold it to them; it is not on OpenAI's wire."""
+
+    def __post_init__(self) -> None:
+        if self.asked < 0:
+            self.asked = len(self.messages)
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """The request in a parsed JSON body.
+
+        Raises:
+            InvalidRequest: naming the member that is wrong, in OpenAI's words and with OpenAI's code.
+        """
+        body = check_request(wire)
+        options = body.get("stream_options") or {}
+        return cls(
+            model=body["model"],
+            messages=body["messages"],
+            parameters={name: value for name, value in body.items() if name not in TAKEN_APART},
+            stream=body.get("stream", False),
+            include_usage=bool(options.get("include_usage")),
+        )
+
+    @classmethod
+    def of_text(cls, model: str, text: str) -> Self:
+        """A request with one message from the user."""
+        return cls(model, [{"role": "user", "content": text}])
+
+    def to_wire(self) -> dict[str, Any]:
+        """The body of this request on the wire, without ``stream``."""
+        return {"model": self.model, "messages": self.messages, **self.parameters}
+
+    def having(self, messages: Iterable[Message] | None = None, **parameters: Any) -> ChatRequest:
+        """A copy with other messages and with some parameters set, or taken away where the value is None."""
+        merged = {name: value for name, value in {**self.parameters, **parameters}.items() if value is not None}
+        return replace(self, messages=list(self.messages if messages is None else messages), parameters=merged)
+
+    @property
+    def gathered(self) -> list[Message]:
+        """The messages that steps of the graph added after the caller's own."""
+        return self.messages[self.asked :]
+
+    @property
+    def conversation(self) -> list[Message]:
+        """The messages that the caller sent."""
+        return self.messages[: self.asked]
+
+    @property
+    def text(self) -> str:
+        """The text of the caller's last message."""
+        said = self.texts
+        return said[-1] if said else ""
+
+    @property
+    def texts(self) -> list[str]:
+        """What the caller said, message by message."""
+        return [text_of(message) for message in self.conversation if message["role"] == "user"]
+
+    @property
+    def tools(self) -> list[Mapping[str, Any]]:
+        """The tools that the caller declared, unless it also said that none may be called."""
+        return [] if self.parameters.get("tool_choice") == "none" else list(self.parameters.get("tools", ()))
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text in a message: its string, or its text parts one after the other."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content or () if part.get("type") == "text")

@@ -1,0 +1,216 @@
+"""What an answer may be, as a mask over the next token: free text, JSON by a schema, one of some labels, tool calls.
+
+A `Constraint` is compiled once (`Constraints`, by llguidance) and immutable; a `Guide` follows it through one
+generation. A tool call is opened by the special token `<|tool_call|>`, which no text can spell; from there on a grammar
+holds the model to `{"name": …, "arguments": …}` of a declared tool.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Literal
+
+import numpy as np
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+from numpy.typing import NDArray
+
+from llm.embedded.errors import InvalidSchema
+from llm.embedded.schema import FREE_OBJECT, bounded
+from llm.embedded.template import Special
+from llm.embedded.tokenizer import Tokenizer
+
+Mask = NDArray[np.bool_]
+ToolMode = Literal["auto", "required"] | Mapping[str, str]
+
+_MAX_LABELS = 1000
+_MAX_TOOLS = 128
+_JSON: Any = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+_LENIENT = _JSON | {"lenient": True, "coerce_one_of": True}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a generation is held to. None stands for: free text, no calls."""
+
+    answer: LLMatcher | None = None
+    call: LLMatcher | None = None
+    must_call: bool = False
+    parallel: bool = True
+
+
+class Constraints:
+    """Compiles constraints for one vocabulary; threads share it. Every method raises InvalidSchema."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = LLTokenizer(
+            TokenizerWrapper(_Vocabulary(tokenizer)),
+            n_vocab=tokenizer.size,
+            eos_token=tokenizer.special[Special.END],
+        )
+        self._limits = LLParserLimits(
+            initial_lexer_fuel=200_000,
+            step_lexer_fuel=100_000,
+            step_max_items=20_000,
+            max_lexer_states=20_000,
+            max_grammar_size=50_000,
+            precompute_large_lexemes=False,
+            verbose_errors=False,
+        )
+
+    def json_schema(self, schema: Mapping[str, Any] | bool) -> Constraint:
+        """JSON that the schema accepts, keys in its order, with ", " and ": " between. Unknown keywords are refused."""
+        return Constraint(answer=self._compile_schema(bounded(schema)))
+
+    def json_object(self) -> Constraint:
+        """Any JSON object, at most three levels deep."""
+        return Constraint(answer=self._compile_schema(FREE_OBJECT))
+
+    def choice(self, labels: Sequence[str]) -> Constraint:
+        """Exactly one of the labels, as plain text."""
+        if not labels or len(labels) > _MAX_LABELS or not all(labels):
+            raise InvalidSchema(f"a choice needs 1 to {_MAX_LABELS} labels, none of them empty")
+        literals = " | ".join(json.dumps(label, ensure_ascii=False) for label in labels)
+        return Constraint(answer=self._compile(LLMatcher.grammar_from_lark(f"start: {literals}")))
+
+    def tools(
+        self,
+        tools: Sequence[Mapping[str, Any]],
+        mode: ToolMode = "auto",
+        parallel: bool = True,
+        answer: Constraint | None = None,
+    ) -> Constraint:
+        """Calls of declared tools. "auto": the model decides; "required": at least one; {"name": n}: only that one.
+
+        `parallel` allows several calls in a row; `answer` is what the text is held to where no tool is called.
+        Arguments follow the tool's schema as far as it can be followed: keywords that cannot be are ignored.
+        """
+        chosen = [_function(tool) for tool in tools]
+        if isinstance(mode, Mapping):
+            chosen = [function for function in chosen if function["name"] == mode["name"]]
+        if not chosen or len(chosen) > _MAX_TOOLS:
+            raise InvalidSchema(f"tool calls need 1 to {_MAX_TOOLS} declared tools, the chosen one among them")
+        call = self._compile(LLMatcher.grammar_from_lark(_call_grammar(chosen)))
+        return Constraint(answer.answer if answer else None, call, must_call=mode != "auto", parallel=parallel)
+
+    def _compile_schema(self, schema: Mapping[str, Any]) -> LLMatcher:
+        try:
+            return self._compile(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_JSON))
+        except (ValueError, RecursionError) as error:
+            raise InvalidSchema(str(error)) from error
+
+    def _compile(self, grammar: str) -> LLMatcher:
+        matcher = LLMatcher(self._tokenizer, grammar, limits=self._limits, log_level=0)
+        trial = matcher.deep_copy()
+        if not trial.is_error():
+            trial.compute_logit_bias()
+        if trial.is_error():
+            raise InvalidSchema(_first_line(trial.get_error()))
+        return matcher
+
+
+class _Vocabulary:
+    """Our tokenizer as llguidance wants to see one."""
+
+    bos_token_id = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.eos_token_id = tokenizer.special[Special.END]
+        self.tokens = tokenizer.bytes
+        self.special_token_ids = sorted(tokenizer.special.values())
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        return self._tokenizer.encode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
+
+
+class _State(Enum):
+    START = auto()  # nothing said yet
+    TEXT = auto()
+    CALL = auto()  # inside a call
+    CALLED = auto()  # after a complete call
+
+
+class Guide:
+    """Follows one generation: which tokens may come next, and what the last one was."""
+
+    def __init__(self, constraint: Constraint, tokenizer: Tokenizer) -> None:
+        self._constraint = constraint
+        self._end = tokenizer.special[Special.END]
+        self._opening = tokenizer.special[Special.TOOL_CALL]
+        self._text = np.array([bool(piece) for piece in tokenizer.bytes])
+        self._state = _State.START
+        self._matcher = constraint.answer.deep_copy() if constraint.answer else None
+
+    @property
+    def in_call(self) -> bool:
+        return self._state is _State.CALL
+
+    def allowed(self) -> Mask:
+        """(vocabulary,): True for the ids that may come next. Raises InvalidSchema if the grammar cannot go on."""
+        if self._state is _State.CALLED:
+            return self._only(self._end, *([self._opening] if self._constraint.parallel else []))
+        if self._state is _State.START and self._constraint.must_call:
+            return self._only(self._opening)
+        mask = self._free_text() if self._matcher is None else self._by_grammar(self._matcher)
+        mask[self._opening] = self._may_open_call()
+        return mask
+
+    def advance(self, token: int) -> None:
+        """Take note of the id that was chosen, which must be an allowed one."""
+        if token == self._opening and self._constraint.call:
+            self._state, self._matcher = _State.CALL, self._constraint.call.deep_copy()
+            return
+        if self._matcher is not None:
+            self._matcher.consume_token(token)
+        if self._state is _State.CALL and self._matcher is not None and self._matcher.is_accepting():
+            self._state, self._matcher = _State.CALLED, None
+        elif self._state is _State.START:
+            self._state = _State.TEXT
+
+    def _may_open_call(self) -> bool:
+        if self._constraint.call is None or self._state is _State.CALL:
+            return False
+        return self._state is _State.START or self._constraint.answer is None
+
+    def _free_text(self) -> Mask:
+        mask = self._text.copy()
+        mask[self._end] = True
+        return mask
+
+    def _by_grammar(self, matcher: LLMatcher) -> Mask:
+        mask: Mask = np.frombuffer(matcher.compute_logit_bias(), np.uint8) != 0
+        if matcher.is_error():
+            raise InvalidSchema(_first_line(matcher.get_error()))
+        return mask
+
+    def _only(self, *tokens: int) -> Mask:
+        mask = np.zeros(len(self._text), np.bool_)
+        mask[list(tokens)] = True
+        return mask
+
+
+def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = tool.get("function", tool)
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise InvalidSchema("a tool needs a name")
+    return function
+
+
+def _call_grammar(functions: Sequence[Mapping[str, Any]]) -> str:
+    """A Lark grammar: one alternative a tool, its arguments by the tool's own schema."""
+    rules = ["start: " + " | ".join(f"call{index}" for index in range(len(functions)))]
+    for index, function in enumerate(functions):
+        opening = json.dumps(f'{{"name": {json.dumps(function["name"])}, "arguments": ', ensure_ascii=False)
+        rules.append(f'call{index}: {opening} arguments{index} "}}"')
+        rules.append(f"arguments{index}: %json {json.dumps(_arguments_schema(function))}")
+    return "\n".join(rules)
+
+
+def _arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
+    schema = bounded(function.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False})
+    return schema | {"x-guidance": _LENIENT}
+
+
+def _first_line(message: str) -> str:
+    return message.partition("\n")[0]

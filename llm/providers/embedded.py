@@ -1,0 +1,145 @@
+"""The embedded demonstration model as a provider: NumPy in a thread of its own, a token at a time, as it is pulled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
+from llm.embedded import (
+    FOLDER,
+    CallArguments,
+    CallStart,
+    Constraint,
+    Engine,
+    Generation,
+    GenerationOptions,
+    InvalidSchema,
+    Piece,
+    PromptTooLong,
+    RequestError,
+)
+from llm.errors import ContextLengthExceeded, InvalidRequest
+from llm.usage import Usage
+
+T = TypeVar("T")
+
+
+class EmbeddedProvider:
+    """Runs the model that the package carries. All requests share one thread and take turns, token by token.
+
+    Whoever closes the stream has cancelled: no further token is computed. Temperature 0 (the likeliest token) is the
+    default, because a model this small needs it.
+    """
+
+    compares = False
+    description = (
+        "Demonstration model, trained from scratch for this project: plans toy trips, tells typical weather, routes "
+        "requests. Not a general assistant; connect a real one in the settings file."
+    )
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._folder = folder
+        self._engine: Engine | None = None
+        self._closed = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-model")
+
+    async def start(self) -> None:
+        """Reads the weights, about 0.1 s.
+
+        Raises:
+            ModelFolderError: when the folder cannot be used.
+        """
+        await self._run(self._load)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        with _our_errors():
+            generation = await self._run(self._begin, request)
+        try:
+            while True:
+                with _our_errors():
+                    piece = await self._run(next, generation, None)
+                if piece is None:
+                    break
+                yield _chunk(piece)
+            usage = Usage.of(generation.prompt_tokens, generation.completion_tokens)
+            yield ChatChunk(finish_reason=generation.finish_reason or "stop", usage=usage)
+        finally:
+            self._let_go(generation)
+
+    def _let_go(self, generation: Generation) -> None:
+        """Frees the memory of an answer, behind the token that may be in the making."""
+        if not self._closed:
+            self._thread.submit(generation.close)
+
+    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    def _load(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine.load(self._folder)
+        return self._engine
+
+    def _begin(self, request: ChatRequest) -> Generation:
+        engine = self._load()
+        return engine.generate(request.messages, request.tools or None, _options(engine, request))
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except PromptTooLong as error:
+        raise ContextLengthExceeded(error.tokens, error.limit) from error
+    except InvalidSchema as error:
+        message = f"The embedded model cannot follow this schema: {error}"
+        raise InvalidRequest(message, param="response_format", code="invalid_value") from error
+    except RequestError as error:
+        raise InvalidRequest(str(error), param="messages", code="invalid_value") from error
+
+
+def _options(engine: Engine, request: ChatRequest) -> GenerationOptions:
+    given = request.parameters
+    stop = given.get("stop") or ()
+    return GenerationOptions(
+        max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
+        temperature=given.get("temperature", 0.0),
+        top_p=given.get("top_p", 1.0),
+        seed=given.get("seed"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        constraint=_constraint(engine, request),
+    )
+
+
+def _constraint(engine: Engine, request: ChatRequest) -> Constraint | None:
+    answer: Constraint | None = None
+    wanted = request.parameters.get("response_format", {})
+    if request.labels:
+        answer = engine.constraint.choice(request.labels)
+    elif wanted.get("type") == "json_object":
+        answer = engine.constraint.json_object()
+    elif wanted.get("type") == "json_schema":
+        answer = engine.constraint.json_schema(wanted["json_schema"].get("schema") or {"type": "object"})
+    if not request.tools:
+        return answer
+    choice = request.parameters.get("tool_choice", "auto")
+    mode = choice["function"] if isinstance(choice, dict) and "function" in choice else choice
+    parallel = request.parameters.get("parallel_tool_calls", True)
+    return engine.constraint.tools(request.tools, mode, parallel, answer)
+
+
+def _chunk(piece: Piece) -> ChatChunk:
+    if isinstance(piece, CallStart):
+        return ChatChunk(tool_calls=(ToolCallDelta(piece.index, "", f"call_{token_hex(12)}", piece.name),))
+    if isinstance(piece, CallArguments):
+        return ChatChunk(tool_calls=(ToolCallDelta(piece.index, piece.text),))
+    return ChatChunk.text(piece.text)

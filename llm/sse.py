@@ -1,0 +1,60 @@
+"""Server-sent events, as they come over the wire (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+Works on bytes: a network read is no event, a character may be cut in two, and only CR and LF end a line (text
+readers also split at U+2028 and others, which JSON may hold as they are).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+from llm.errors import UpstreamGarbled
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""The longest event that is taken; a longer one is an error, not a reason to run out of memory."""
+
+
+class EventParser:
+    """Turns reads of any size into the data of whole events."""
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max = max_event_bytes
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._skip_lf = False
+
+    def feed(self, read: bytes) -> Iterator[bytes]:
+        """The data of each event that this read completes.
+
+        Raises:
+            UpstreamGarbled: when an event grows past the bound.
+        """
+        if self._skip_lf and read:
+            read, self._skip_lf = read.removeprefix(b"\n"), False
+        buffer = self._rest + read
+        lines = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._skip_lf = buffer.endswith(b"\r")
+        self._rest = lines.pop()
+        for line in lines:
+            yield from self._line(line)
+        if len(self._rest) + self._size > self._max:
+            raise UpstreamGarbled(f"the upstream sent an event of more than {self._max} bytes")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        if not line:
+            if self._data:
+                yield b"\n".join(self._data)
+            self._data, self._size = [], 0
+        elif line.startswith(b"data:"):
+            value = line[5:].removeprefix(b" ")
+            self._data.append(value)
+            self._size += len(value)
+
+
+async def events(reads: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The data of each event in a stream of reads. An event that the end of the stream cuts off is dropped."""
+    parser = EventParser()
+    async for read in reads:
+        for data in parser.feed(read):
+            yield data

@@ -1,0 +1,95 @@
+"""Usage: what a model call cost in tokens, as the provider said it, or as we counted it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens in and out, and everything else that the provider reported, kept as it was sent.
+
+    Adding two usages adds every number in them, nested ones too, so the sum over a run is again a usage.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """All other members of the provider's object: ``prompt_tokens_details`` (cached, audio), …"""
+    estimated: bool = False
+    """True when any part of it was counted by us because the provider reported nothing."""
+
+    @classmethod
+    def of(cls, prompt_tokens: int, completion_tokens: int, *, estimated: bool = False) -> Self:
+        """A usage of so many tokens in and out."""
+        return cls(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens, estimated=estimated)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """The ``usage`` object of an OpenAI answer. Missing or null counts are 0; a missing total is the sum."""
+        prompt, completion = (_count(wire.get(name)) for name in COUNTS[:2])
+        total = _count(wire.get("total_tokens")) or prompt + completion
+        return cls(prompt, completion, total, {name: wire[name] for name in wire if name not in COUNTS})
+
+    def to_wire(self) -> dict[str, Any]:
+        """The ``usage`` object of an OpenAI answer."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+            **self.details,
+        }
+
+    @property
+    def source(self) -> str:
+        """``real`` or ``estimated``."""
+        return "estimated" if self.estimated else "real"
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.total_tokens + other.total_tokens,
+            _sum(self.details, other.details),
+            self.estimated or other.estimated,
+        )
+
+
+CHARACTERS_PER_TOKEN = 4
+"""The usual rule of thumb for English text."""
+
+
+def estimate(messages: Iterable[Mapping[str, Any]], answered_characters: int) -> Usage:
+    """A rough usage for a provider that reports none: four characters a token, marked as estimated."""
+    asked = sum(len(str(message.get("content") or "")) for message in messages)
+    tokens = (-(-characters // CHARACTERS_PER_TOKEN) for characters in (asked, answered_characters))
+    return Usage.of(*tokens, estimated=True)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _sum(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    total = dict(one)
+    for name, value in other.items():
+        total[name] = _add(total[name], value) if name in total else value
+    return total
+
+
+def _add(one: Any, other: Any) -> Any:
+    """Numbers add, objects add member by member; of anything else the newer one stands."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return _sum(one, other)
+    if _is_number(one) and _is_number(other):
+        return one + other
+    return one if other is None else other
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,43 @@
+"""An answer put together from its chunks."""
+
+from __future__ import annotations
+
+from llm import ChatChunk, ChatCompletion, ToolCallDelta, Usage
+
+
+def test_text_calls_usage_and_end_are_gathered() -> None:
+    """Chunks in order make the message that OpenAI would have sent."""
+    completion = ChatCompletion.of(
+        [
+            ChatChunk.text("Let me "),
+            ChatChunk.text("see."),
+            ChatChunk(tool_calls=(ToolCallDelta(0, "", "call_a", "f"),)),
+            ChatChunk(tool_calls=(ToolCallDelta(0, '{"x"'), ToolCallDelta(1, "{}", "call_b", "g"))),
+            ChatChunk(tool_calls=(ToolCallDelta(0, ": 1}"),)),
+            ChatChunk(finish_reason="tool_calls"),
+            ChatChunk(usage=Usage.of(3, 4)),
+        ]
+    )
+    assert completion.message() == {
+        "role": "assistant",
+        "content": "Let me see.",
+        "refusal": None,
+        "tool_calls": [
+            {"id": "call_a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+            {"id": "call_b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+        ],
+    }
+    assert (completion.finish_reason, completion.usage) == ("tool_calls", Usage.of(3, 4))
+
+
+def test_content_is_null_when_there_are_only_calls() -> None:
+    """And it is an empty string when there is nothing at all."""
+    assert ChatCompletion.of([ChatChunk(tool_calls=(ToolCallDelta(0, "", "a", "f"),))]).message()["content"] is None
+    assert ChatCompletion.of([]).message()["content"] == ""
+
+
+def test_other_members_of_the_delta_are_joined() -> None:
+    """Reasoning comes in pieces like content; what is no text is taken as it comes last."""
+    chunks = [ChatChunk(extra={"reasoning_content": "a", "n": 1}), ChatChunk(extra={"reasoning_content": "b", "n": 2})]
+    message = ChatCompletion.of(chunks).message()
+    assert (message["reasoning_content"], message["n"]) == ("ab", 2)

@@ -1,0 +1,318 @@
+"""The OpenAI provider against a real socket: what it sends, what it understands, how it fails and how it lets go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from llm import (
+    ChatChunk,
+    ChatRequest,
+    UpstreamBrokeOff,
+    UpstreamCredentialsRefused,
+    UpstreamError,
+    UpstreamGarbled,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamRequestRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+    Usage,
+    collect,
+)
+from llm.providers.openai import OpenAIProvider
+from llm.testing import Cut, Hang, Json, ScriptedUpstream, Stream
+from llm.testing.upstream import Reply, answer, choice, frame
+from llm.transport import AiohttpTransport, Timeouts
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+
+@asynccontextmanager
+async def upstream(*replies: Reply) -> AsyncGenerator[tuple[ScriptedUpstream, OpenAIProvider], None]:
+    """A scripted upstream, and a provider that talks to it."""
+    async with ScriptedUpstream(*replies) as server:
+        provider = OpenAIProvider(server.base_url, "sk-of-the-gateway")
+        try:
+            yield server, provider
+        finally:
+            await provider.close()
+
+
+def request(*, stream: bool = True, **parameters: Any) -> ChatRequest:
+    return ChatRequest("served-name", [{"role": "user", "content": "hi"}], parameters, stream=stream)
+
+
+async def read(provider: OpenAIProvider, asked: ChatRequest) -> list[ChatChunk]:
+    async with aclosing(provider.stream("upstream-model", asked)) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+async def test_a_streamed_answer() -> None:
+    """Words come as chunks, then the end, then the usage; the upstream is asked for the usage."""
+    async with upstream(Stream.of_text("Hel", "lo", usage=USAGE)) as (server, provider):
+        completion = await collect(provider.stream("upstream-model", request(temperature=0, top_k=5)))
+    assert (completion.content, completion.finish_reason) == ("Hello", "stop")
+    assert completion.usage == Usage(7, 2, 9)
+    sent = server.received[0]
+    assert sent.path == "/v1/chat/completions"
+    assert sent.body == {
+        "model": "upstream-model",
+        "messages": [{"role": "user", "content": "hi"}],
+        "temperature": 0,
+        "top_k": 5,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert sent.headers["Authorization"] == "Bearer sk-of-the-gateway"
+
+
+async def test_an_answer_that_is_not_streamed() -> None:
+    """It is asked for without ``stream``, and comes as one chunk."""
+    async with upstream(answer("Hello", reasoning_content="hm")) as (server, provider):
+        chunks = await read(provider, request(stream=False))
+    assert chunks == [ChatChunk("Hello", (), "stop", Usage(7, 3, 10), {"reasoning_content": "hm"})]
+    assert "stream" not in server.received[0].body
+
+
+async def test_a_whole_answer_where_a_stream_was_asked_for() -> None:
+    """An upstream that cannot stream is taken at its word."""
+    async with upstream(answer("Hello")) as (_, provider):
+        assert (await collect(provider.stream("upstream-model", request()))).content == "Hello"
+
+
+STREAM_OF_CALLS = [
+    choice({"role": "assistant", "content": None, "tool_calls": [
+        {"index": 0, "id": "call_a", "type": "function", "function": {"name": "f", "arguments": ""}}]}),
+    choice({"tool_calls": [{"index": 0, "function": {"arguments": '{"x"'}}]}),
+    choice({"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]}),
+    choice({"tool_calls": [
+        {"index": 1, "id": "call_b", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}),
+    choice({}, finish_reason="tool_calls"),
+]  # fmt: skip
+CALLS_AT_INDEX_0 = [
+    choice({"tool_calls": [{"index": 0, "id": "call_a", "function": {"name": "f", "arguments": '{"x": 1}'}}]}),
+    choice({"tool_calls": [{"index": 0, "id": "call_b", "function": {"name": "g", "arguments": "{}"}}]}),
+    choice({}, finish_reason="tool_calls"),
+]
+CALLS_IN_ONE_DELTA_WITHOUT_INDEX = [
+    choice({"tool_calls": [
+        {"id": "call_a", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"id": "call_b", "function": {"name": "g", "arguments": "{}"}}]}),
+    choice({}, finish_reason="tool_calls"),
+]  # fmt: skip
+CALLS_WITH_REPEATED_ID_AND_NAME = [
+    choice({"tool_calls": [{"index": 0, "id": "call_a", "function": {"name": "f", "arguments": '{"x"'}}]}),
+    choice({"tool_calls": [{"index": 0, "id": "call_a", "function": {"name": "f", "arguments": ": 1}"}}]}),
+    choice({"tool_calls": [{"index": 1, "id": "call_b", "function": {"name": "g", "arguments": "{}"}}]}),
+    choice({}, finish_reason="tool_calls"),
+]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [STREAM_OF_CALLS, CALLS_AT_INDEX_0, CALLS_IN_ONE_DELTA_WITHOUT_INDEX, CALLS_WITH_REPEATED_ID_AND_NAME],
+    ids=["as openai", "all at index 0", "whole calls in one delta", "id and name repeated"],
+)
+async def test_tool_calls_in_every_form_that_upstreams_send(events: list[Any]) -> None:
+    """Each call has its index, its id and its name once, whatever the upstream does."""
+    async with upstream(Stream([*map(frame, events), b"data: [DONE]\n\n"])) as (_, provider):
+        chunks = await read(provider, request())
+    deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
+    assert [(delta.index, delta.id, delta.name) for delta in deltas if delta.name] == [
+        (0, "call_a", "f"),
+        (1, "call_b", "g"),
+    ]
+    arguments = ["".join(delta.arguments for delta in deltas if delta.index == index) for index in (0, 1)]
+    assert arguments == ['{"x": 1}', "{}"]
+
+
+async def test_calls_without_ids_get_one() -> None:
+    """A call that the upstream gives no id can still be answered."""
+    call = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
+    events = [choice({"tool_calls": [call, {**call, "index": 1}]}), choice({}, finish_reason="tool_calls")]
+    async with upstream(Stream([*map(frame, events), b"data: [DONE]\n\n"])) as (_, provider):
+        chunks = await read(provider, request())
+    first, second = chunks[0].tool_calls
+    assert (first.index, second.index) == (0, 1)
+    assert first.id
+    assert second.id
+    assert first.id != second.id
+
+
+async def test_one_byte_at_a_time() -> None:
+    """However the network cuts the stream, the words are the same."""
+    whole = b"".join(piece for piece in Stream.of_text("Grüße", " ", "東京").pieces if isinstance(piece, bytes))
+    async with upstream(Stream([whole[index : index + 1] for index in range(len(whole))])) as (_, provider):
+        completion = await collect(provider.stream("upstream-model", request()))
+    assert completion.content == "Grüße 東京"
+
+
+async def test_a_stream_without_done_is_whole_when_it_said_why_it_ended() -> None:
+    """Some upstreams forget [DONE]; a finish_reason is enough."""
+    pieces = [*Stream.words("Hi"), frame(choice({}, finish_reason="stop"))]
+    async with upstream(Stream(pieces)) as (_, provider):
+        assert (await collect(provider.stream("upstream-model", request()))).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("end", [[], [Cut()]], ids=["clean end of file", "connection cut"])
+async def test_a_stream_that_breaks_off_is_an_error(end: list[Any]) -> None:
+    """A cut answer is never passed off as a whole one."""
+    got: list[str | None] = []
+    async with upstream(Stream([*Stream.words("Hel"), *end])) as (_, provider):
+        with pytest.raises(UpstreamBrokeOff):
+            async with aclosing(provider.stream("upstream-model", request())) as chunks:
+                async for chunk in chunks:
+                    got.append(chunk.content)
+    assert got == [None, "Hel"]
+
+
+def error(message: str = "no", **members: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "t", "param": None, "code": None, **members}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Json(error("key sk-123 is wrong"), 401), UpstreamCredentialsRefused),
+        (Json(error("not for you"), 403), UpstreamCredentialsRefused),
+        (Json(error(code="rate_limit_exceeded"), 429, {"retry-after": "3"}), UpstreamRateLimited),
+        (Json(error(code="insufficient_quota"), 429), UpstreamQuotaExceeded),
+        (Json(error("bad", param="temperature", code="unsupported_value"), 400), UpstreamRequestRefused),
+        (Json(error("none", code="model_not_found"), 404), UpstreamRequestRefused),
+        (Json(error(), 500), UpstreamUnavailable),
+        (Json(b"<html>bad gateway</html>", 502), UpstreamUnavailable),
+        (Json(error(), 503), UpstreamUnavailable),
+        (Json(error(), 504), UpstreamTimeout),
+        (Json(b"<html>not found</html>", 404), UpstreamGarbled),
+        (Json(b"", 302, {"location": "http://127.0.0.1:1/"}), UpstreamGarbled),
+    ],
+)
+async def test_every_status_has_its_error(reply: Json, expected: type[UpstreamError], stream: bool) -> None:
+    """Statuses are told apart by who must act, streamed or not, and redirects are not followed."""
+    async with upstream(reply) as (_, provider):
+        with pytest.raises(expected) as raised:
+            await read(provider, request(stream=stream))
+    assert raised.value.upstream_status == reply.status
+    assert "sk-" not in str(raised.value)
+
+
+async def test_the_callers_fault_keeps_its_words() -> None:
+    """Message, param and code of a 400 are for the caller; a Retry-After is kept in seconds."""
+    async with upstream(
+        Json(error("bad temperature", param="temperature", code="unsupported_value"), 400),
+        Json(error(), 429, {"retry-after-ms": "1500"}),
+    ) as (_, provider):
+        with pytest.raises(UpstreamRequestRefused, match="bad temperature") as refused:
+            await read(provider, request())
+        with pytest.raises(UpstreamRateLimited) as limited:
+            await read(provider, request())
+    assert (refused.value.param, refused.value.code) == ("temperature", "unsupported_value")
+    assert limited.value.retry_after == 1.5
+
+
+@pytest.mark.parametrize(
+    ("body", "stream"),
+    [
+        (b"not json", False),
+        (b"[]", False),
+        (b'{"choices": []}', False),
+        (b'{"choices": [{"message": 5}]}', False),
+        (b'{"object": "list"}', False),
+    ],
+)
+async def test_garbage_is_told_from_an_answer(body: bytes, stream: bool) -> None:
+    """An answer of another shape than OpenAI's is an error of the upstream, not ours."""
+    async with upstream(Json(body)) as (_, provider):
+        with pytest.raises(UpstreamGarbled):
+            await read(provider, request(stream=stream))
+
+
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [
+        (b"data: {broken\n\n", UpstreamGarbled),
+        (b'data: {"choices": [5]}\n\n', UpstreamGarbled),
+        (b'data: {"nothing": 1}\n\n', UpstreamGarbled),
+        (frame(error("late")), UpstreamUnavailable),
+        (frame(error(code="insufficient_quota")), UpstreamQuotaExceeded),
+        (frame(error(code="rate_limit_exceeded")), UpstreamRateLimited),
+        (frame({"error": "a string"}), UpstreamUnavailable),
+    ],
+)
+async def test_faults_inside_a_stream(piece: bytes, expected: type[UpstreamError]) -> None:
+    """Errors and garbage after the first chunk end the stream with their own error."""
+    async with upstream(Stream([*Stream.words("Hi"), piece])) as (_, provider):
+        with pytest.raises(expected):
+            await read(provider, request())
+
+
+async def test_a_server_that_is_not_there() -> None:
+    """Nobody listening is told by name, without an address of ours."""
+    async with ScriptedUpstream() as gone:
+        address = gone.base_url
+    provider = OpenAIProvider(address)
+    try:
+        with pytest.raises(UpstreamUnreachable):
+            await read(provider, request())
+    finally:
+        await provider.close()
+
+
+async def test_a_server_that_hangs() -> None:
+    """An upstream that says nothing runs into the read timeout, before and inside a stream."""
+    async with ScriptedUpstream(Hang(), Stream([*Stream.words("Hi"), Hang()])) as server:
+        provider = OpenAIProvider(server.base_url, transport=AiohttpTransport(Timeouts(read=0.05)))
+        try:
+            for _ in range(2):
+                with pytest.raises(UpstreamTimeout):
+                    await read(provider, request())
+        finally:
+            await provider.close()
+
+
+async def test_leaving_a_stream_closes_the_connection() -> None:
+    """Whoever stops reading ends the upstream's work at once."""
+    async with upstream(Stream([*Stream.words("Hi"), Hang()])) as (server, provider):
+        async with aclosing(provider.stream("upstream-model", request())) as chunks:
+            await anext(chunks)
+            assert not server.left.is_set()
+        await asyncio.wait_for(server.left.wait(), 5)
+
+
+async def test_being_cancelled_while_waiting_closes_the_connection() -> None:
+    """Also during the time to the first token, and in calls that are not streamed."""
+    async with upstream(Hang()) as (server, provider):
+        task = asyncio.create_task(read(provider, request(stream=False)))
+        while not server.received:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(server.left.wait(), 5)
+
+
+async def test_the_models_of_an_upstream() -> None:
+    """The upstream's list of models, by name."""
+    async with ScriptedUpstream(models=("a", "b/c")) as server:
+        provider = OpenAIProvider(server.base_url)
+        try:
+            assert await provider.models() == ["a", "b/c"]
+        finally:
+            await provider.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["api.openai.com/v1", "ftp://x/v1", "http://", "http://x/v1?a=b", "https://user:secret@x/v1"]
+)
+def test_an_address_that_cannot_be_called_is_refused(address: str) -> None:
+    """The base address is checked when the provider is made, and a password in it is not repeated."""
+    with pytest.raises(ValueError, match="base_url") as raised:
+        OpenAIProvider(address)
+    assert "secret" not in str(raised.value)

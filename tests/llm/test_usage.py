@@ -1,0 +1,46 @@
+"""Usage adds up, keeps what the provider said, and says when it is a guess."""
+
+from __future__ import annotations
+
+from llm import Usage
+from llm.usage import estimate
+
+
+def test_the_wire_is_kept_whole() -> None:
+    """Everything that a provider reports comes out again as it went in."""
+    wire = {
+        "prompt_tokens": 14,
+        "completion_tokens": 59,
+        "total_tokens": 73,
+        "prompt_tokens_details": {"cached_tokens": 10, "audio_tokens": 0},
+        "queue_time": 0.25,
+    }
+    assert Usage.from_wire(wire).to_wire() == wire
+
+
+def test_usages_add_up_number_by_number() -> None:
+    """The sum of two usages adds nested numbers, and keeps what only one of them has."""
+    one = Usage.from_wire({"prompt_tokens": 1, "completion_tokens": 2, "x": {"cached": 3, "kind": "a"}, "only": True})
+    two = Usage.from_wire({"prompt_tokens": 10, "completion_tokens": 20, "x": {"cached": 30, "kind": "b", "more": 5}})
+    assert (one + two).to_wire() == {
+        "prompt_tokens": 11,
+        "completion_tokens": 22,
+        "total_tokens": 33,
+        "x": {"cached": 33, "kind": "b", "more": 5},
+        "only": True,
+    }
+
+
+def test_odd_counts_are_zero() -> None:
+    """Null, negative and boolean counts are no tokens; a missing total is the sum."""
+    usage = Usage.from_wire({"prompt_tokens": None, "completion_tokens": 4, "total_tokens": True})
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (0, 4, 4)
+    assert Usage.from_wire({"prompt_tokens": -3}).prompt_tokens == 0
+
+
+def test_an_estimate_stays_one_in_every_sum() -> None:
+    """A sum with one estimated part is estimated."""
+    guess = estimate([{"role": "user", "content": "x" * 9}], 5)
+    assert (guess.prompt_tokens, guess.completion_tokens, guess.source) == (3, 2, "estimated")
+    assert (Usage.of(1, 1) + guess).source == "estimated"
+    assert (Usage.of(1, 1) + Usage.of(2, 2)).source == "real"
