@@ -1,0 +1,107 @@
+"""What can go wrong with a graph, sorted by who must act.
+
+::
+
+    GraphError
+    ├── GraphDefinitionError        the author: the graph is wrong, found when it is built
+    │   ├── DuplicateStep           two steps of one name
+    │   ├── UnknownStep             a step that is named but not there, or a class that cannot be found
+    │   ├── InvalidStep             something that cannot be a step
+    │   ├── CyclesNotAllowed        ``cycle_to`` without ``allow_cyclic``
+    │   ├── LoopDetected            a loop that no ``cycle_to`` declares
+    │   ├── TooManyResponders       more than one step answers
+    │   ├── UnreachableStep         no path leads to a step
+    │   ├── UnsupportedSplit        several followers, and nothing that chooses among them
+    │   ├── StreamNotCollected      a stream reaches a step that needs a whole event
+    │   └── FlowIsBuilt             a step is added to a graph that has been validated
+    └── RunError                    one run failed; the next one is not affected
+        ├── InvalidOutlet           a step chose a follower that it does not have
+        ├── InvalidPath             an input or result path does not fit the body
+        ├── StreamOnStream          a streaming step received a stream
+        └── LimitExceeded           a cap of the run or of a step was reached
+            ├── MaxIterationsExceeded
+            ├── MaxStepsExceeded
+            └── RunTimeout
+"""
+
+from __future__ import annotations
+
+
+class GraphError(Exception):
+    """Anything wrong with a graph or a run of it."""
+
+
+class GraphDefinitionError(GraphError):
+    """The graph is wrong; its author must act. Raised while it is built, never while it runs."""
+
+
+class DuplicateStep(GraphDefinitionError):
+    """Two steps have the same name."""
+
+
+class UnknownStep(GraphDefinitionError):
+    """A step, or the class or function of one, is named but cannot be found."""
+
+
+class InvalidStep(GraphDefinitionError):
+    """Something that cannot be a step, or an option that does not fit it."""
+
+
+class CyclesNotAllowed(GraphDefinitionError):
+    """``cycle_to`` is used in a graph that does not allow cycles."""
+
+
+class LoopDetected(GraphDefinitionError):
+    """The steps form a loop that no ``cycle_to`` declares."""
+
+
+class TooManyResponders(GraphDefinitionError):
+    """More than one step is the responder."""
+
+
+class UnreachableStep(GraphDefinitionError):
+    """No path leads from the start to a step."""
+
+
+class UnsupportedSplit(GraphDefinitionError):
+    """A step has several followers and does not choose among them."""
+
+
+class StreamNotCollected(GraphDefinitionError):
+    """A stream would reach a step that needs a whole event; a Collector is missing before it."""
+
+
+class FlowIsBuilt(GraphDefinitionError):
+    """A graph cannot be changed after it has been validated."""
+
+
+class RunError(GraphError):
+    """One run failed."""
+
+
+class InvalidOutlet(RunError):
+    """``select_outlets`` named a follower that the step does not have, or one twice."""
+
+
+class InvalidPath(RunError, TypeError):
+    """``input_path`` or ``result_path`` does not fit the body of the event."""
+
+
+class StreamOnStream(RunError):
+    """A streaming step received a stream; only found while running where a plain ``def`` returns a generator."""
+
+
+class LimitExceeded(RunError, RuntimeError):
+    """A cap was reached. What was in flight has been cancelled."""
+
+
+class MaxIterationsExceeded(LimitExceeded):
+    """A step was entered more often than it may be in one run."""
+
+
+class MaxStepsExceeded(LimitExceeded):
+    """A run entered more steps than it may in all."""
+
+
+class RunTimeout(LimitExceeded):
+    """A run took longer than it may."""

@@ -1,0 +1,236 @@
+"""Flow: the definition of a graph. It is built, validated once, and immutable after."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from graph.errors import DuplicateStep, FlowIsBuilt, InvalidStep
+from graph.event import Event
+from graph.instrument import NO_HOOKS, Hooks
+from graph.lookup import find, namespace_of_caller
+from graph.plan import Plan, compile_plan
+from graph.plot import mermaid
+from graph.run import FlowRun
+from graph.step import Drafts, OnLimit, Step, Target
+from graph.validate import StreamVerdict, check
+
+if TYPE_CHECKING:
+    from graph.mock_server import MockServer
+
+ROOT = ""
+"""The name of the place before the first step, in the edges of a flow."""
+PREVIOUS = "$prev"
+
+
+class Flow:
+    """A graph of steps that events walk.
+
+    Args:
+        name: shown in plots, errors and the record of runs.
+        allow_cyclic: whether ``cycle_to`` may be used.
+        max_iterations: how often one run may enter a step that sets no ``max_iterations`` of its own.
+        max_steps: how many steps one run may enter in all; None for as many as the above allows.
+        max_seconds: how long one run may take; None for as long as it takes.
+    """
+
+    def __init__(
+        self,
+        name: str = "flow",
+        *,
+        allow_cyclic: bool = False,
+        max_iterations: int = 100,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+    ) -> None:
+        self.name = name
+        self.allow_cyclic = allow_cyclic
+        self.max_iterations = max_iterations
+        self.max_steps = max_steps
+        self.max_seconds = max_seconds
+        self.steps: dict[str, Step] = {}
+        self.edges: list[tuple[str, str]] = []
+        self.cycles: set[tuple[str, str]] = set()
+        self.handlers: set[str] = set()
+        self.error_handler_name: str | None = None
+        self._plan: Plan | None = None
+        self._verdict: StreamVerdict | None = None
+
+    # --- definition
+
+    def to(self, class_name: Target | None = None, name: str | None = None, **options: Any) -> Step:
+        """Adds a first step and returns it; see :meth:`add_step` for the options."""
+        options.setdefault("after", ROOT)
+        return self.add_step(class_name, name, **options)
+
+    def add_step(
+        self,
+        class_name: Target | None = None,
+        name: str | None = None,
+        *,
+        handler: Target | None = None,
+        after: str | Sequence[str] = ROOT,
+        before: str | Sequence[str] = (),
+        cycle_to: str | Sequence[str] = (),
+        full_event: bool | None = None,
+        input_path: str | None = None,
+        result_path: str | None = None,
+        max_iterations: int | None = None,
+        **class_args: Any,
+    ) -> Step:
+        """Adds a step and returns it.
+
+        Args:
+            class_name: a class, an instance, a function, or a string that names one.
+            name: how outlets and errors call it; by default the name of the class or function.
+            handler: the method of the class to call instead of ``do_event`` or ``do``; or, without a class, a function.
+            after: the step or steps that it follows; ``"$prev"`` is the one added last; by default it comes first.
+            before: the step or steps that follow it.
+            cycle_to: earlier steps that it may go back to.
+            full_event: whether it is given the Event instead of its body.
+            input_path, result_path: dotted paths into a dict body: what it is given, and where its result goes.
+            max_iterations: how often one run may enter it.
+            class_args: arguments for the constructor of the class.
+
+        Raises:
+            GraphDefinitionError: when the name is taken, the target cannot be found, or the flow is already built.
+        """
+        target, method = _target_of(class_name, handler)
+        if isinstance(target, str):
+            target = find(target, namespace_of_caller())
+        step = self._add(Step(self, name or _name_of(target), target, class_args, method))
+        step.full_event, step.input_path, step.result_path = full_event, input_path, result_path
+        step.max_iterations = max_iterations
+        for source in _names(after):
+            self.connect(source, step.name)
+        for follower in _names(before):
+            self.connect(step.name, follower)
+        return step.cycle_to(cycle_to)
+
+    def connect(self, source: str, target: str, *, cycle: bool = False) -> None:
+        """Adds an edge between two steps. The names are looked up when the flow is validated."""
+        self._must_be_open()
+        if source == PREVIOUS:
+            source = [name for name in self.steps if name not in self.handlers][-2] if len(self.steps) > 1 else ROOT
+        self.edges.append((source, target))
+        if cycle:
+            self.cycles.add((source, target))
+
+    def error_handler(
+        self, class_name: Target | None = None, name: str | None = None, *, before: str | None = None, **options: Any
+    ) -> Flow:
+        """Gives every step that has no handler of its own one: a new step, after which the flow ends or goes on."""
+        self.error_handler_name = self.add_handler(class_name, name, before, options)
+        return self
+
+    def add_handler(
+        self, class_name: Target | None, name: str | None, before: str | None, options: dict[str, Any]
+    ) -> str:
+        """Adds a step that handles errors and returns its name."""
+        step = self.add_step(class_name, name, after=(), before=before or (), **options)
+        self.handlers.add(step.name)
+        return step.name
+
+    def respond(self, *, drafts: Drafts = "hide", on_limit: OnLimit = "error") -> Flow:
+        """Makes the step that was added last the responder; see :meth:`Step.respond`."""
+        if not self.steps:
+            raise InvalidStep(f"flow '{self.name}' has no step that could respond")
+        next(reversed(self.steps.values())).respond(drafts=drafts, on_limit=on_limit)
+        return self
+
+    def validate(self) -> Flow:
+        """Checks the definition and closes it. Called by the first run when nobody else did.
+
+        Raises:
+            GraphDefinitionError: for the first fault; the message says what to write instead.
+        """
+        if self._plan is None:
+            plan = compile_plan(self)
+            self._verdict = check(self, plan)
+            self._plan = plan
+        return self
+
+    # --- what a validated flow knows about itself
+
+    @property
+    def plan(self) -> Plan:
+        """What runs walk."""
+        self.validate()
+        assert self._plan is not None  # noqa: S101 - validate() has just made it
+        return self._plan
+
+    @property
+    def streaming(self) -> StreamVerdict:
+        """Whether the answer reaches the client live, and why."""
+        self.validate()
+        assert self._verdict is not None  # noqa: S101
+        return self._verdict
+
+    def plot(self) -> str:
+        """The flow as mermaid text (https://mermaid.js.org)."""
+        return mermaid(self)
+
+    # --- runs
+
+    def start(self, event: Event, hooks: Hooks = NO_HOOKS) -> FlowRun:
+        """A run of this flow that has not begun; pulling its chunks is what moves it."""
+        return FlowRun(self.plan, event, hooks)
+
+    def stream(self, body: Any = None, *, hooks: Hooks = NO_HOOKS) -> AsyncGenerator[Any, None]:
+        """The answer, chunk by chunk. Close the generator (``aclosing``) to stop everything behind it."""
+        return self.start(_event_of(body), hooks).chunks()
+
+    async def run(self, body: Any = None, *, hooks: Hooks = NO_HOOKS) -> Any:
+        """The answer. Of a flow that streams: its chunks as a list, the bare chunk if there is one."""
+        return await self.start(_event_of(body), hooks).result()
+
+    def to_mock_server(self) -> MockServer:
+        """The flow behind a synchronous ``test()``, for notebooks and tests."""
+        from graph.mock_server import MockServer  # noqa: PLC0415 - the portal is loaded only where it is used
+
+        return MockServer(self)
+
+    # --- insides
+
+    def _add(self, step: Step) -> Step:
+        self._must_be_open()
+        if step.name in self.steps:
+            raise DuplicateStep(
+                f"flow '{self.name}' has a step '{step.name}' already ({self.steps[step.name].target!r}); "
+                f"give {step.target!r} another name="
+            )
+        self.steps[step.name] = step
+        return step
+
+    def _must_be_open(self) -> None:
+        if self._plan is not None:
+            raise FlowIsBuilt(f"flow '{self.name}' has been validated; build a new one to change it")
+
+    def __repr__(self) -> str:
+        return f"Flow({self.name!r}, steps={list(self.steps)})"
+
+
+def _event_of(body: Any) -> Event:
+    return body if isinstance(body, Event) else Event(body)
+
+
+def _names(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _target_of(class_name: Target | None, handler: Target | None) -> tuple[Target, str | None]:
+    """The target, and the method of it to call, from MLRun's two ways to name them."""
+    if class_name is None:
+        if handler is None:
+            raise InvalidStep("a step needs a class_name (a class, an instance, a function or a name) or a handler")
+        return handler, None
+    if handler is None or isinstance(handler, str):
+        return class_name, handler
+    raise InvalidStep("with a class_name, handler= is the name of one of its methods")
+
+
+def _name_of(target: Target) -> str:
+    name = getattr(target, "name", None) or getattr(target, "__name__", None) or type(target).__name__
+    if not isinstance(name, str) or not name.isprintable() or "<" in name:
+        raise InvalidStep(f"{target!r} has no name of its own; give it one with name=")
+    return name

@@ -1,0 +1,59 @@
+"""Instrument: what watches runs: metrics, traces, the record. The engine knows none of them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graph.event import Event
+    from graph.run import FlowRun
+
+
+class Instrument:
+    """Watches runs. Override what is of interest; a hook that nobody overrides costs nothing.
+
+    Hooks must not block and must not raise: they run inside the request.
+    """
+
+    def before_step(self, run: FlowRun, event: Event) -> None:
+        """``event`` enters the step named ``event.at``."""
+
+    def after_step(self, run: FlowRun, event: Event) -> None:
+        """The step named ``event.at`` is done; if it streams, its stream has ended."""
+
+    def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
+        """A chunk of the answer is on its way out."""
+
+    def on_error(self, run: FlowRun, event: Event, error: Exception) -> None:
+        """The step named ``event.at`` raised ``error``, whether or not a handler takes it."""
+
+    def on_run_end(self, run: FlowRun) -> None:
+        """The run is over: answered, failed (``run.error``), limited (``run.limit``) or left by its client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The hooks that somebody overrides, gathered once so that a run only looks at an empty tuple."""
+
+    before_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
+    after_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
+    on_chunk: tuple[Callable[[FlowRun, Event, Any], None], ...] = ()
+    on_error: tuple[Callable[[FlowRun, Event, Exception], None], ...] = ()
+    on_run_end: tuple[Callable[[FlowRun], None], ...] = ()
+
+    @classmethod
+    def of(cls, instruments: Iterable[Instrument]) -> Hooks:
+        """The hooks of these instruments, in their order."""
+        gathered = tuple(instruments)
+        return cls(**{name: tuple(_overridden(gathered, name)) for name in cls.__slots__})
+
+
+def _overridden(instruments: Iterable[Instrument], name: str) -> Iterable[Any]:
+    for instrument in instruments:
+        if getattr(type(instrument), name) is not getattr(Instrument, name):
+            yield getattr(instrument, name)
+
+
+NO_HOOKS = Hooks()

@@ -1,0 +1,1 @@
+"""The steps that ship, one noun a file."""

@@ -1,0 +1,42 @@
+"""Evidence: what the tools of a graph have returned so far, the latest of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llm import ChatRequest, Message, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A tool call that a step of the graph made, and what it returned."""
+
+    tool: str
+    call: Message
+    """The member of ``tool_calls``."""
+    result: Message
+    """The tool message."""
+
+    def __str__(self) -> str:
+        return f"{self.tool}: {text_of(self.result)}"
+
+
+def gathered(request: ChatRequest) -> list[Evidence]:
+    """The latest evidence of each tool, in the order in which the tools were first called."""
+    results = {message["tool_call_id"]: message for message in request.gathered if message["role"] == "tool"}
+    latest: dict[str, Evidence] = {}
+    for message in request.gathered:
+        for call in message.get("tool_calls") or ():
+            if call["id"] in results:
+                name = call["function"]["name"]
+                latest[name] = Evidence(name, call, results[call["id"]])
+    return list(latest.values())
+
+
+def as_messages(evidence: Iterable[Evidence]) -> list[Message]:
+    """The evidence as a model reads it: each call, and its result."""
+    messages: list[Message] = []
+    for piece in evidence:
+        messages += [{"role": "assistant", "content": None, "tool_calls": [piece.call]}, piece.result]
+    return messages

@@ -1,0 +1,18 @@
+"""Filter: events, or chunks of a stream, that pass or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graph.stream import DROPPED
+
+
+class Filter:
+    """Lets a body pass for which ``predicate(body)`` is true. A whole event that is dropped ends the run: no answer."""
+
+    def __init__(self, predicate: Callable[[Any], bool]) -> None:
+        self._predicate = predicate
+
+    def do(self, body: Any) -> Any:
+        return body if self._predicate(body) else DROPPED

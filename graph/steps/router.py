@@ -1,0 +1,95 @@
+"""RouterStep: names the route of a request, and lets a model call that route's tools until it has what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from graph.event import Event
+from graph.steps.model_call import ask
+from graph.tool import Tool
+from llm import ChatRequest, InvalidRequest, LLModel
+
+ROUTE = "route"
+"""Where the route stands in ``event.state``."""
+
+
+class RouterStep:
+    """The hub of an agent. It goes to ``tools`` while the model calls any, to ``done`` when it has evidence, and to
+    ``answer`` when there is nothing to gather: a route without tools, a question to ask back, or a call of a tool that
+    the client declared, which is the client's to run.
+
+    Args:
+        classifier: asked once a run for one of the names of ``routes``.
+        planner: asked for tool calls; its words are not shown to anybody.
+        routes: the tools of each route; the last route is for everything that is none of the others.
+        tools, done, answer: the names of the followers.
+    """
+
+    full_event = True
+    needs_whole = True
+
+    def __init__(
+        self,
+        classifier: LLModel,
+        planner: LLModel,
+        routes: Mapping[str, Sequence[Tool]],
+        *,
+        tools: str = "tools",
+        done: str = "judge",
+        answer: str = "responder",
+    ) -> None:
+        self._classifier = classifier
+        self._planner = planner
+        self._routes = routes
+        self._outlets = (tools, done, answer)
+
+    async def do(self, event: Event) -> None:
+        request: ChatRequest = event.body
+        self._refuse_taken_names(request)
+        if ROUTE not in event.state:
+            event.state[ROUTE] = await self._classify(request, event)
+        offered = [*(tool.to_wire() for tool in self._routes[event.state[ROUTE]]), *request.tools]
+        if not offered:
+            return
+        asked = self._planner.request(request.messages, tools=offered)
+        reply = await ask(self._planner.model, asked, event)
+        declared = _declared(request)
+        theirs = [call for call in reply.tool_calls if call.name in declared]
+        reply.tool_calls = theirs or reply.tool_calls
+        if reply.tool_calls:
+            request.messages.append(reply.message())
+
+    def select_outlets(self, event: Event) -> str:
+        """The follower for what the model wants next."""
+        tools, done, answer = self._outlets
+        request: ChatRequest = event.body
+        if request.gathered and request.gathered[-1].get("tool_calls"):
+            return answer if client_calls(request) else tools
+        return done if any(message["role"] == "tool" for message in request.gathered) else answer
+
+    def _refuse_taken_names(self, request: ChatRequest) -> None:
+        own = {tool.name for tools in self._routes.values() for tool in tools}
+        for name in _declared(request) & own:
+            message = f"The tool name '{name}' is taken by a tool of this agent's own; give yours another one."
+            raise InvalidRequest(message, param="tools", code="invalid_value")
+
+    async def _classify(self, request: ChatRequest, event: Event) -> str:
+        """The route that the model names; what it says is matched by word, and no match is the last route."""
+        names = tuple(self._routes)
+        asked = self._classifier.request(request.conversation, {"labels": ", ".join(names)})
+        asked.labels = names
+        reply = await ask(self._classifier.model, asked, event)
+        words = reply.content.casefold().replace('"', " ").replace(".", " ").split()
+        return next((name for name in names if name.casefold() in words), names[-1])
+
+
+def client_calls(request: ChatRequest) -> bool:
+    """Whether the last message calls tools that the client declared, and so is the client's to answer."""
+    declared = _declared(request)
+    calls = request.messages[-1].get("tool_calls") if request.gathered else None
+    return bool(calls) and all(call["function"]["name"] in declared for call in calls or ())
+
+
+def _declared(request: ChatRequest) -> set[str]:
+    """The names of the tools that the client declared."""
+    return {tool["function"]["name"] for tool in request.tools if "function" in tool}

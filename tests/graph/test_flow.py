@@ -1,0 +1,424 @@
+"""Building flows: what may be a step, what is refused, how errors are handled, what watches, what is drawn."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+
+from graph import (
+    Choice,
+    CyclesNotAllowed,
+    DuplicateStep,
+    Event,
+    Flow,
+    FlowIsBuilt,
+    FlowRun,
+    Hooks,
+    Instrument,
+    InvalidPath,
+    InvalidStep,
+    LoopDetected,
+    TooManyResponders,
+    UnknownStep,
+    UnreachableStep,
+    UnsupportedSplit,
+)
+
+
+class Add:
+    """Adds a number; the constructor takes it, and the name of the step."""
+
+    def __init__(self, number: int = 1, name: str = "", context: Any = None) -> None:
+        self.number = number
+        self.name = name
+
+    def do(self, body: int) -> int:
+        return body + self.number
+
+    def twice(self, body: int) -> int:
+        return body + 2 * self.number
+
+
+def double(body: int) -> int:
+    return body * 2
+
+
+async def later(body: int) -> int:
+    await asyncio.sleep(0)
+    return body + 100
+
+
+async def test_a_step_may_be_a_class_an_instance_or_a_function() -> None:
+    """Classes are made with their arguments, instances and functions are used as they are."""
+    flow = Flow()
+    flow.to(Add, name="add", number=5).to(Add(2), name="two").to(double).to(later).to(partial(pow, 2), name="pow")
+    flow.steps["pow"].respond()
+    assert await flow.run(-56) == 2 ** ((-56 + 7) * 2 + 100)
+
+
+async def test_a_step_may_be_named_by_a_string() -> None:
+    """A string names something where the flow is built, or an importable object."""
+    flow = Flow()
+    flow.to("Add", name="local", number=3).to(class_name="operator.neg", name="imported").to(handler="double").respond()
+    assert await flow.run(1) == -8
+
+
+async def test_the_handler_names_the_method() -> None:
+    """With a class, handler= chooses the method; do_event is given the event, do the body."""
+
+    class Both:
+        def do(self, body: Any) -> str:
+            return "do"
+
+        def do_event(self, event: Event) -> Event:
+            event.body = "do_event"
+            return event
+
+    flow = Flow()
+    flow.to(Add(5), handler="twice", name="twice").respond()
+    assert await flow.run(1) == 11
+    both = Flow()
+    both.to(Both()).respond()
+    assert await both.run() == "do_event"
+
+
+def test_the_constructor_is_given_its_name_only_if_it_asks() -> None:
+    """``name`` and ``context`` reach constructors that have such parameters."""
+
+    class Plain:
+        def do(self, body: Any) -> Any:
+            return body
+
+    flow = Flow()
+    flow.to(Add, name="adder").to(Plain, name="plain").respond()
+    assert flow.plan.nodes["adder"].instance.name == "adder"
+    assert isinstance(flow.plan.nodes["plain"].instance, Plain)
+
+
+async def test_full_event_gives_the_event() -> None:
+    """A step with full_event may change the event, return another, return a body, or return nothing."""
+
+    def change(event: Event) -> None:
+        event.body += 1
+
+    flow = Flow()
+    flow.to(change, full_event=True).to(lambda event: event.having(event.body * 10), name="other", full_event=True)
+    flow.add_step(lambda event: event.body + 5, "body", after="other", full_event=True).respond()
+    assert await flow.run(1) == 25
+
+
+async def test_paths_into_the_body() -> None:
+    """input_path says what a step is given, result_path where its result goes."""
+    flow = Flow()
+    flow.to(double, input_path="data.b", result_path="out.r").respond()
+    assert await flow.run({"data": {"b": 4}}) == {"data": {"b": 4}, "out": {"r": 8}}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"), [([1], "the body is a list, no dict"), ({"data": {}}, "the body at 'data' has no key 'b'")]
+)
+async def test_paths_that_do_not_fit_are_type_errors(body: Any, message: str) -> None:
+    """A body without the path is a TypeError that says where it ends."""
+    flow = Flow()
+    flow.to(double, input_path="data.b").respond()
+    with pytest.raises(TypeError, match=message) as raised:
+        await flow.run(body)
+    assert isinstance(raised.value, InvalidPath)
+
+
+async def test_without_a_responder_the_answer_is_the_id() -> None:
+    """A flow in which nobody responds answers with the id of its event."""
+    flow = Flow()
+    flow.to(double)
+    event = Event(1)
+    assert await flow.start(event).result() == {"id": event.id}
+
+
+# --- what is refused
+
+
+def test_two_steps_of_one_name() -> None:
+    """The error names both, when the second is added."""
+    flow = Flow()
+    flow.to(Add, name="x")
+    with pytest.raises(DuplicateStep, match=r"a step 'x' already \(.*Add.*give .*double.* another name="):
+        flow.to(double, name="x")
+
+
+def test_a_cycle_must_be_allowed() -> None:
+    """cycle_to needs allow_cyclic, which may also be set after the steps were added."""
+    flow = Flow()
+    flow.to(double, name="a").to(Choice(), name="b").cycle_to("a").respond()
+    with pytest.raises(CyclesNotAllowed, match="cyclic graphs are not allowed, enable allow_cyclic"):
+        flow.validate()
+    flow.allow_cyclic = True
+    flow.validate()
+
+
+def test_an_unknown_name_is_refused_at_build() -> None:
+    """A follower or a way back that does not exist is named, with those that do."""
+    flow = Flow(allow_cyclic=True)
+    flow.to(double, name="a").cycle_to("nope")
+    with pytest.raises(UnknownStep, match="no step 'nope'; it has a"):
+        flow.validate()
+    with pytest.raises(UnknownStep, match="'NoSuchThing' cannot be found"):
+        Flow().to("NoSuchThing", name="x")
+
+
+def test_a_loop_that_is_not_declared() -> None:
+    """Steps that follow each other in a circle need cycle_to."""
+    flow = Flow(allow_cyclic=True)
+    flow.to(double, name="a")
+    flow.add_step(double, "b", after="a", before="c")
+    flow.add_step(double, "c", before="b")
+    flow.edges.remove(("", "c"))
+    with pytest.raises(LoopDetected, match=r"loop detected in step b, graph must be acyclic \(DAG\)"):
+        flow.validate()
+
+
+def test_two_responders() -> None:
+    """Only one step may answer; the error names both."""
+    flow = Flow()
+    flow.to(double, name="a").respond().to(double, name="b").respond()
+    with pytest.raises(TooManyResponders, match=r"there are more than one responder steps in the graph \(a,b\)"):
+        flow.validate()
+
+
+def test_a_step_that_no_path_reaches() -> None:
+    """A step that hangs in the air is refused."""
+    flow = Flow()
+    flow.to(double, name="a").respond()
+    flow.add_step(double, "b", after=())
+    with pytest.raises(UnreachableStep, match="no path leads to step 'b'"):
+        flow.validate()
+
+
+def test_a_split_that_nobody_chooses() -> None:
+    """Several followers need a step that chooses among them."""
+    flow = Flow()
+    first = flow.to(double, name="a")
+    first.to(double, name="b").respond()
+    first.to(double, name="c")
+    with pytest.raises(UnsupportedSplit, match=r"step 'a' has several followers \(b, c\)"):
+        flow.validate()
+
+
+def test_a_flow_without_steps_and_one_with_two_starts() -> None:
+    """A run must know where to begin."""
+    with pytest.raises(InvalidStep, match="has no first step"):
+        Flow().validate()
+    flow = Flow()
+    flow.to(double, name="a")
+    flow.to(double, name="b")
+    with pytest.raises(UnsupportedSplit, match=r"starts with several steps \(a, b\)"):
+        flow.validate()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda flow: flow.to(object()), "has no method 'do' or 'do_event'"),
+        (lambda flow: flow.to(Add, handler="nope"), "has no method 'nope'"),
+        (lambda flow: flow.to(Add, wrong=1), "Add cannot be made: .*wrong"),
+        (lambda flow: flow.to(double, max_iterations=0), "max_iterations is below 1"),
+        (lambda flow: flow.to(), "needs a class_name"),
+        (lambda flow: flow.to(lambda body: body), "has no name of its own"),
+        (lambda flow: flow.to(double).respond(drafts="shown"), "drafts='shown'"),
+        (lambda flow: flow.to(double).respond(drafts="reasoning"), "as_reasoning"),
+        (lambda flow: flow.respond(), "has no step that could respond"),
+    ],
+)
+def test_things_that_cannot_be_a_step(build: Any, message: str) -> None:
+    """What is wrong with a step is said with its name and the remedy."""
+    flow = Flow()
+    with pytest.raises(InvalidStep, match=message):
+        build(flow)
+        flow.validate()
+
+
+def test_a_validated_flow_cannot_be_changed() -> None:
+    """Validation closes the definition."""
+    flow = Flow()
+    step = flow.to(double).respond()
+    flow.validate()
+    with pytest.raises(FlowIsBuilt):
+        step.to(Add, name="more")
+    with pytest.raises(FlowIsBuilt):
+        flow.connect("double", "double")
+
+
+# --- error handlers
+
+
+def fail(body: Any) -> Any:
+    raise ValueError(f"cannot do {body}")
+
+
+async def test_the_handler_sees_the_event_that_entered_the_step() -> None:
+    """It gets the body as it came into the failed step, the exception and the step's name."""
+    seen: list[tuple[Any, Any, Any]] = []
+
+    def handle(event: Event) -> str:
+        seen.append((event.body, str(event.error), event.origin_state))
+        return "handled"
+
+    flow = Flow().error_handler(handle, full_event=True)
+    flow.to(double).to(fail).to(double, name="after").respond()
+    assert await flow.run(2) == "handled"
+    assert seen == [(4, "cannot do 4", "fail")]
+
+
+async def test_a_handler_may_lead_back_into_the_flow() -> None:
+    """With before= the flow goes on there with what the handler made."""
+    flow = Flow().error_handler(lambda body: body + 1, name="mend", before="after")
+    flow.to(double).to(fail).to(double, name="after").respond()
+    assert await flow.run(2) == 10
+
+
+async def test_a_steps_own_handler_goes_before_the_flows() -> None:
+    """Only steps without a handler of their own use that of the flow."""
+    flow = Flow().error_handler(lambda body: "flow", name="of_flow")
+    flow.to(fail).error_handler(lambda body: "step", name="of_step").respond()
+    assert await flow.run(1) == "step"
+
+
+async def test_a_failing_handler_reports_its_own_error() -> None:
+    """A handler is never its own handler."""
+    flow = Flow().error_handler(fail, name="handler")
+    flow.to(lambda body: 1 / body, name="divide").respond()
+    with pytest.raises(ValueError, match="cannot do 0") as raised:
+        await flow.run(0)
+    assert raised.value.__notes__ == ["in step 'handler' of flow 'flow'"]
+
+
+async def test_without_a_handler_the_error_names_its_step() -> None:
+    """The exception of a step is raised as it is, with a note where it happened."""
+    flow = Flow("sums")
+    flow.to(fail).respond()
+    with pytest.raises(ValueError, match="cannot do 1") as raised:
+        await flow.run(1)
+    assert raised.value.__notes__ == ["in step 'fail' of flow 'sums'"]
+
+
+# --- instruments
+
+
+class Watch(Instrument):
+    """Writes down what it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def before_step(self, run: FlowRun, event: Event) -> None:
+        self.seen.append(f"> {event.at}")
+
+    def after_step(self, run: FlowRun, event: Event) -> None:
+        self.seen.append(f"< {event.at}")
+
+    def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
+        self.seen.append(f"chunk {chunk}")
+
+    def on_error(self, run: FlowRun, event: Event, error: Exception) -> None:
+        self.seen.append(f"error in {event.at}")
+
+    def on_run_end(self, run: FlowRun) -> None:
+        self.seen.append(f"end {type(run.error).__name__}")
+
+
+async def test_instruments_see_every_step_chunk_and_end() -> None:
+    """The hooks come in the order in which things happen."""
+
+    async def stream(body: int) -> Any:
+        for index in range(body):
+            yield index
+
+    watch = Watch()
+    flow = Flow()
+    flow.to(double).to(stream).to(double, name="each").respond()
+    await flow.run(1, hooks=Hooks.of([watch]))
+    assert watch.seen == [
+        *("> double", "< double", "> stream", "> each"),
+        *("chunk 0", "chunk 2", "< stream", "< each", "end NoneType"),
+    ]
+
+
+async def test_instruments_see_errors_and_their_run_end() -> None:
+    """A failing run ends once, with its error."""
+    watch = Watch()
+    flow = Flow()
+    flow.to(fail).respond()
+    with pytest.raises(ValueError, match="cannot do 1"):
+        await flow.run(1, hooks=Hooks.of([watch]))
+    assert watch.seen == ["> fail", "error in fail", "end ValueError"]
+
+
+def test_hooks_that_nobody_overrides_are_not_called() -> None:
+    """An instrument costs only what it watches."""
+
+    class OnlyEnd(Instrument):
+        def on_run_end(self, run: FlowRun) -> None: ...
+
+    hooks = Hooks.of([OnlyEnd()])
+    assert [len(getattr(hooks, name)) for name in Hooks.__slots__] == [0, 0, 0, 0, 1]
+
+
+# --- drawing and mock server
+
+
+def test_the_plot_marks_cycles_the_answer_and_the_error_handler() -> None:
+    """The mermaid text shows what the definition says."""
+    flow = Flow(allow_cyclic=True).error_handler(double, name="sorry")
+    flow.to(double, name="a").to(Choice(), name="b").cycle_to("a").to(Add, name='say "c"').respond()
+    plot = flow.plot()
+    assert plot.startswith("flowchart LR\n")
+    for line in (
+        "start --> s1",
+        's1["a<br/><small>double</small>"]',
+        "s1 --> s2",
+        "s2 -. cycle .-> s1",
+        's3["say &quot;c&quot;<br/><small>Add</small>"]',
+        "s3 ==> answer((answer))",
+        "s1 -. error .-> s0",
+    ):
+        assert f"    {line}" in plot.splitlines()
+
+
+async def test_the_mock_server_works_inside_a_running_loop() -> None:
+    """As in a notebook: the test runs in a loop, and test() is synchronous all the same."""
+    flow = Flow()
+    flow.to(later).to(double).respond()
+    with flow.to_mock_server() as server:
+        assert server.test("/", body=1) == 202
+        assert server.test(body=2) == 204
+
+
+def test_the_mock_server_streams() -> None:
+    """Of a streaming flow test() gives an iterator; leaving it early closes the steps."""
+    closed: list[bool] = []
+
+    async def stream(body: str) -> Any:
+        try:
+            for sign in body:
+                yield sign
+        finally:
+            closed.append(True)
+
+    flow = Flow()
+    flow.to(stream).respond()
+    with flow.to_mock_server() as server:
+        assert list(server.test(body="abc")) == ["a", "b", "c"]
+        chunks = server.test(body="abc")
+        assert next(chunks) == "a"
+        chunks.close()
+        assert closed == [True, True]
+
+
+def test_the_mock_server_raises_what_the_run_raises() -> None:
+    """Errors come out as they are."""
+    flow = Flow()
+    flow.to(fail).respond()
+    with flow.to_mock_server() as server, pytest.raises(ValueError, match="cannot do 7"):
+        server.test(body=7)

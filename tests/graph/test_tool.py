@@ -1,0 +1,72 @@
+"""Tools: a function with type hints is one, and what a model sends is checked before it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any, Literal
+
+from graph.tool import Tool
+
+
+def book(city: str, nights: int = 1, kind: Literal["hotel", "hostel"] = "hotel") -> dict[str, Any]:
+    """Books a room
+    for a stay.
+
+    Nothing of this paragraph is the model's to read.
+    """
+    return {"booked": f"{nights} in {city} ({kind})", "thread": threading.current_thread() is threading.main_thread()}
+
+
+def test_the_schema_comes_from_the_signature() -> None:
+    """Name, first paragraph, types and defaults make what a model is told."""
+    wire = Tool.of(book).to_wire()
+    assert wire["type"] == "function"
+    assert wire["function"]["name"] == "book"
+    assert wire["function"]["description"] == "Books a room for a stay."
+    assert wire["function"]["parameters"] == {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "nights": {"type": "integer", "default": 1},
+            "kind": {"type": "string", "enum": ["hotel", "hostel"], "default": "hotel"},
+        },
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+
+
+async def test_a_def_runs_in_a_thread() -> None:
+    """A tool may block without stopping the loop."""
+    assert await Tool.of(book).call('{"city": "Oslo", "nights": 2}', 5) == {
+        "booked": "2 in Oslo (hotel)",
+        "thread": False,
+    }
+
+
+async def test_faults_are_told_to_the_model() -> None:
+    """Wrong arguments, failures and timeouts come back as an error to read, without the words of the exception."""
+
+    async def slow(x: int) -> None:
+        """Never ends."""
+        await asyncio.Event().wait()
+
+    def broken() -> None:
+        """Breaks."""
+        raise ValueError("secret words")
+
+    for arguments, part in (("{}", "city: Field required"), ("[]", "wrong arguments"), ('{"city": 5}', "city: ")):
+        assert part in (await Tool.of(book).call(arguments, 5))["error"]
+    assert "x: Extra inputs" in (await Tool.of(book).call('{"city": "a", "x": 1}', 5))["error"]
+    assert (await Tool.of(slow).call('{"x": 1}', 0.01))["error"] == "slow took longer than 0.01 s"
+    assert (await Tool.of(broken).call("", 5)) == {"error": "broken failed: ValueError"}
+
+
+async def test_what_is_no_object_becomes_one() -> None:
+    """A plain return value stands under ``result``."""
+
+    async def add(a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+    assert await Tool.of(add).call('{"a": 1, "b": 2}', 5) == {"result": 3}
