@@ -1,0 +1,107 @@
+"""create_app: the composition root. The table of endpoints stands here, and nothing is built anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from gateway.api_handler import APIHandler, Endpoint
+from gateway.catalog import Catalog
+from gateway.config import Settings
+from gateway.edge.context import ASGIApp
+from gateway.edge.gate import Gate
+from gateway.edge.keys import KeyRing
+from gateway.endpoints import admin, health, infer, models
+from gateway.endpoints.chat import ChatEndpoint
+from gateway.endpoints.health import Readiness
+from gateway.endpoints.infer import InferEndpoint
+from gateway.errors import Fault, GatewayError, InvalidBody
+from gateway.ownership import check_import_names
+from gateway.telemetry.runs import RunRecorder
+from graph import GraphError, Hooks
+from llm import ModelError
+
+
+def create_app(settings: Settings, catalog: Catalog | None = None) -> Gate:
+    """The ASGI app for these settings; for a catalog that has been built from them already, if there is one.
+
+    Raises:
+        InvalidSettings: when something that they name cannot be built.
+        NameTaken: when another installed distribution owns one of our import names.
+    """
+    check_import_names()
+    catalog = catalog or Catalog.of(settings)
+    recorder = RunRecorder()
+    readiness = Readiness()
+    control = _control_plane(catalog, recorder, readiness)
+    hooks = Hooks.of([recorder])
+    bound = settings.server.max_body_bytes
+    endpoints = _endpoints(control, ChatEndpoint(catalog, hooks, bound), InferEndpoint(catalog, hooks, bound))
+    return Gate(APIHandler(endpoints, settings.api), KeyRing(settings.auth.keys), control)
+
+
+def _endpoints(control: ASGIApp, chat: ASGIApp, inference: ASGIApp) -> Iterable[Endpoint]:
+    """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
+    return (
+        Endpoint("POST", "/v1/chat/completions", "user", chat),
+        Endpoint("GET", "/v1/models", "user", control),
+        Endpoint("GET", "/v1/models/{id}", "user", control),
+        Endpoint("GET", "/v2", "anyone", control),
+        Endpoint("GET", "/v2/health/live", "anyone", control),
+        Endpoint("GET", "/v2/health/ready", "anyone", control),
+        Endpoint("GET", "/v2/models", "user", control),
+        Endpoint("GET", "/v2/models/", "user", control),
+        Endpoint("GET", "/v2/models/{model}", "user", control),
+        Endpoint("GET", "/v2/models/{model}/ready", "user", control),
+        Endpoint("POST", "/v2/models/{model}/infer", "user", inference),
+        Endpoint("GET", "/admin/graphs", "admin", control),
+        Endpoint("GET", "/admin/graphs/{name}", "admin", control),
+        Endpoint("GET", "/admin/runs", "admin", control),
+        Endpoint("GET", "/admin/runs/{id}", "admin", control),
+        Endpoint("GET", "/openapi.json", "user", control),
+    )
+
+
+def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness) -> FastAPI:
+    """The routes that are not hot, with their documentation, and the life of the providers."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        for provider in catalog.providers.values():
+            await provider.start()
+        readiness.ready = True
+        yield
+        readiness.ready = False
+        for provider in catalog.providers.values():
+            await provider.close()
+
+    app = FastAPI(
+        title="Penstock",
+        version=version("penstock"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for routes in (models.router(catalog), infer.router(catalog), health.router(readiness)):
+        app.include_router(routes)
+    app.include_router(admin.router(catalog, recorder))
+    for kind in (GatewayError, ModelError, GraphError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _tell)
+    return app
+
+
+async def _tell(request: Request, error: Exception) -> JSONResponse:
+    """An error of the control plane, in the language of the API that was asked."""
+    if isinstance(error, RequestValidationError):
+        places = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+        error = InvalidBody(f"Invalid request: {places}")
+    fault = Fault.of(error)
+    return JSONResponse(fault.body_for(request.scope["path"]), fault.status, dict(fault.headers))

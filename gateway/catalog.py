@@ -1,0 +1,114 @@
+"""Catalog: everything that is served under a model name. One upstream model is a graph of one step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import signature
+from typing import Any, Literal
+
+from gateway.config import GraphEntry, ModelEntry, Provider, Settings
+from gateway.config_faults import InvalidSettings
+from gateway.edge.keys import Principal
+from graph import Flow, GraphError
+from graph.parts import Parts
+from graph.steps.responder import ResponderStep
+from llm import Model, ModelProvider, UnknownModel
+from llm.providers.embedded import EmbeddedProvider
+from llm.providers.openai import OpenAIProvider
+from llm.transport import AiohttpTransport, Timeouts
+from prompts import PromptError, PromptStore
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model name, the flow behind it, and what to tell about it."""
+
+    name: str
+    kind: Literal["model", "graph"]
+    flow: Flow
+    owned_by: str
+    description: str
+    created: int
+
+
+class Catalog:
+    """What is served, by name, and the providers behind it."""
+
+    def __init__(self, served: Mapping[str, Served], providers: Mapping[str, ModelProvider]) -> None:
+        self._served = served
+        self.providers = providers
+
+    @classmethod
+    def of(cls, settings: Settings) -> Catalog:
+        """Everything that the settings ask for, built and validated.
+
+        Raises:
+            InvalidSettings: when a provider, prompt or graph cannot be built; the message names it and says why.
+        """
+        prompts = _built("prompts", lambda: PromptStore(settings.prompts.path))
+        providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
+        models = {entry.name: _model(entry, providers[entry.provider]) for entry in settings.models}
+        created = int(time.time())
+        served = {entry.name: _served_model(entry, models[entry.name], created) for entry in settings.models}
+        for graph in settings.graphs:
+            roles = {role: models[name] for role, name in graph.models.items()}
+            parts = Parts(models[settings.main_model], roles, prompts)
+            flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
+            served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
+        return cls(served, providers)
+
+    def get(self, name: str, principal: Principal) -> Served:
+        """What is served under a name.
+
+        Raises:
+            UnknownModel: when nothing is, or not to this caller.
+        """
+        served = self._served.get(name)
+        if served is None or not principal.may_use(name):
+            raise UnknownModel(name)
+        return served
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(self._served.values())
+
+    def visible_to(self, principal: Principal) -> list[Served]:
+        """What a caller may use."""
+        return [served for served in self if principal.may_use(served.name)]
+
+
+def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return build(*arguments)
+    except (GraphError, PromptError, ValueError, TypeError, ImportError, AttributeError) as error:
+        raise InvalidSettings(f"{what}: {error}") from error
+
+
+def _provider(entry: Provider) -> ModelProvider:
+    if entry.kind == "embedded":
+        return EmbeddedProvider()
+    transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds))
+    return OpenAIProvider(entry.base_url, entry.api_key.get_secret_value(), transport)
+
+
+def _model(entry: ModelEntry, provider: ModelProvider) -> Model:
+    return Model(entry.name, provider, entry.model or entry.name)
+
+
+def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
+    flow = Flow(entry.name)
+    flow.to(ResponderStep(model), name="responder").respond()
+    description = entry.description or getattr(model.provider, "description", "")
+    return Served(entry.name, "model", flow.validate(), entry.provider, description, created)
+
+
+def _flow(entry: GraphEntry, parts: Parts) -> Flow:
+    """The flow that an operator's ``module:function`` builds."""
+    module, _, name = entry.build.partition(":")
+    build = getattr(import_module(module), name)
+    flow = build(parts) if signature(build).parameters else build()
+    if not isinstance(flow, Flow):
+        raise TypeError(f"{entry.build} returned a {type(flow).__name__}, not a Flow")
+    return flow.validate()

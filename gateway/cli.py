@@ -1,0 +1,91 @@
+"""The command line: ``penstock serve``, ``penstock graph list | show``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.catalog import Catalog
+from gateway.config import Settings, config_path, load
+from gateway.config_faults import InvalidSettings
+
+app = typer.Typer(
+    name="penstock", help="An OpenAI-compatible LLM gateway whose models can be agents.", no_args_is_help=True
+)
+graphs = typer.Typer(help="The graphs that are served.", no_args_is_help=True)
+app.add_typer(graphs, name="graph")
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (YAML).", show_default=False)]
+
+
+def main() -> None:
+    """The entry point of the ``penstock`` command."""
+    app()
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default=False)] = None,
+) -> None:
+    """Starts the gateway."""
+    from gateway.ownership import NameTaken  # noqa: PLC0415
+    from gateway.server import run  # noqa: PLC0415 - the server is imported only to serve
+
+    settings = _settings(config, host=host, port=port)
+    try:
+        run(settings)
+    except (InvalidSettings, NameTaken, OSError) as error:
+        _give_up(str(error))
+
+
+@graphs.command("list")
+def list_graphs(config: Config = None) -> None:
+    """Lists what is served, and whether its answers stream."""
+    table = Table("name", "kind", "steps", "answer", "because")
+    for served in _catalog(config):
+        verdict = served.flow.streaming
+        table.add_row(served.name, served.kind, " ".join(served.flow.steps), verdict.kind, verdict.because)
+    Console().print(table)
+
+
+@graphs.command("show")
+def show_graph(name: str, config: Config = None) -> None:
+    """Prints one graph as mermaid text, and whether its answer streams."""
+    served = {served.name: served for served in _catalog(config)}
+    if name not in served:
+        _give_up(f"there is no graph '{name}'; there are: {', '.join(served)}")
+    flow = served[name].flow
+    typer.echo(flow.plot())
+    typer.echo(f"%% answer: {flow.streaming.kind} ({flow.streaming.because})")
+
+
+@app.command("version")
+def show_version() -> None:
+    """Prints the version."""
+    typer.echo(version("penstock"))
+
+
+def _settings(config: Path | None, *, host: str | None = None, port: int | None = None) -> Settings:
+    try:
+        return load(config_path(config), host=host, port=port)
+    except InvalidSettings as error:
+        _give_up(str(error))
+
+
+def _catalog(config: Path | None) -> Catalog:
+    try:
+        return Catalog.of(_settings(config))
+    except InvalidSettings as error:
+        _give_up(str(error))
+
+
+def _give_up(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False).print(f"penstock: {message}", soft_wrap=True, markup=False)
+    raise typer.Exit(2)

@@ -1,0 +1,68 @@
+"""Faults of the settings, told so that the operator can mend them: file, line, what is wrong, what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+
+class InvalidSettings(Exception):
+    """The settings cannot be used. The message is for the operator, one fault a line; it holds no values of secrets."""
+
+
+def place_faults(error: ValidationError, path: Path | None, model: type[BaseModel]) -> str:
+    """One line a fault: where it is, what is wrong, and for an unknown key the nearest known one."""
+    lines = _lines(path) if path else {}
+    return "\n".join(_tell(fault, path, lines, model) for fault in error.errors(include_url=False, include_input=False))
+
+
+def _tell(fault: Any, path: Path | None, lines: dict[tuple[Any, ...], int], model: type[BaseModel]) -> str:
+    place: tuple[Any, ...] = fault["loc"]
+    line = next((lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in lines), None)
+    where = f"{path}:{line}" if path and line else str(path or "settings")
+    key = ".".join(map(str, place))
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}'{_nearest(str(place[-1]), _fields(model, place[:-1]))}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{where}: {key}: {message}" if key else f"{where}: {message}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"
+
+
+def _fields(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
+    """The keys that may stand at a place in the settings."""
+    kind: Any = model
+    for step in place:
+        if isinstance(step, int):
+            continue
+        kind = kind.model_fields[step].annotation if step in getattr(kind, "model_fields", {}) else None
+        kind = next((part for part in get_args(kind) if hasattr(part, "model_fields")), kind)
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _lines(path: Path) -> dict[tuple[Any, ...], int]:
+    """The line of each key and item in a YAML file, from its marks."""
+    lines: dict[tuple[Any, ...], int] = {}
+
+    def walk(node: yaml.Node, place: tuple[Any, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                lines[*place, key.value] = key.start_mark.line + 1
+                walk(value, (*place, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                lines[*place, index] = item.start_mark.line + 1
+                walk(item, (*place, index))
+
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    if root is not None:
+        walk(root, ())
+    return lines

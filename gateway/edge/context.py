@@ -1,0 +1,33 @@
+"""What the gate knows about a request when it hands it to its endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from gateway.edge.keys import Principal
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+KEY = "penstock"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """A request that has passed the gate."""
+
+    request_id: str
+    principal: Principal
+    params: Mapping[str, str]
+    """The values captured from the path, decoded."""
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """The context that the gate put into an ASGI scope."""
+    context = scope[KEY]
+    assert isinstance(context, RequestContext)  # noqa: S101 - only the gate writes it
+    return context

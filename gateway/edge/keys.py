@@ -1,0 +1,93 @@
+"""Who is calling: keys, looked up by keyed hash, and the principals behind them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from secrets import token_bytes
+
+from gateway.api_handler import RANK, Role
+from gateway.config import Key
+from gateway.errors import Forbidden, Unauthenticated
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller, by the name of the key that it showed."""
+
+    name: str
+    role: Role
+    models: tuple[str, ...] = ("*",)
+
+    def may_use(self, model: str) -> bool:
+        """Whether one of the patterns of the key covers this model name."""
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+NOBODY = Principal("nobody", "anyone", ())
+LOCAL = Principal("local", "admin")
+"""The caller of a gateway without keys, which only this machine can reach."""
+
+
+class KeyRing:
+    """All keys, as HMAC-SHA-256 under a secret of this process, so that looking one up tells nothing by its time."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._secret = token_bytes(32)
+        self._principals = {
+            self._hash(key.key.get_secret_value().encode()): Principal(key.name, key.role, key.models) for key in keys
+        }
+
+    def principal(self, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> Principal:
+        """The caller that a request's headers show.
+
+        Raises:
+            Unauthenticated: no key, or an unknown one, where one is needed.
+            Forbidden: a key whose role is below the one needed; or, without keys, a request from a web page.
+        """
+        wanted = {name: value for name, value in headers if name in _HEADERS}
+        if not self._principals:
+            _refuse_web_pages(wanted)
+            return LOCAL
+        if needed == "anyone":
+            return NOBODY
+        principal = self._principals.get(self._hash(_shown(wanted)))
+        if principal is None:
+            raise Unauthenticated(
+                "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'."
+                if not _shown(wanted)
+                else "Incorrect API key provided."
+            )
+        if RANK[principal.role] < RANK[needed]:
+            raise Forbidden(f"The key '{principal.name}' has the role {principal.role}; this takes {needed}.")
+        return principal
+
+    def _hash(self, key: bytes) -> bytes:
+        return hmac.digest(self._secret, key, sha256().name)
+
+
+_HEADERS = frozenset({b"authorization", b"host", b"origin"})
+
+
+def _shown(headers: dict[bytes, bytes]) -> bytes:
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _refuse_web_pages(headers: dict[bytes, bytes]) -> None:
+    """Without keys, a page in the user's browser must not get through: not from its origin, not by DNS rebinding."""
+    if _host_of(headers.get(b"host", b"localhost")) not in LOOPBACK:
+        raise Forbidden("Without keys only requests to localhost are served; add auth.keys to the settings.")
+    if _host_of(headers.get(b"origin", b"http://localhost").partition(b"://")[2]) not in LOOPBACK:
+        raise Forbidden("Without keys requests from web pages are refused; add auth.keys to the settings.")
+
+
+def _host_of(authority: bytes) -> str:
+    """The host in ``host[:port]``, where an IPv6 address stands in brackets."""
+    text = authority.decode("latin-1")
+    return text if text.endswith("]") else text.rpartition(":")[0] or text

@@ -1,0 +1,1 @@
+"""What watches runs: Instruments of the graph."""

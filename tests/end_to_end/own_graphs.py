@@ -1,0 +1,69 @@
+"""Graphs of an operator's own, as a settings file names them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from graph import Choice, Flow
+from graph.parts import Parts
+from graph.steps.responder import ResponderStep
+from llm import ChatRequest
+
+
+async def spell(request: ChatRequest) -> AsyncGenerator[str, None]:
+    """Streams the letters of what the user said."""
+    for letter in request.text:
+        yield letter
+
+
+def spelling() -> Flow:
+    """A streaming graph without any model."""
+    flow = Flow("spelling")
+    flow.to(spell).to(str.upper, name="upper").respond()
+    return flow
+
+
+def counting() -> Flow:
+    """A graph whose answer is an object."""
+    flow = Flow("counting")
+    flow.to(lambda request: {"letters": len(request.text)}, name="count").respond()
+    return flow
+
+
+def failing() -> Flow:
+    """A graph that breaks, in words that are nobody's business."""
+    flow = Flow("failing")
+    flow.to(lambda request: 1 / 0, name="divide by a secret").respond()
+    return flow
+
+
+def looping() -> Flow:
+    """A graph that never finds its way out."""
+    flow = Flow("looping", allow_cyclic=True, max_iterations=3)
+
+    class Again(Choice):
+        def select_outlets(self, body: Any) -> str:
+            return "again"
+
+    flow.to(Again(), name="again").cycle_to("again").to(lambda body: body, name="never").respond()
+    return flow
+
+
+def relay(parts: Parts) -> Flow:
+    """A graph around a model."""
+    flow = Flow("relay")
+    flow.to(ResponderStep(parts.model("speaker")), name="speaker").respond()
+    return flow
+
+
+def not_a_flow() -> str:
+    """Something that a settings file should not name."""
+    return "no flow"
+
+
+def wrong() -> Flow:
+    """A graph that cannot be built."""
+    flow = Flow("wrong")
+    flow.to(spell).to(spell, name="again").respond()
+    return flow

@@ -1,0 +1,87 @@
+"""The table of endpoints: what is listed, what is not, what is forbidden, and nothing that only looks like it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.api_handler import APIHandler, Endpoint
+from gateway.config import ApiRow
+from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
+
+
+def table(*rules: ApiRow) -> APIHandler:
+    return APIHandler(
+        [
+            Endpoint("GET", "/items", "user", "list"),
+            Endpoint("POST", "/items", "admin", "make"),
+            Endpoint("GET", "/items/{id}", "user", "show"),
+            Endpoint("GET", "/items/special", "user", "special"),
+            Endpoint("GET", "/items/{id}/parts/{part}", "user", "part"),
+            Endpoint("GET", "/files/*", "user", "file"),
+            Endpoint("GET", "/files/secret/*", "admin", "secret file"),
+        ],
+        rules,
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "app", "params"),
+    [
+        ("/items", "list", {}),
+        ("/items/special", "special", {}),
+        ("/items/5", "show", {"id": "5"}),
+        ("/items/a%2Fb", "show", {"id": "a/b"}),
+        ("/items/%C3%BC", "show", {"id": "ü"}),
+        ("/items/5/parts/6", "part", {"id": "5", "part": "6"}),
+        ("/files/a/b", "file", {}),
+        ("/files/secret/a", "secret file", {}),
+    ],
+)
+def test_exact_goes_before_template_before_the_longest_star(path: str, app: str, params: dict[str, str]) -> None:
+    """Paths are matched as they came; only captured values are decoded, and an encoded slash stays in its segment."""
+    match = table().match("GET", path)
+    assert (match.endpoint.app, match.params) == (app, params)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "", "/nope", "/items/", "//items", "/items//", "/ITEMS", "/items/.", "/items/..", "/./items"),
+        *("/%69tems", "/items;x", "/items/5/", "/files", "/files/", "/items/5/parts", "items", "/items/5/../special"),
+    ],
+)
+def test_what_is_not_listed_does_not_exist(path: str) -> None:
+    """Other spellings of a listed path are other paths."""
+    with pytest.raises(NoSuchEndpoint):
+        table().match("GET", path)
+
+
+def test_another_method_of_a_listed_path() -> None:
+    """The error says which methods there are."""
+    with pytest.raises(MethodNotAllowed) as raised:
+        table().match("DELETE", "/items")
+    assert raised.value.allowed == ("GET", "POST")
+
+
+def test_a_rule_forbids_to_everybody() -> None:
+    """FORBID goes before the endpoint, whether that is listed or not, for its method or for all."""
+    handler = table(
+        ApiRow(path="/items/*", action="FORBID"), ApiRow(path="/files/{name}", method="get", action="FORBID")
+    )
+    for path in ("/items/special", "/items/5", "/items/no/such/thing", "/files/a"):
+        with pytest.raises(Forbidden):
+            handler.match("GET", path)
+    assert handler.match("GET", "/items").endpoint.app == "list"
+    assert handler.match("GET", "/files/a/b").endpoint.app == "file"
+
+
+def test_a_rule_may_give_an_endpoint_another_role() -> None:
+    """ALLOW with a role stands over the role of the endpoint; a more exact rule over a wider one."""
+    handler = table(
+        ApiRow(path="/items/*", role="admin"), ApiRow(path="/items/special", role="anyone"), ApiRow(path="/items")
+    )
+    assert handler.match("GET", "/items/5").role == "admin"
+    assert handler.match("GET", "/items/special").role == "anyone"
+    assert handler.match("POST", "/items").role == "user"
+    with pytest.raises(NoSuchEndpoint):
+        table(ApiRow(path="/more")).match("GET", "/more")

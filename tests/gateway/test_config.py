@@ -1,0 +1,166 @@
+"""The settings file: every fault is refused with its line and a remedy, and secrets do not print."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config import Settings, config_path, load
+from gateway.config_faults import InvalidSettings
+from llm.testing import ScriptedUpstream
+
+WHOLE = """\
+server: {host: 127.0.0.1, port: 9000, drain_seconds: 5, max_body_mb: 1}
+auth:
+  keys:
+    - {name: app, key: "${oc.env:APP_KEY,app-key-123}", models: ["fast*"]}
+    - {name: ops, key: ops-key-123, role: admin}
+providers:
+  - {name: mini, kind: embedded}
+  - {name: cloud, kind: openai, base_url: "http://127.0.0.1:1/v1", api_key: sk-secret}
+models:
+  - {name: penstock-demo, provider: mini}
+  - {name: fast, provider: cloud, model: gpt-4o-mini}
+default_model: fast
+graphs:
+  - {name: trip-planner, build: "graph.agents.trip_planner:build", models: {router: penstock-demo}}
+api:
+  - {path: "/admin/*", action: FORBID}
+prompts: {path: ./prompts}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "penstock.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every section is read, and the environment is put in where the file says so."""
+    monkeypatch.setenv("APP_KEY", "from-environment")
+    settings = load(write(tmp_path, WHOLE))
+    assert (settings.server.port, settings.server.max_body_bytes) == (9000, 1024 * 1024)
+    assert settings.auth.keys[0].key.get_secret_value() == "from-environment"
+    assert settings.main_model == "fast"
+    assert settings.graphs[0].models == {"router": "penstock-demo"}
+    assert settings.api[0].method == "*"
+    assert not settings.is_open
+
+
+def test_secrets_do_not_print(tmp_path: Path) -> None:
+    """Keys are a type that shows stars."""
+    printed = repr(load(write(tmp_path, WHOLE)))
+    assert "app-key-123" not in printed
+    assert "ops-key-123" not in printed
+    assert "sk-secret" not in printed
+
+
+def test_the_environment_beats_the_file_and_the_command_line_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PENSTOCK_ variables go before the file, arguments before both."""
+    path = write(tmp_path, WHOLE)
+    monkeypatch.setenv("PENSTOCK_SERVER__PORT", "9001")
+    assert load(path).server.port == 9001
+    assert load(path, port=9002).server.port == 9002
+    monkeypatch.setenv("PENSTOCK_CONFIG", str(path))
+    assert config_path(None) == path
+    assert config_path(Path("other.yaml")) == Path("other.yaml")
+
+
+def test_without_a_file_the_embedded_model_and_the_agents_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defaults need no key and no network."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    settings = load()
+    assert settings.is_open
+    assert settings.server.is_loopback
+    assert [provider.kind for provider in settings.providers][:1] == ["embedded"]
+    assert [graph.name for graph in settings.graphs] == ["trip-planner", "reviewed-answer"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "chosen", "named"),
+    [
+        (("a-model", "gpt-4o-mini"), "gpt-4o-mini", ""),
+        (("a-model", "b-model"), "a-model", ""),
+        (("a-model",), "my-model", "my-model"),
+    ],
+)
+async def test_a_key_in_the_environment_is_offered_as_a_provider(
+    monkeypatch: pytest.MonkeyPatch, listed: tuple[str, ...], chosen: str, named: str
+) -> None:
+    """With OPENAI_API_KEY and OPENAI_BASE_URL the shipped agents use a model of that upstream."""
+    async with ScriptedUpstream(models=listed) as upstream:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
+        monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
+        monkeypatch.setenv("OPENAI_MODEL", named)
+        settings = await asyncio.to_thread(load)
+    assert settings.main_model == chosen
+    assert {"name": "openai", "base_url": upstream.base_url}.items() <= settings.providers[1].model_dump().items()
+    assert settings.models[0].name == "penstock-demo"
+
+
+def test_a_key_whose_upstream_does_not_answer_is_offered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start without a network is a start; the first request will say what is wrong."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert load().main_model == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("server: {prt: 1}", ":1: unknown key 'server.prt'; did you mean 'port'?"),
+        ("servers: {}", ":1: unknown key 'servers'; did you mean 'server'?"),
+        ("server: {xyz: 1}", ":1: unknown key 'server.xyz'; known are host, port"),
+        ("models:\n  - {name: a, provider: mini}\n  - {name: b, provder: mini}", ":3: unknown key 'models.1.provder'"),
+        ("server:\n  port: 99999", ":2: server.port: Input should be less than or equal to 65535"),
+        ("auth:\n  keys:\n    - {name: a, key: short}", ":3: auth.keys.0.key: "),
+        ("auth:\n  keys:\n    - {name: a, key: long-enough, role: boss}", ":3: auth.keys.0.role: "),
+        ("auth: {keys: [{name: a, key: long-enough}, {name: a, key: long-enuogh}]}", "the same key 'a'"),
+        ("auth: {keys: [{name: a, key: long-enough}, {name: b, key: long-enough}]}", "the same key value"),
+        ("server: {host: 0.0.0.0}", "others can reach, and auth.keys is empty: add a key, or listen on 127.0.0.1"),
+        ("models: [{name: a, provider: nope}]", "there is no provider 'nope'; there are: mini"),
+        ("default_model: nope", "there is no model 'nope'; there are: penstock-demo"),
+        ("models: [{name: trip-planner, provider: mini}]", "the same model 'trip-planner'"),
+        ("models: []", "graphs need models"),
+        ("graphs: [{name: a, build: no-colon}]", "graphs.0.build"),
+        ("api: [{path: nope}]", "api.0.path"),
+        ("a: 1\nb: c: d", ":2: mapping values are not allowed"),
+        ("- 1", "the file is no mapping"),
+        ('auth: {keys: [{name: a, key: "${oc.env:SURELY_NOT_SET}"}]}', "SURELY_NOT_SET"),
+    ],
+)
+def test_faults_are_placed(tmp_path: Path, text: str, message: str) -> None:
+    """File, line where there is one, what is wrong, and what to write instead."""
+    path = write(tmp_path, text)
+    with pytest.raises(InvalidSettings) as raised:
+        load(path)
+    assert message in str(raised.value)
+    assert str(raised.value).startswith(str(path))
+
+
+def test_a_fault_never_prints_a_secret(tmp_path: Path) -> None:
+    """The message about a key names the place, not the value."""
+    with pytest.raises(InvalidSettings) as raised:
+        load(write(tmp_path, "auth: {keys: [{name: a, key: s3cret}, {name: b, key: 's3cret '}]}"))
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """The operating system's own words, with the path."""
+    with pytest.raises(InvalidSettings, match=r"no\.yaml: No such file"):
+        load(tmp_path / "no.yaml")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("x.y", False)]
+)
+def test_what_counts_as_this_machine(host: str, loopback: bool) -> None:
+    """Only loopback addresses need no key."""
+    tree: dict[str, Any] = {"server": {"host": host}, "auth": {"keys": [{"name": "a", "key": "long-enough"}]}}
+    assert Settings.model_validate(tree).server.is_loopback is loopback
