@@ -22,7 +22,16 @@ from math import ceil
 from typing import Any
 
 from gateway.config_faults import InvalidSettings
-from graph import GraphError, LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
+from graph import (
+    GraphError,
+    LimitExceeded,
+    MaxIterationsExceeded,
+    MaxStepsExceeded,
+    MoneyExceeded,
+    RunTimeout,
+    StepTimeout,
+    TokensExceeded,
+)
 from llm import (
     InvalidRequest,
     ModelError,
@@ -123,6 +132,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     MaxIterationsExceeded: Row(500, SERVER, "max_iterations_exceeded", hopeless=True),
     MaxStepsExceeded: Row(500, SERVER, "max_steps_exceeded", hopeless=True),
     RunTimeout: Row(504, SERVER, "run_timeout", hopeless=True),
+    TokensExceeded: Row(500, SERVER, "max_tokens_exceeded", hopeless=True),
+    MoneyExceeded: Row(500, SERVER, "max_usd_exceeded", hopeless=True),
+    StepTimeout: Row(504, SERVER, "step_timeout"),
     LimitExceeded: Row(500, SERVER, "limit_exceeded", hopeless=True),
     GraphError: INTERNAL,
     PromptError: INTERNAL,

@@ -3,6 +3,7 @@
 from graph.errors import (
     CyclesNotAllowed,
     DuplicateStep,
+    EndlessCycle,
     FlowIsBuilt,
     GraphDefinitionError,
     GraphError,
@@ -13,34 +14,45 @@ from graph.errors import (
     LoopDetected,
     MaxIterationsExceeded,
     MaxStepsExceeded,
+    MoneyExceeded,
+    PathsMeet,
     RunError,
     RunTimeout,
+    StateConflict,
+    StepTimeout,
     StreamNotCollected,
     StreamOnStream,
+    TokensExceeded,
     TooManyResponders,
     UnknownStep,
     UnreachableStep,
-    UnsupportedSplit,
+    WorkerLost,
 )
-from graph.event import Event, StepUsage
+from graph.event import Event
 from graph.flow import Flow
 from graph.instrument import Hooks, Instrument
+from graph.meter import Meter, StepUsage
 from graph.mock_server import MockServer
+from graph.options.cache import Cache
 from graph.run import FlowRun
-from graph.step import Complete, Step
+from graph.state import added, joined, largest, latest
+from graph.step import Complete, Step, StepOptions
 from graph.steps.choice import Choice
 from graph.steps.collector import Collector
 from graph.steps.filter import Filter
+from graph.steps.merge import Merge
 from graph.stream import DROPPED
 from graph.validate import StreamVerdict
 
 __all__ = [
     "DROPPED",
+    "Cache",
     "Choice",
     "Collector",
     "Complete",
     "CyclesNotAllowed",
     "DuplicateStep",
+    "EndlessCycle",
     "Event",
     "Filter",
     "Flow",
@@ -57,16 +69,28 @@ __all__ = [
     "LoopDetected",
     "MaxIterationsExceeded",
     "MaxStepsExceeded",
+    "Merge",
+    "Meter",
     "MockServer",
+    "MoneyExceeded",
+    "PathsMeet",
     "RunError",
     "RunTimeout",
+    "StateConflict",
     "Step",
+    "StepOptions",
+    "StepTimeout",
     "StepUsage",
     "StreamNotCollected",
     "StreamOnStream",
     "StreamVerdict",
+    "TokensExceeded",
     "TooManyResponders",
     "UnknownStep",
     "UnreachableStep",
-    "UnsupportedSplit",
+    "WorkerLost",
+    "added",
+    "joined",
+    "largest",
+    "latest",
 ]

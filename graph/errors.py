@@ -11,17 +11,23 @@
     │   ├── LoopDetected            a loop that no ``cycle_to`` declares
     │   ├── TooManyResponders       more than one step answers
     │   ├── UnreachableStep         no path leads to a step
-    │   ├── UnsupportedSplit        several followers, and nothing that chooses among them
+    │   ├── PathsMeet               parallel paths meet in a step that is no Merge
+    │   ├── EndlessCycle            a cycle from which no way leads out
     │   ├── StreamNotCollected      a stream reaches a step that needs a whole event
     │   └── FlowIsBuilt             a step is added to a graph that has been validated
     └── RunError                    one run failed; the next one is not affected
         ├── InvalidOutlet           a step chose a follower that it does not have
         ├── InvalidPath             an input or result path does not fit the body
         ├── StreamOnStream          a streaming step received a stream
+        ├── StateConflict           branches left different values in the state, and no reducer makes one of them
+        ├── StepTimeout             one step took longer than its own timeout
+        ├── WorkerLost              the process of a step ended before its work did
         └── LimitExceeded           a cap of the run or of a step was reached
             ├── MaxIterationsExceeded
             ├── MaxStepsExceeded
-            └── RunTimeout
+            ├── RunTimeout
+            ├── TokensExceeded
+            └── MoneyExceeded
 """
 
 from __future__ import annotations
@@ -63,8 +69,12 @@ class UnreachableStep(GraphDefinitionError):
     """No path leads from the start to a step."""
 
 
-class UnsupportedSplit(GraphDefinitionError):
-    """A step has several followers and does not choose among them."""
+class PathsMeet(GraphDefinitionError):
+    """Parallel paths meet in a step that is no Merge, where one of them would silently win."""
+
+
+class EndlessCycle(GraphDefinitionError):
+    """No step in a cycle can lead out of it."""
 
 
 class StreamNotCollected(GraphDefinitionError):
@@ -91,6 +101,18 @@ class StreamOnStream(RunError):
     """A streaming step received a stream; only found while running where a plain ``def`` returns a generator."""
 
 
+class StateConflict(RunError):
+    """Branches left different values in the same field of the state, and no reducer makes one of them."""
+
+
+class StepTimeout(RunError, TimeoutError):
+    """One step took longer than its own ``timeout``."""
+
+
+class WorkerLost(RunError):
+    """The process in which a step ran ended before its work did."""
+
+
 class LimitExceeded(RunError, RuntimeError):
     """A cap was reached. What was in flight has been cancelled."""
 
@@ -105,3 +127,11 @@ class MaxStepsExceeded(LimitExceeded):
 
 class RunTimeout(LimitExceeded):
     """A run took longer than it may."""
+
+
+class TokensExceeded(LimitExceeded):
+    """The model calls of a run used more tokens than it may."""
+
+
+class MoneyExceeded(LimitExceeded):
+    """The model calls of a run cost more than it may."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from graph.errors import RunError
+from graph.meter import Meter, StepUsage
 from llm.usage import Usage
 
-
-@dataclass(frozen=True, slots=True)
-class StepUsage:
-    """What one model call in a run cost, and in which step."""
-
-    step: str
-    model: str
-    usage: Usage
+if TYPE_CHECKING:
+    from graph.run import FlowRun
 
 
 class Event:
@@ -27,25 +23,27 @@ class Event:
         id: the same for the whole run; shown in errors.
         path, method, headers: where the event came from, when it came over HTTP.
         caller: who sent it, by the name of the key that was shown.
-        state: what steps keep for each other during the run.
+        state: what steps keep for each other during the run: a dict, or an instance of the flow's state class.
         at: the name of the step that the event is in.
         error: the exception that an error handler is to handle.
         origin_state: the name of the step that raised it.
         score: how good a judge found the latest draft, from 0 to 1; None when nobody judged it.
-        calls: what the model calls of the run cost, in the order in which they ended.
+        meter: what the model calls of the run have cost.
+        run: the run that the event is in; None before it has begun.
     """
 
     __slots__ = (
         "at",
         "body",
         "caller",
-        "calls",
         "error",
         "headers",
         "id",
+        "meter",
         "method",
         "origin_state",
         "path",
+        "run",
         "score",
         "state",
     )
@@ -66,12 +64,13 @@ class Event:
         self.method = method
         self.headers = headers if headers is not None else {}
         self.caller = caller
-        self.state: dict[str, Any] = {}
+        self.state: Any = {}
         self.at = ""
         self.error: Exception | None = None
         self.origin_state: str | None = None
         self.score: float | None = None
-        self.calls: list[StepUsage] = []
+        self.meter = Meter()
+        self.run: FlowRun | None = None
 
     def having(self, body: Any) -> Event:
         """The same event with another body; everything else is shared."""
@@ -81,14 +80,27 @@ class Event:
         other.body = body
         return other
 
-    def account(self, model: str, usage: Usage) -> None:
+    def branch(self) -> Event:
+        """A copy for a parallel path: changes of its body and its state are not seen by the others.
+
+        Raises:
+            RunError: when body or state cannot be copied.
+        """
+        try:
+            other = self.having(deepcopy(self.body))
+            other.state = deepcopy(self.state)
+        except Exception as error:
+            raise RunError(f"the event cannot be copied for parallel paths: {error}") from error
+        return other
+
+    def account(self, model: str, usage: Usage, usd: float = 0.0) -> None:
         """Books what a model call cost on the step that the event is in."""
-        self.calls.append(StepUsage(self.at, model, usage))
+        self.meter.book(StepUsage(self.at, model, usage, usd))
 
     @property
     def usage(self) -> Usage:
-        """What the run has cost so far."""
-        return sum((call.usage for call in self.calls), start=Usage())
+        """What the model calls of the run have cost so far."""
+        return self.meter.usage
 
     def __repr__(self) -> str:
         return f"Event(id={self.id!r}, at={self.at!r}, body={self.body!r})"

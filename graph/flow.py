@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graph.errors import DuplicateStep, FlowIsBuilt, InvalidStep
@@ -12,7 +12,9 @@ from graph.lookup import find, namespace_of_caller
 from graph.plan import Plan, compile_plan
 from graph.plot import mermaid
 from graph.run import FlowRun
-from graph.step import Drafts, OnLimit, Step, Target
+from graph.state import Reducer
+from graph.step import Drafts, OnLimit, Step, StepOptions, Target
+from graph.sub_flow import SubFlow
 from graph.validate import StreamVerdict, check
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ class Flow:
         max_iterations: how often one run may enter a step that sets no ``max_iterations`` of its own.
         max_steps: how many steps one run may enter in all; None for as many as the above allows.
         max_seconds: how long one run may take; None for as long as it takes.
+        max_tokens, max_usd: what the model calls of one run may use and cost.
+        state: a dataclass or msgspec Struct; each run has one instance of it as ``event.state``. Without, it is a dict.
+        reducers: by the name of a field of the state, what makes one value of those that parallel branches leave.
+        context: what constructors that ask for ``context`` are given.
     """
 
     def __init__(
@@ -42,12 +48,22 @@ class Flow:
         max_iterations: int = 100,
         max_steps: int | None = None,
         max_seconds: float | None = None,
+        max_tokens: int | None = None,
+        max_usd: float | None = None,
+        state: type | None = None,
+        reducers: Mapping[str, Reducer] | None = None,
+        context: Any = None,
     ) -> None:
         self.name = name
         self.allow_cyclic = allow_cyclic
         self.max_iterations = max_iterations
         self.max_steps = max_steps
         self.max_seconds = max_seconds
+        self.max_tokens = max_tokens
+        self.max_usd = max_usd
+        self.state = state
+        self.reducers = dict(reducers or {})
+        self.context = context
         self.steps: dict[str, Step] = {}
         self.edges: list[tuple[str, str]] = []
         self.cycles: set[tuple[str, str]] = set()
@@ -72,11 +88,7 @@ class Flow:
         after: str | Sequence[str] = ROOT,
         before: str | Sequence[str] = (),
         cycle_to: str | Sequence[str] = (),
-        full_event: bool | None = None,
-        input_path: str | None = None,
-        result_path: str | None = None,
-        max_iterations: int | None = None,
-        **class_args: Any,
+        **options: Any,
     ) -> Step:
         """Adds a step and returns it.
 
@@ -87,10 +99,7 @@ class Flow:
             after: the step or steps that it follows; ``"$prev"`` is the one added last; by default it comes first.
             before: the step or steps that follow it.
             cycle_to: earlier steps that it may go back to.
-            full_event: whether it is given the Event instead of its body.
-            input_path, result_path: dotted paths into a dict body: what it is given, and where its result goes.
-            max_iterations: how often one run may enter it.
-            class_args: arguments for the constructor of the class.
+            options: those of :class:`StepOptions`; all others are arguments for the class or function.
 
         Raises:
             GraphDefinitionError: when the name is taken, the target cannot be found, or the flow is already built.
@@ -98,9 +107,10 @@ class Flow:
         target, method = _target_of(class_name, handler)
         if isinstance(target, str):
             target = find(target, namespace_of_caller())
-        step = self._add(Step(self, name or _name_of(target), target, class_args, method))
-        step.full_event, step.input_path, step.result_path = full_event, input_path, result_path
-        step.max_iterations = max_iterations
+        if isinstance(target, Flow):
+            target = target.as_step()
+        own = {option: options.pop(option) for option in StepOptions.names() & options.keys()}
+        step = self._add(Step(self, name or _name_of(target), target, options, method, StepOptions(**own)))
         for source in _names(after):
             self.connect(source, step.name)
         for follower in _names(before):
@@ -109,7 +119,7 @@ class Flow:
 
     def connect(self, source: str, target: str, *, cycle: bool = False) -> None:
         """Adds an edge between two steps. The names are looked up when the flow is validated."""
-        self._must_be_open()
+        self.must_be_open()
         if source == PREVIOUS:
             source = [name for name in self.steps if name not in self.handlers][-2] if len(self.steps) > 1 else ROOT
         self.edges.append((source, target))
@@ -131,11 +141,11 @@ class Flow:
         self.handlers.add(step.name)
         return step.name
 
-    def respond(self, *, drafts: Drafts = "hide", on_limit: OnLimit = "error") -> Flow:
+    def respond(self, *, drafts: Drafts = "hide", on_limit: OnLimit = "error", judge_every: int | None = None) -> Flow:
         """Makes the step that was added last the responder; see :meth:`Step.respond`."""
         if not self.steps:
             raise InvalidStep(f"flow '{self.name}' has no step that could respond")
-        next(reversed(self.steps.values())).respond(drafts=drafts, on_limit=on_limit)
+        next(reversed(self.steps.values())).respond(drafts=drafts, on_limit=on_limit, judge_every=judge_every)
         return self
 
     def validate(self) -> Flow:
@@ -172,15 +182,20 @@ class Flow:
 
     # --- runs
 
-    def start(self, event: Event, hooks: Hooks = NO_HOOKS) -> FlowRun:
-        """A run of this flow that has not begun; pulling its chunks is what moves it."""
-        return FlowRun(self.plan, event, hooks)
+    def start(self, event: Event, hooks: Hooks | None = None, outer: FlowRun | None = None) -> FlowRun:
+        """A run of this flow that has not begun; pulling its chunks is what moves it. ``outer`` is the run that it is a
+        step of."""
+        return FlowRun(self.plan, event, hooks or NO_HOOKS, outer)
 
-    def stream(self, body: Any = None, *, hooks: Hooks = NO_HOOKS) -> AsyncGenerator[Any, None]:
+    def as_step(self) -> SubFlow:
+        """This flow as a step of another; ``other.to(flow)`` does it by itself."""
+        return SubFlow(self)
+
+    def stream(self, body: Any = None, *, hooks: Hooks | None = None) -> AsyncGenerator[Any, None]:
         """The answer, chunk by chunk. Close the generator (``aclosing``) to stop everything behind it."""
         return self.start(_event_of(body), hooks).chunks()
 
-    async def run(self, body: Any = None, *, hooks: Hooks = NO_HOOKS) -> Any:
+    async def run(self, body: Any = None, *, hooks: Hooks | None = None) -> Any:
         """The answer. Of a flow that streams: its chunks as a list, the bare chunk if there is one."""
         return await self.start(_event_of(body), hooks).result()
 
@@ -193,7 +208,7 @@ class Flow:
     # --- insides
 
     def _add(self, step: Step) -> Step:
-        self._must_be_open()
+        self.must_be_open()
         if step.name in self.steps:
             raise DuplicateStep(
                 f"flow '{self.name}' has a step '{step.name}' already ({self.steps[step.name].target!r}); "
@@ -202,7 +217,12 @@ class Flow:
         self.steps[step.name] = step
         return step
 
-    def _must_be_open(self) -> None:
+    def must_be_open(self) -> None:
+        """Refuses changes after validation.
+
+        Raises:
+            FlowIsBuilt: when the flow has been validated.
+        """
         if self._plan is not None:
             raise FlowIsBuilt(f"flow '{self.name}' has been validated; build a new one to change it")
 

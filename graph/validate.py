@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from graph.errors import (
     CyclesNotAllowed,
+    EndlessCycle,
     InvalidStep,
     LoopDetected,
+    PathsMeet,
     StreamNotCollected,
     TooManyResponders,
+    UnknownStep,
     UnreachableStep,
-    UnsupportedSplit,
 )
-from graph.plan import Plan, refusal
+from graph.plan import Node, Plan, in_cycle, meeting_point, refusal
+from graph.step import Complete
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -40,10 +45,12 @@ def check(flow: Flow, plan: Plan) -> StreamVerdict:
     """
     _check_start(flow, plan)
     _check_cycles(flow, plan)
-    _check_responders(plan)
     _check_reachable(flow, plan)
-    _check_splits(plan)
+    _check_outlets(plan)
+    _check_responders(plan)
+    _check_splits(flow, plan)
     _check_streams(plan)
+    _check_ways_out(plan)
     return _verdict(plan)
 
 
@@ -52,7 +59,9 @@ def _check_start(flow: Flow, plan: Plan) -> None:
         raise InvalidStep(f"flow '{flow.name}' has no first step; add one with flow.to(...)")
     starts = [target for source, target in flow.edges if not source]
     if len(starts) > 1:
-        raise UnsupportedSplit(f"flow '{flow.name}' starts with several steps ({', '.join(starts)}); start with one")
+        raise InvalidStep(
+            f"flow '{flow.name}' starts with several steps ({', '.join(starts)}); start with one, and split after it"
+        )
     for name in (node.name for node in plan.nodes.values() if node.limit < 1):
         raise InvalidStep(f"step '{name}': max_iterations is below 1, so it could never run")
 
@@ -63,6 +72,14 @@ def _check_cycles(flow: Flow, plan: Plan) -> None:
         raise CyclesNotAllowed(
             f"step '{source}' cycles to '{target}', but cyclic graphs are not allowed, enable allow_cyclic"
         )
+    for node in _in_loops(flow, plan):
+        raise LoopDetected(
+            f"loop detected in step {node.name}, graph must be acyclic (DAG); declare the way back with cycle_to"
+        )
+
+
+def _in_loops(flow: Flow, plan: Plan) -> Iterator[Node]:
+    """The nodes that come after themselves by edges that are no ``cycle_to``."""
     forward = {
         node: [follower for follower in node.outlets.values() if (node.name, follower.name) not in flow.cycles]
         for node in plan.nodes.values()
@@ -77,11 +94,60 @@ def _check_cycles(flow: Flow, plan: Plan) -> None:
             entered[follower] -= 1
             if entered[follower] == 0:
                 free.append(follower)
-    for node in entered:
-        if node not in free:
-            raise LoopDetected(
-                f"loop detected in step {node.name}, graph must be acyclic (DAG); declare the way back with cycle_to"
+    return (node for node in entered if node not in free)
+
+
+def _check_ways_out(plan: Plan) -> None:
+    for node in plan.nodes.values():
+        if in_cycle(node) and not any(_can_leave(other, node) for other in node.reaches):
+            raise EndlessCycle(
+                f"no way leads out of the cycle that step '{node.name}' is in; give one of its steps a follower "
+                "outside and a method select_outlets(body) that chooses"
             )
+
+
+def _can_leave(other: Node, node: Node) -> bool:
+    """Whether a run that is in ``other`` may leave the cycle of ``node``: it chooses, or it is outside already."""
+    return other.select is not None or node not in other.reaches
+
+
+def _check_reachable(flow: Flow, plan: Plan) -> None:
+    handlers = [plan.nodes[name] for name in flow.handlers]
+    recoveries = [target for node in plan.nodes.values() for target in node.recoveries.values()]
+    starts = [*([plan.first] if plan.first else []), *handlers, *recoveries]
+    reached = frozenset[Node]().union(*(start.reaches for start in starts))
+    for node in plan.nodes.values():
+        if node not in reached:
+            raise UnreachableStep(f"no path leads to step '{node.name}'; put it after another step with after=")
+
+
+def _check_outlets(plan: Plan) -> None:
+    """What ``select_outlets`` promises by a ``Literal`` return type must be there."""
+    for node in plan.nodes.values():
+        if node.select is None:
+            continue
+        if not node.outlets and not node.responding:
+            raise InvalidStep(f"step '{node.name}' selects its outlets, but nothing follows it")
+        for name in _promised(node.select):
+            if name != Complete and name not in node.outlets:
+                allowed = ", ".join(sorted((Complete, *node.outlets)))
+                raise UnknownStep(
+                    f"step '{node.name}' may select '{name}', which does not follow it. Allowed outlets are: {allowed}."
+                )
+
+
+def _promised(select: Any) -> list[str]:
+    try:
+        returned = typing.get_type_hints(select).get("return")
+    except (NameError, TypeError, AttributeError):
+        return []
+    hints, names = [returned], []
+    for hint in hints:
+        if typing.get_origin(hint) is Literal:
+            names += [name for name in typing.get_args(hint) if isinstance(name, str)]
+        else:
+            hints.extend(part for part in typing.get_args(hint))
+    return names
 
 
 def _check_responders(plan: Plan) -> None:
@@ -95,31 +161,56 @@ def _check_responders(plan: Plan) -> None:
                 f"step '{node.name}' cannot show drafts as reasoning; give its class a method as_reasoning(chunk), "
                 "or write drafts='hide'"
             )
+        if node.responding and node.responding.judge_every is not None:
+            _check_judge(node, node.responding.judge_every)
 
 
-def _check_reachable(flow: Flow, plan: Plan) -> None:
-    starts = [plan.nodes[name] for name in flow.handlers]
-    reached = [*([plan.first] if plan.first else []), *starts]
-    for node in reached:
-        reached.extend(follower for follower in node.outlets.values() if follower not in reached)
+def _check_judge(responder: Node, every: int) -> None:
+    if every < 1:
+        raise InvalidStep(f"step '{responder.name}': judge_every is a number of characters, from 1 on")
+    judge = responder.next
+    if judge is None or judge.select is None or not judge.reaches_responder:
+        raise InvalidStep(
+            f"step '{responder.name}': judge_every needs one follower that selects its outlets and can send drafts back"
+        )
+
+
+def _check_splits(flow: Flow, plan: Plan) -> None:
     for node in plan.nodes.values():
-        if node not in reached:
-            raise UnreachableStep(f"no path leads to step '{node.name}'; put it after another step with after=")
-
-
-def _check_splits(plan: Plan) -> None:
-    for node in plan.nodes.values():
-        if len(node.outlets) > 1 and node.select is None:
-            raise UnsupportedSplit(
-                f"step '{node.name}' has several followers ({', '.join(node.outlets)}) and does not choose among them; "
-                "give its class a method select_outlets(body) that returns the name of one"
+        followers = tuple(node.outlets.values())
+        if len(followers) < 2 or node.select is not None:
+            continue
+        met = meeting_point(followers)
+        if met is not None:
+            raise PathsMeet(
+                f"the parallel paths from step '{node.name}' meet in '{met.name}', where one of them would silently "
+                f"win; put a Merge before '{met.name}'"
             )
+        responder = plan.responder
+        if responder is not None and sum(follower.reaches_responder for follower in followers) > 1:
+            _check_not_inside(node, followers, responder)
+
+
+def _check_not_inside(node: Node, followers: tuple[Node, ...], responder: Node) -> None:
+    """The responder may stand after the Merge of parallel paths, not on one of them."""
+    for follower in followers:
+        seen = [follower] if not follower.merges else []
+        for passed in seen:
+            if passed is responder:
+                raise PathsMeet(
+                    f"step '{responder.name}' responds on one of the parallel paths from '{node.name}' that a Merge "
+                    "joins; let it respond after the Merge"
+                )
+            seen.extend(other for other in passed.outlets.values() if not other.merges and other not in seen)
 
 
 def _check_streams(plan: Plan) -> None:
     for node in plan.nodes.values():
-        if node.streams and node.tail.refused_by is not None:
-            raise StreamNotCollected(refusal(node))
+        if not node.streams:
+            continue
+        for tail in (node.tail, *node.tail.sides):
+            if tail.refused_by is not None:
+                raise StreamNotCollected(refusal(node, tail))
 
 
 def _verdict(plan: Plan) -> StreamVerdict:

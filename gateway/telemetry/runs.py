@@ -78,7 +78,7 @@ class RunRecorder(Instrument):
 
     def before_step(self, run: FlowRun, event: Event) -> None:
         record = self._open.get(id(run)) or self._begin(run, event)
-        record.steps.append(StepRecord(event.at, time.perf_counter() - record.clock, len(event.calls)))
+        record.steps.append(StepRecord(event.at, time.perf_counter() - record.clock, len(event.meter.calls)))
 
     def after_step(self, run: FlowRun, event: Event) -> None:
         record = self._open[id(run)]
@@ -117,7 +117,7 @@ class RunRecorder(Instrument):
 
     def _finish(self, record: RunRecord, step: StepRecord, event: Event) -> None:
         step.seconds = time.perf_counter() - record.clock - step.begun
-        step.calls = [call for call in event.calls[step.first_call :] if call.step == step.step]
+        step.calls = [call for call in event.meter.calls[step.first_call :] if call.step == step.step]
 
 
 def outcome(run: FlowRun) -> str:

@@ -20,10 +20,12 @@ async def listen(model: Model, request: ChatRequest, event: Event) -> AsyncGener
                 heard = True
                 usage = chunk.usage or usage
                 length += len(chunk.content or "") + sum(len(call.arguments) for call in chunk.tool_calls)
+                event.meter.check(event.at, 0 if usage else length)
                 yield chunk
     finally:
         if heard:
             event.account(model.name, usage or estimate(request.messages, length))
+    event.meter.check(event.at)
 
 
 async def ask(model: Model, request: ChatRequest, event: Event) -> ChatCompletion:

@@ -218,7 +218,7 @@ async def test_a_steps_own_timeout_is_not_the_runs() -> None:
     ("selected", "message"),
     [
         (["nope"], r"Invalid outlet 'nope' for 'route'. Allowed outlets are: Complete, end."),
-        (["end", "end"], "selected several outlets"),
+        (["end", "end"], "selected an outlet twice"),
     ],
 )
 async def test_a_wrong_outlet_is_named(selected: list[str], message: str) -> None:

@@ -76,7 +76,7 @@ async def test_the_usage_of_the_run_is_that_of_all_its_calls() -> None:
     with ScriptedProvider.of(say("travel"), WEATHER, SIGHTS, say("done"), GOOD, say("Go!")) as provider:
         _, run = await answer(trip_planner.build(parts(provider)), asked())
     assert run.usage == Usage(60, 30, 90)
-    assert [spent.step for spent in run.event.calls] == ["router"] * 4 + ["judge", "responder"]
+    assert [spent.step for spent in run.event.meter.calls] == ["router"] * 4 + ["judge", "responder"]
 
 
 async def test_a_question_about_the_weather_is_offered_only_the_weather() -> None:

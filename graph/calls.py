@@ -1,0 +1,46 @@
+"""What a step calls: the object behind it, which of its methods, and what that gives back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from graph.errors import InvalidStep
+from graph.step import Step
+
+
+def instantiate(step: Step) -> tuple[Any, Callable[[Any], Any]]:
+    """The object behind a step, and what to call: its ``handler``, else ``do_event``, else ``do``, else itself.
+
+    The constructor is given ``name`` and ``context`` only if it asks for them.
+
+    Raises:
+        InvalidStep: when the target cannot be constructed or has nothing to call.
+    """
+    instance = step.target
+    if isinstance(instance, type):
+        instance = _construct(step, instance)
+    elif step.arguments and callable(instance):
+        instance = partial(instance, **step.arguments)
+    for method in (step.handler,) if step.handler else ("do_event", "do"):
+        call = getattr(instance, method, None)
+        if callable(call):
+            return instance, call
+    if callable(instance) and step.handler is None:
+        return instance, instance
+    wanted = f"method '{step.handler}'" if step.handler else "method 'do' or 'do_event'"
+    raise InvalidStep(f"step '{step.name}': {step.target!r} has no {wanted}")
+
+
+def _construct(step: Step, kind: type) -> Any:
+    arguments = dict(step.arguments)
+    accepted = inspect.signature(kind).parameters
+    for name, value in (("name", step.name), ("context", step.flow.context)):
+        if name in accepted:
+            arguments.setdefault(name, value)
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise InvalidStep(f"step '{step.name}': {kind.__name__} cannot be made: {error}") from error
