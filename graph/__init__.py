@@ -37,6 +37,7 @@ from graph.options.cache import Cache
 from graph.run import FlowRun
 from graph.state import added, joined, largest, latest
 from graph.step import Complete, Step, StepOptions
+from graph.steps.batch import Batch, Unbatch
 from graph.steps.choice import Choice
 from graph.steps.collector import Collector
 from graph.steps.filter import Filter
@@ -46,6 +47,7 @@ from graph.validate import StreamVerdict
 
 __all__ = [
     "DROPPED",
+    "Batch",
     "Cache",
     "Choice",
     "Collector",
@@ -86,6 +88,7 @@ __all__ = [
     "StreamVerdict",
     "TokensExceeded",
     "TooManyResponders",
+    "Unbatch",
     "UnknownStep",
     "UnreachableStep",
     "WorkerLost",

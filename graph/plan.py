@@ -14,6 +14,7 @@ from graph.state import Reducer, reducers_of
 from graph.step import Responding, Step
 
 if TYPE_CHECKING:
+    from graph.batching import Batcher
     from graph.flow import Flow
 
 
@@ -34,6 +35,7 @@ class Node:
         size: how many characters a chunk of it is long.
         gather: what makes one body of a stream: of the step's own chunks, or, in a Collector, of those it is given.
         collects, merges: whether it is a Collector, a Merge.
+        batcher: where events of different runs meet, if it is a Batch; ``batch_end`` is the step that parts them again.
         needs_whole: whether it cannot be given the chunks of a stream.
         reaches_responder: whether a run that is here can still come to the responder.
         leads_to_answer: the same; in a flow without a responder every node does.
@@ -45,6 +47,8 @@ class Node:
     """
 
     __slots__ = (
+        "batch_end",
+        "batcher",
         "call",
         "collects",
         "expands",
@@ -92,6 +96,8 @@ class Node:
         self.collects = _says(self.instance, "collects")
         self.merges = _says(self.instance, "merges")
         self.expands = _says(self.instance, "expands")
+        self.batcher: Batcher | None = getattr(self.instance, "batcher", None)
+        self.batch_end: Node | None = None
         self.needs_whole = self.merges or self.select is not None or _says(self.instance, "needs_whole")
         self.gather: Callable[[Any, list[Any]], Any] = getattr(self.instance, "gather", gather)
         self.size: Callable[[Any], int] = getattr(self.instance, "size", characters)
@@ -188,6 +194,9 @@ def compile_plan(flow: Flow) -> Plan:
     for step in flow.steps.values():
         _look_ahead(flow, plan, step)
     for node in nodes.values():
+        if node.batcher is not None:
+            _find_batch_end(node)
+    for node in nodes.values():
         node.tail = _tails(node)
     if plan.responder is not None:
         _decide_on_drafts(plan.responder)
@@ -223,6 +232,20 @@ def _look_ahead(flow: Flow, plan: Plan, step: Step) -> None:
     handler = None if node.handles else step.error_handler_name or flow.error_handler_name
     node.handler = plan.nodes[handler] if handler else None
     node.recoveries = {kind: _find(flow, plan.nodes, name) for kind, name in step.recoveries.items()}
+
+
+def _find_batch_end(batch: Node) -> None:
+    """The next step that parts events again. Those between walk a list, and so does it: it does not stream."""
+    end = batch.next
+    while end is not None and not (end.expands or _says(end.instance, "unbatches")):
+        end = end.next
+    if end is None:
+        raise InvalidStep(
+            f"step '{batch.name}' batches events and no step parts them again; put an Unbatch or a FlatMap after it, "
+            "with nothing that chooses or splits between them (a flow of its own may)"
+        )
+    batch.batch_end = end
+    end.streams = False
 
 
 def reachable(node: Node) -> list[Node]:

@@ -150,6 +150,12 @@ class FlowRun:
         self.drafts.hold(chunks)
         event.score = None
 
+    def beside(self, event: Event) -> Walk:
+        """A walk of an event that is not this run's own, watched like this run."""
+        walk = FlowRun(self.plan, event, self.hooks, self)._walk
+        walk.event.meter = Meter()
+        return walk
+
     def spawn(self, aside: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Starts a branch that does not lead to the answer. The run ends when all of them have."""
         task = asyncio.create_task(aside)

@@ -9,6 +9,7 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from graph.batching import Batcher, together
 from graph.errors import InvalidOutlet, LimitExceeded, StreamOnStream
 from graph.event import Event
 from graph.growing import watched
@@ -72,9 +73,9 @@ class Walk:
                     yield chunk
             node = follower
 
-    async def carry(self, node: Node | None, *, to_merge: bool) -> Node | None:
-        """In silence: to the Merge that comes first, or else to the end of the path (None)."""
-        while node is not None and not (to_merge and node.merges):
+    async def carry(self, node: Node | None, *, to_merge: bool = False, until: Node | None = None) -> Node | None:
+        """In silence: to the Merge that comes first, or until a node, or else to the end of the path (None)."""
+        while node is not None and node is not until and not (to_merge and node.merges):
             entered = self.event.body
             try:
                 await self._do(node)
@@ -89,6 +90,9 @@ class Walk:
         """Does a step. What it says is returned where it leaves for the client at once, up to its first chunk."""
         if node.merges:
             self._merge(node, [self])
+            return None
+        if node.batcher is not None:
+            await self._go_together(node, node.batcher)
             return None
         self._enter(node)
         made = node.call(self._argument(node))
@@ -186,6 +190,19 @@ class Walk:
             raise InvalidOutlet(f"'{node.name}' selected an outlet twice: {', '.join(names)}.")
         return tuple(node.outlets[name] for name in names if name != Complete)
 
+    async def _go_together(self, node: Node, batcher: Batcher) -> None:
+        """From a Batch to the step that ends it, with events of other runs."""
+        self._enter(node)
+        item = await batcher.join(self.event, partial(together, self.run, node))
+        self._leave(node)
+        end = node.batch_end
+        assert end is not None  # noqa: S101 - validated
+        self._enter(end)
+        self.event.body = item.body if isinstance(item, Event) else item
+        if end.responding is not None:
+            self.run.hold(self.event, [self.event.body])
+        self._leave(end)
+
     # --- branches
 
     async def _split(self, node: Node, followers: Sequence[Node]) -> Node | None:
@@ -207,7 +224,7 @@ class Walk:
     async def _aside(self, node: Node, followers: Sequence[Node]) -> None:
         """As a branch that does not lead to the answer: down these paths, to their ends."""
         follower = followers[0] if len(followers) == 1 else await self._join(node, followers)
-        await self.carry(follower, to_merge=False)
+        await self.carry(follower)
 
     async def _join(self, node: Node, followers: Sequence[Node]) -> Node | None:
         """Walks branches side by side until all that arrive have met in one Merge, and goes on from there."""
@@ -356,7 +373,7 @@ class Walk:
             follower = await self._next()
         except Exception as error:
             follower = self._recover(entered, error)
-        await self.carry(follower, to_merge=False)
+        await self.carry(follower)
 
 
 def _earlier(arrived: dict[Node, list[Walk]]) -> list[Node]:

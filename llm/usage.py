@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -49,6 +49,16 @@ class Usage:
     def source(self) -> str:
         """``real`` or ``estimated``."""
         return "estimated" if self.estimated else "real"
+
+    def shares(self, number: int) -> list[Usage]:
+        """So many usages that add up to this one; what cannot be divided is in the first."""
+        rest = self.total_tokens - self.prompt_tokens - self.completion_tokens
+        counts = (self.prompt_tokens, self.completion_tokens, rest)
+        shares = []
+        for index in range(number):
+            asked, answered, more = ((count + number - 1 - index) // number for count in counts)
+            shares.append(Usage(asked, answered, asked + answered + more, estimated=self.estimated))
+        return [replace(shares[0], details=self.details), *shares[1:]]
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -44,3 +44,15 @@ def test_an_estimate_stays_one_in_every_sum() -> None:
     assert (guess.prompt_tokens, guess.completion_tokens, guess.source) == (3, 2, "estimated")
     assert (Usage.of(1, 1) + guess).source == "estimated"
     assert (Usage.of(1, 1) + Usage.of(2, 2)).source == "real"
+
+
+def test_shares_add_up_to_the_whole() -> None:
+    """However a usage is divided, nothing is lost and nothing is added."""
+    whole = Usage(7, 3, 11, {"prompt_tokens_details": {"cached_tokens": 5}})
+    for number in (1, 2, 3, 4, 20):
+        shares = whole.shares(number)
+        assert len(shares) == number
+        total = shares[0]
+        for share in shares[1:]:
+            total = total + share
+        assert total == whole
