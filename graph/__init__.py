@@ -34,7 +34,9 @@ from graph.instrument import Hooks, Instrument
 from graph.meter import Meter, StepUsage
 from graph.mock_server import MockServer
 from graph.options.cache import Cache
+from graph.response import Response
 from graph.run import FlowRun
+from graph.serving import ServingFunction
 from graph.state import added, joined, largest, latest
 from graph.step import Complete, Step, StepOptions
 from graph.steps.batch import Batch, Unbatch
@@ -76,8 +78,10 @@ __all__ = [
     "MockServer",
     "MoneyExceeded",
     "PathsMeet",
+    "Response",
     "RunError",
     "RunTimeout",
+    "ServingFunction",
     "StateConflict",
     "Step",
     "StepOptions",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from graph.errors import DuplicateStep, FlowIsBuilt, InvalidStep
 from graph.event import Event
+from graph.explain import explain
 from graph.instrument import NO_HOOKS, Hooks
 from graph.lookup import find, namespace_of_caller
 from graph.plan import Plan, compile_plan
@@ -175,6 +176,10 @@ class Flow:
         self.validate()
         assert self._verdict is not None  # noqa: S101
         return self._verdict
+
+    def explain(self) -> str:
+        """Every path through the flow, one a line, and why it streams live or not."""
+        return explain(self)
 
     def plot(self) -> str:
         """The flow as mermaid text (https://mermaid.js.org)."""

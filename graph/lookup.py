@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from graph.errors import UnknownStep
@@ -20,17 +21,37 @@ def namespace_of_caller(package: str = "graph") -> Mapping[str, Any]:
         depth += 1
 
 
+STOREY = "storey."
+"""Steps that are named as storey's are ours of the same name."""
+HUB = "hub://"
+"""Steps that another installed distribution offers, as an entry point of the group ``penstock.steps``."""
+HUB_GROUP = "penstock.steps"
+
+
 def find(reference: str, namespace: Mapping[str, Any]) -> Any:
-    """What ``reference`` names: ``module:attribute``, ``module.attribute``, or a name in ``namespace``.
+    """What ``reference`` names: ``module:attribute``, ``module.attribute``, a name in ``namespace``, ``hub://name``, or
+    a step of storey's that we have too (``storey.Batch``).
 
     Raises:
         UnknownStep: when there is no such thing.
     """
     if reference in namespace:
         return namespace[reference]
+    if reference.startswith(HUB):
+        return _from_hub(reference.removeprefix(HUB))
+    if reference.startswith(STOREY):
+        reference = f"graph.{reference.removeprefix(STOREY)}"
     module, _, attribute = reference.replace(":", ".").rpartition(".")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError):
         where = "an importable 'module:name'" if module else f"a name in {namespace.get('__name__', 'the caller')}"
         raise UnknownStep(f"'{reference}' cannot be found; it should be {where}") from None
+
+
+def _from_hub(name: str) -> Any:
+    offered = entry_points(group=HUB_GROUP)
+    if name not in offered.names:
+        names = ", ".join(sorted(offered.names)) or "none"
+        raise UnknownStep(f"no installed distribution offers '{name}' under '{HUB_GROUP}'; offered are: {names}")
+    return offered[name].load()

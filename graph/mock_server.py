@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from graph.event import Event
+from graph.response import Response
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -43,16 +44,27 @@ class MockServer:
         body: Any = None,
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
+        *,
+        silent: bool = False,
     ) -> Any:
         """The answer to one event; of a flow whose responder streams, an iterator over its chunks.
 
         Raises:
-            Exception: what the run raises.
+            RuntimeError: ``failed (code): body`` for a Response with a status of 300 or more, unless ``silent``.
+            Exception: what the run raises; a ``silent`` server answers with a Response of status 500 instead.
         """
         event = Event(body, path=path, method=method, headers=headers)
         if self._flow.streaming.kind in ("live", "accepted"):
             return self._stream(event)
-        return self._portal.call(self._flow.start(event).result)
+        try:
+            answer = self._portal.call(self._flow.start(event).result)
+        except Exception as error:
+            if not silent:
+                raise
+            return Response(f"{type(error).__name__}: {error}", 500)
+        if isinstance(answer, Response) and answer.status >= 300 and not silent:
+            raise RuntimeError(f"failed ({answer.status}): {answer.body}")
+        return answer
 
     def _stream(self, event: Event) -> Iterator[Any]:
         chunks: AsyncGenerator[Any, None] = self._flow.start(event).chunks()

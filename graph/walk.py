@@ -101,7 +101,7 @@ class Walk:
         if isinstance(made, STREAMS):
             return await self._stream(node, as_stream(made))
         self._take(node, made)
-        if node.responding is not None:
+        if node.responding is not None and self.event.body is not DROPPED:
             self.run.hold(self.event, [self.event.body])
         self._leave(node)
         return None
@@ -159,6 +159,15 @@ class Walk:
         for hook in self.run.hooks.on_error:
             hook(self.run, self.event, error)
         return node
+
+    async def _tell(self, node: Node, error: Exception) -> None:
+        """Tells the handler of an error that can only end the answer. What it returns does not matter any more."""
+        handler = node.handler_of(error)
+        if handler is not None:
+            self.event.error, self.event.origin_state = error, node.name
+            self._enter(handler)
+            await settled(handler.call(self._argument(handler)))
+            self._leave(handler)
 
     # --- where to go next
 
@@ -308,7 +317,7 @@ class Walk:
                     if shown is not None:
                         yield shown
         except Exception as error:
-            self._blame(error)
+            await self._tell(self._blame(error), error)
             raise
         self._gather(node, node.tail, said)
 

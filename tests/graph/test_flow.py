@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from graph import (
     Choice,
+    Collector,
     CyclesNotAllowed,
     DuplicateStep,
     Event,
@@ -354,7 +356,46 @@ def test_hooks_that_nobody_overrides_are_not_called() -> None:
     assert [len(getattr(hooks, name)) for name in Hooks.__slots__] == [0, 0, 0, 0, 1]
 
 
-# --- drawing and mock server
+# --- drawing, explaining and mock server
+
+
+async def spell(body: str) -> Any:
+    """Streams letters."""
+    for letter in body:
+        yield letter
+
+
+def test_explain_says_of_every_path_what_becomes_of_its_stream() -> None:
+    """One line a path: live, collected, held, or no stream at all; loops are marked."""
+    flow = Flow("many", allow_cyclic=True)
+    choose = flow.to(Choice(), name="choose")
+    choose.to(spell, name="live")
+    choose.to(spell, name="slow").to(Collector(), name="collector")
+    choose.to(double, name="plain").cycle_to("choose")
+    flow.add_step(double, "answer", after=["live", "collector"]).respond()
+    lines = flow.explain().splitlines()
+    assert lines[0].startswith("many: live - live → answer streams")
+    assert lines[1:] == [
+        "  choose → live → answer: the stream of 'live' reaches the client live",
+        "  choose → slow → collector → answer: the stream of 'slow' is collected by 'collector'",
+        "  choose → plain → choose (again): no step streams, and none of them responds",
+    ]
+
+
+def test_explain_stops_where_there_are_too_many_paths() -> None:
+    """A graph with very many paths is not printed for ever."""
+    flow = Flow("wide", allow_cyclic=True)
+    names = [f"s{index}" for index in range(9)]
+    flow.to(Choice(), name=names[0])
+    for previous, name in pairwise(names):
+        flow.add_step(Choice(), name, after=previous)
+    for index, name in enumerate(names):
+        for target in names[:index]:
+            flow.connect(name, target, cycle=True)
+        for target in names[index + 2 :]:
+            flow.connect(name, target)
+    flow.steps[names[-1]].respond()
+    assert flow.explain().splitlines()[-1] == "  … and more than 50 paths in all"
 
 
 def test_the_plot_marks_cycles_the_answer_and_the_error_handler() -> None:

@@ -250,7 +250,7 @@ async def test_case_27_through_a_collector_it_is_an_error_too() -> None:
         await flow.run("bad")
 
 
-async def test_an_error_before_the_first_chunk_goes_to_the_handler() -> None:
+async def test_case_20_an_error_before_the_first_chunk_goes_to_the_handler() -> None:
     """As long as nothing has left, a streaming step fails like any other."""
 
     async def early(body: Any) -> AsyncGenerator[str, None]:
@@ -261,6 +261,24 @@ async def test_an_error_before_the_first_chunk_goes_to_the_handler() -> None:
     flow = Flow().error_handler(lambda event: f"handled in {event.origin_state}", name="handler", full_event=True)
     flow.to(early).respond()
     assert await read(flow, "x") == ["handled in early"]
+
+
+async def test_case_20_after_the_first_chunk_the_handler_is_told() -> None:
+    """The client gets what was said and then the error; the handler sees both, and what it returns does not matter."""
+    told: list[tuple[str | None, str]] = []
+
+    def handle(event: Event) -> str:
+        told.append((event.origin_state, str(event.error)))
+        return "too late"
+
+    flow = Flow().error_handler(handle, name="handler", full_event=True)
+    flow.to(breaking).respond()
+    got: list[str] = []
+    with pytest.raises(ValueError, match="broken"):
+        async with aclosing(flow.stream("bad")) as chunks:
+            async for chunk in chunks:
+                got.append(chunk)
+    assert (got, told) == (["chunk 0"], [("breaking", "broken")])
 
 
 async def test_case_30_a_client_that_leaves_closes_every_generator() -> None:
