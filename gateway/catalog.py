@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any, Literal
+
+import yaml
 
 from gateway.config import GraphEntry, ModelEntry, Provider, Settings
 from gateway.config_faults import InvalidSettings
@@ -15,7 +18,7 @@ from gateway.edge.keys import Principal
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
-from llm import Model, ModelProvider, UnknownModel
+from llm import LLModel, Model, ModelProvider, UnknownModel
 from llm.providers.embedded import EmbeddedProvider
 from llm.providers.openai import OpenAIProvider
 from llm.transport import AiohttpTransport, Timeouts
@@ -105,10 +108,29 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
 
 
 def _flow(entry: GraphEntry, parts: Parts) -> Flow:
-    """The flow that an operator's ``module:function`` builds."""
-    module, _, name = entry.build.partition(":")
+    """The flow that an operator's ``module:function`` builds, or that a file describes."""
+    if entry.file is not None:
+        return _flow_of_file(entry.file, parts)
+    module, _, name = str(entry.build).partition(":")
     build = getattr(import_module(module), name)
     flow = build(parts) if signature(build).parameters else build()
     if not isinstance(flow, Flow):
         raise TypeError(f"{entry.build} returned a {type(flow).__name__}, not a Flow")
     return flow.validate()
+
+
+def _flow_of_file(path: Path, parts: Parts) -> Flow:
+    """The flow in a YAML file; ``{$llm: role}`` and ``{$model: role}`` stand for parts in it."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise TypeError(f"{path}: the file holds no graph; it starts with 'name:' and 'steps:'")
+    resolvers = {"$llm": _llm_of(parts), "$model": parts.model}
+    return Flow.from_dict({"name": path.stem, **document}, resolvers).validate()
+
+
+def _llm_of(parts: Parts) -> Callable[[Any], LLModel]:
+    """``{$llm: role}``, or ``{$llm: {role: …, prompt: …}}``."""
+    return lambda named: parts.llm(**named) if isinstance(named, dict) else parts.llm(named)

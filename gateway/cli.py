@@ -56,12 +56,19 @@ def list_graphs(config: Config = None) -> None:
 
 
 @graphs.command("show")
-def show_graph(name: str, config: Config = None) -> None:
+def show_graph(
+    name: str,
+    config: Config = None,
+    explain: Annotated[bool, typer.Option(help="Print every path, and why it streams or not.")] = False,
+) -> None:
     """Prints one graph as mermaid text, and whether its answer streams."""
     served = {served.name: served for served in _catalog(config)}
     if name not in served:
         _give_up(f"there is no graph '{name}'; there are: {', '.join(served)}")
     flow = served[name].flow
+    if explain:
+        typer.echo(flow.explain())
+        return
     typer.echo(flow.plot())
     typer.echo(f"%% answer: {flow.streaming.kind} ({flow.streaming.because})")
 

@@ -87,11 +87,19 @@ class GraphEntry(_Section):
     """A graph under a model name."""
 
     name: Name
-    build: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    build: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """``module:function``; the function is given the parts (models and prompts) and returns a Flow."""
+    file: Path | None = None
+    """A YAML file with the graph itself."""
     models: dict[str, str] = {}
     """The model of each role; a role that is not named gets the default model."""
     description: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.build is None) == (self.file is None):
+            raise ValueError(f"graph '{self.name}' needs either build or file")
+        return self
 
 
 def _upper(value: Any) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from graph import document
 from graph.errors import DuplicateStep, FlowIsBuilt, InvalidStep
 from graph.event import Event
 from graph.explain import explain
 from graph.instrument import NO_HOOKS, Hooks
 from graph.lookup import find, namespace_of_caller
 from graph.plan import Plan, compile_plan
-from graph.plot import mermaid
+from graph.plot import graphviz, mermaid
 from graph.run import FlowRun
 from graph.state import Reducer
 from graph.step import Drafts, OnLimit, Step, StepOptions, Target
@@ -181,9 +182,32 @@ class Flow:
         """Every path through the flow, one a line, and why it streams live or not."""
         return explain(self)
 
-    def plot(self) -> str:
-        """The flow as mermaid text (https://mermaid.js.org)."""
-        return mermaid(self)
+    def plot(self, kind: Literal["mermaid", "graphviz"] = "mermaid", *, rankdir: str = "LR") -> Any:
+        """The flow as mermaid text (https://mermaid.js.org), or as a ``graphviz.Digraph`` (with the extra).
+
+        Raises:
+            ImportError: for graphviz without its extra.
+        """
+        return mermaid(self, rankdir) if kind == "mermaid" else graphviz(self, rankdir)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The flow as plain data; :meth:`from_dict` makes an equal flow of it.
+
+        Raises:
+            InvalidStep: when a step cannot be written down, such as a lambda.
+        """
+        return document.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any], resolvers: Mapping[str, document.Resolver] | None = None) -> Flow:
+        """The flow that a document describes. It imports what that names, so it must come from somebody trusted.
+
+        Raises:
+            GraphDefinitionError: for the first fault, with the name of the step.
+        """
+        flow = cls(**document.flow_options(written))
+        document.from_dict(flow, written, resolvers or {})
+        return flow
 
     # --- runs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -144,3 +145,52 @@ def test_prompts_of_ones_own_that_are_wrong_stop_the_start(tmp_path: Any) -> Non
     settings = Settings.model_validate({"prompts": {"path": tmp_path}})
     with pytest.raises(InvalidSettings, match=r"prompts: .*bad\.toml: .*role is 'wizard'"):
         Catalog.of(settings)
+
+
+async def test_a_graph_may_be_a_yaml_file(tmp_path: Path) -> None:
+    """Steps by their names, models and prompts by their roles; served like any other."""
+    path = tmp_path / "answers.yaml"
+    path.write_text("""
+steps:
+  speaker:
+    class_name: graph.steps.responder:ResponderStep
+    class_args: {model: {$llm: {role: speaker, prompt: writer}}}
+    respond: true
+""")
+    async with serving_upstream(answer("Hello"), graphs=[{"name": "own", "file": str(path)}]) as (gateway, upstream):
+        status, _, body = await gateway.post("/v1/chat/completions", {"model": "own", "messages": MESSAGES})
+        _, _, shown = await gateway.get("/admin/graphs/own")
+    assert (status, body["choices"][0]["message"]["content"]) == (200, "Hello")
+    assert upstream.received[0].body["messages"][0]["content"].startswith("You write short, polite answers.")
+    assert shown["steps"] == ["speaker"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a", "the file holds no graph"),
+        ("a: b: c", "mapping values are not allowed"),
+        (
+            "steps: {a: {class_name: 'no.such:Thing'}}",
+            "graph 'g': step 'a' of flow 'graph': 'no.such:Thing' cannot be found",
+        ),
+        (
+            "steps: {a: {class_name: 'graph:Merge', class_args: {into: {$llm: {role: x, prompt: nope}}}}}",
+            "no prompt 'nope'",
+        ),
+    ],
+)
+def test_a_graph_file_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str, message: str) -> None:
+    """The error names the graph, and in it the step."""
+    path = tmp_path / "graph.yaml"
+    path.write_text(text)
+    settings = Settings.model_validate({"graphs": [{"name": "g", "file": path}]})
+    with pytest.raises(InvalidSettings, match=message):
+        Catalog.of(settings)
+
+
+@pytest.mark.parametrize("entry", [{"name": "g"}, {"name": "g", "build": "a:b", "file": "c"}])
+def test_a_graph_comes_from_a_function_or_from_a_file(entry: dict[str, str]) -> None:
+    """Neither and both are refused."""
+    with pytest.raises(ValueError, match="graph 'g' needs either build or file"):
+        Settings.model_validate({"graphs": [entry]})

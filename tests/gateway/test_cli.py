@@ -47,6 +47,13 @@ def test_graph_show_prints_mermaid_and_the_verdict(config: Path) -> None:
     assert "%% answer: live (spell → upper streams" in output
 
 
+def test_graph_show_explains_every_path(config: Path) -> None:
+    """With --explain: one line a path, and why it streams or not."""
+    code, output = call("graph", "show", "spelling", "--explain", "--config", str(config))
+    assert code == 0
+    assert "spell → upper: the stream of 'spell' reaches the client live" in output
+
+
 def test_graph_list_names_everything(config: Path) -> None:
     """Models are graphs of one step."""
     code, output = call("graph", "list", "-c", str(config))
