@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -71,6 +72,39 @@ def show_graph(
         return
     typer.echo(flow.plot())
     typer.echo(f"%% answer: {flow.streaming.kind} ({flow.streaming.because})")
+
+
+@app.command("run")
+def run_job(
+    graph: str,
+    rows: Annotated[Path, typer.Option("--input", "-i", help="JSON Lines: strings, or objects with messages.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSON Lines; rows that are there are not run again.")],
+    config: Config = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="How many rows run at a time.")] = 8,
+) -> None:
+    """Runs a graph over the rows of a file; goes on where it was cut off."""
+    from rich.progress import Progress  # noqa: PLC0415 - only jobs draw bars
+
+    from gateway.job import Job, count_rows, started  # noqa: PLC0415
+
+    catalog = _catalog(config)
+    served = {served.name: served for served in catalog}
+    if graph not in served:
+        _give_up(f"there is no graph '{graph}'; there are: {', '.join(served)}")
+    try:
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task(graph, total=count_rows(rows))
+            job = Job(served[graph], rows, output, concurrency, lambda done: bar.advance(task, done))
+
+            async def work() -> None:
+                async with started(catalog):
+                    await job.run()
+
+            asyncio.run(work())
+    except OSError as error:
+        _give_up(str(error))
+    typer.echo(f"{job.done} rows run, {job.failed} of them failed, {job.skipped} were done before")
+    raise typer.Exit(1 if job.failed else 0)
 
 
 @app.command("version")
