@@ -1,6 +1,6 @@
 # Penstock. `make run` and `make test` set everything up by themselves.
 
-PORT   ?= 8080
+PORT   ?=
 CONFIG ?=
 PYTHON ?= python3
 
@@ -14,7 +14,7 @@ help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 run: .venv/run.stamp  ## start the gateway (PORT=, CONFIG=)
-	@$(BIN)/penstock serve --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	@$(BIN)/penstock serve $(if $(PORT),--port $(PORT)) $(if $(CONFIG),--config $(CONFIG))
 
 install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
 

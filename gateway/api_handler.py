@@ -1,23 +1,23 @@
 """APIHandler: the one table of endpoints. What is not listed does not exist.
 
-Paths are compared as they came over the wire, percent-encoded, so that an encoded slash stays inside its segment and
-nothing that is written in another way can stand for a listed path. Only captured values are decoded.
+A path is its segments, each percent-decoded by itself, so that an encoded slash stays inside its segment and every
+spelling of a path is the same path. Empty segments, ``.`` and ``..`` are none: such a path is not listed.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote
+from typing import Any, TypeAlias
+from urllib.parse import quote, unquote
 
-from gateway.config import ApiRow
+from gateway.config import ApiRow, Role
+from gateway.config_faults import InvalidSettings
 from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
 
-Role: TypeAlias = Literal["anyone", "user", "admin"]
 RANK: Mapping[Role, int] = {"anyone": 0, "user": 1, "admin": 2}
 ANY = "*"
+Segments: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,27 @@ class Match:
     role: Role
     params: Mapping[str, str]
 
+    @property
+    def path(self) -> str:
+        """The path as the endpoint's own app should see it: one spelling, values percent-encoded."""
+        segments = self.endpoint.path.split("/")
+        return "/".join(quote(self.params[part[1:-1]], safe="") if part[:1] == "{" else part for part in segments)
+
 
 class APIHandler:
-    """Endpoints, and over them the operator's rules: FORBID for everybody, or ALLOW for another role."""
+    """Endpoints, and over them the operator's rules: FORBID for everybody, or ALLOW, perhaps for another role.
+
+    Raises:
+        InvalidSettings: for a rule that no endpoint is under, which would be a rule about nothing.
+    """
 
     def __init__(self, endpoints: Iterable[Endpoint], rules: Iterable[ApiRow] = ()) -> None:
         self.endpoints = tuple(endpoints)
-        self._endpoints = PathTable((endpoint.path, endpoint.method, endpoint) for endpoint in self.endpoints)
-        self._rules = PathTable((rule.path, rule.method, rule) for rule in rules)
+        self._endpoints = PathTable((endpoint.path, endpoint) for endpoint in self.endpoints)
+        rules = tuple(rules)
+        for rule in rules:
+            self._check(rule)
+        self._rules = PathTable((rule.path, rule) for rule in rules)
 
     def match(self, method: str, path: str) -> Match:
         """The endpoint for a request line, ``path`` as it came over the wire.
@@ -54,60 +67,88 @@ class APIHandler:
             Forbidden: when a rule forbids it to everybody.
             NoSuchEndpoint, MethodNotAllowed: when no row lists it.
         """
-        rules, _ = self._rules.find(path)
-        rule: ApiRow | None = rules.get(method) or rules.get(ANY)
+        segments = _decoded(path)
+        if segments is None:
+            raise NoSuchEndpoint(f"Invalid URL ({method} {path})")
+        rule = next((rule for rule, _ in self._rules.find(segments) if rule.method in (method, ANY)), None)
         if rule is not None and rule.action == "FORBID":
             raise Forbidden(f"{method} {path} is forbidden on this gateway.")
-        rows, params = self._endpoints.find(path)
+        rows = list(self._endpoints.find(segments))
+        for endpoint, params in rows:
+            if endpoint.method == method:
+                return Match(endpoint, (rule and rule.role) or endpoint.role, params)
         if not rows:
             raise NoSuchEndpoint(f"Invalid URL ({method} {path})")
-        if method not in rows:
-            raise MethodNotAllowed(method, path, tuple(sorted(rows)))
-        endpoint: Endpoint = rows[method]
-        return Match(endpoint, rule.role if rule else endpoint.role, params)
+        raise MethodNotAllowed(method, path, tuple(sorted({endpoint.method for endpoint, _ in rows})))
+
+    def _check(self, rule: ApiRow) -> None:
+        for endpoint in self.endpoints:
+            if rule.method in (endpoint.method, ANY) and _overlap(rule.path.split("/"), endpoint.path.split("/")):
+                return
+        raise InvalidSettings(f"api: no endpoint is under {rule.method} {rule.path}, so this row does nothing")
 
 
 class PathTable:
-    """Values by path and method. An exact path goes before a template ``{x}``, that before the longest ``/*``."""
+    """Rows by path. An exact path goes before a template ``{x}``, that before the longest ``/*``."""
 
-    def __init__(self, rows: Iterable[tuple[str, str, Any]]) -> None:
-        self._exact: dict[str, dict[str, Any]] = defaultdict(dict)
-        self._templates: dict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
-        self._stars: dict[str, dict[str, Any]] = defaultdict(dict)
-        for path, method, value in rows:
-            if path.endswith("/*"):
-                self._stars[path[:-1]][method] = value
+    def __init__(self, rows: Iterable[tuple[str, Any]]) -> None:
+        self._exact: dict[Segments, list[Any]] = {}
+        self._templates: list[tuple[Segments, Any]] = []
+        self._stars: list[tuple[Segments, Any]] = []
+        for path, row in rows:
+            segments = tuple(path.split("/"))
+            if segments[-1] == ANY:
+                self._stars.append((segments[:-1], row))
             elif "{" in path:
-                self._templates[tuple(path.split("/"))][method] = value
+                self._templates.append((segments, row))
             else:
-                self._exact[path][method] = value
-        self._prefixes = sorted(self._stars, key=len, reverse=True)
+                self._exact.setdefault(segments, []).append(row)
+        self._stars.sort(key=lambda star: len(star[0]), reverse=True)
 
-    def find(self, path: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-        """The values for a path by method, and what the path gives for the placeholders. Empty when there is none."""
-        exact = self._exact.get(path)
-        if exact is not None:
-            return exact, {}
-        segments = path.split("/")
-        for template, values in self._templates.items():
+    def find(self, segments: Segments) -> Iterator[tuple[Any, Mapping[str, str]]]:
+        """The rows that a path is under, the most exact first, and what it gives for their placeholders."""
+        for row in self._exact.get(segments, ()):
+            yield row, {}
+        for template, row in self._templates:
             params = _capture(template, segments)
             if params is not None:
-                return values, params
-        for prefix in self._prefixes:
-            if path.startswith(prefix) and len(path) > len(prefix):
-                return self._stars[prefix], {}
-        return {}, {}
+                yield row, params
+        for prefix, row in self._stars:
+            if len(segments) > len(prefix) and segments[: len(prefix)] == prefix and segments[len(prefix)]:
+                yield row, {}
 
 
-def _capture(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+def _decoded(path: str) -> Segments | None:
+    """The segments of a path; None where one of them is none. Only the very last may be empty (``/v2/models/``)."""
+    try:
+        segments = tuple(unquote(segment, errors="strict") for segment in path.split("/"))
+    except UnicodeDecodeError:
+        return None
+    inner = segments[1:-1] + segments[-1:] * (segments[-1] != "")
+    if segments[0] != "" or len(segments) < 2 or any(segment in ("", ".", "..") for segment in inner):
+        return None
+    return segments
+
+
+def _capture(template: Segments, segments: Segments) -> dict[str, str] | None:
     if len(template) != len(segments):
         return None
     params = {}
     for expected, segment in zip(template, segments, strict=True):
         if expected.startswith("{"):
-            if not segment or segment in (".", ".."):
+            if not segment:
                 return None
-            params[expected[1:-1]] = unquote(segment)
+            params[expected[1:-1]] = segment
         elif expected != segment:
             return None
     return params
+
+
+def _overlap(one: list[str], other: list[str]) -> bool:
+    """Whether some path is under both of these patterns."""
+    for mine, theirs in zip(one, other, strict=False):
+        if ANY in (mine, theirs):
+            return True
+        if mine != theirs and not mine.startswith("{") and not theirs.startswith("{"):
+            return False
+    return len(one) == len(other)

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from gateway.api_handler import APIHandler, Endpoint
 from gateway.catalog import Catalog
 from gateway.config import Settings
+from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
@@ -23,28 +24,29 @@ from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
-from gateway.ownership import check_import_names
+from gateway.telemetry import logs
+from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
 from graph import GraphError, Hooks
 from llm import ModelError
 
 
-def create_app(settings: Settings, catalog: Catalog | None = None) -> Gate:
-    """The ASGI app for these settings; for a catalog that has been built from them already, if there is one.
+def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Readiness | None = None) -> Gate:
+    """The ASGI app for these settings; over a catalog that has been built from them already, if there is one.
 
     Raises:
         InvalidSettings: when something that they name cannot be built.
-        NameTaken: when another installed distribution owns one of our import names.
     """
-    check_import_names()
     catalog = catalog or Catalog.of(settings)
     recorder = RunRecorder()
-    readiness = Readiness()
+    readiness = readiness or Readiness()
     control = _control_plane(catalog, recorder, readiness)
     hooks = Hooks.of([recorder])
-    bound = settings.server.max_body_bytes
-    endpoints = _endpoints(control, ChatEndpoint(catalog, hooks, bound), InferEndpoint(catalog, hooks, bound))
-    return Gate(APIHandler(endpoints, settings.api), KeyRing(settings.auth.keys), control)
+    bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
+    chat = ChatEndpoint(catalog, hooks, bodies, Recordings.of(settings))
+    endpoints = _endpoints(control, chat, InferEndpoint(catalog, hooks, bodies))
+    table = APIHandler(endpoints, settings.api)
+    return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 
 
 def _endpoints(control: ASGIApp, chat: ASGIApp, inference: ASGIApp) -> Iterable[Endpoint]:
@@ -74,13 +76,13 @@ def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        for provider in catalog.providers.values():
-            await provider.start()
-        readiness.ready = True
-        yield
-        readiness.ready = False
-        for provider in catalog.providers.values():
-            await provider.close()
+        try:
+            await catalog.start()
+            readiness.ready = True
+            yield
+        finally:
+            readiness.ready = False
+            await catalog.close()
 
     app = FastAPI(
         title="Penstock",

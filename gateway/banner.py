@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from gateway.catalog import Catalog
-from gateway.config import EMBEDDED, Settings
+from gateway.config import DEMO_MODEL, Settings
 
 REQUEST = (
     '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "Plan a trip to Lisbon on 14 May"}]}'
@@ -33,9 +33,9 @@ def _lines(settings: Settings, catalog: Catalog, address: str) -> Iterator[str]:
         yield f"  {served.name:<{width}}  {served.kind}, {streams}. {served.description}".rstrip()
     names = [served.name for served in catalog]
     yield from _curl(settings, address, names)
-    if settings.main_model == EMBEDDED:
+    if settings.main_model == DEMO_MODEL:
         yield ""
-        yield f"{EMBEDDED} is a demonstration model. To connect a real one, set OPENAI_API_KEY (and OPENAI_BASE_URL)"
+        yield f"{DEMO_MODEL} is a demonstration model. To connect a real one, set OPENAI_API_KEY (and OPENAI_BASE_URL)"
         yield "and start again, or write a settings file and start with --config penstock.yaml:"
         yield ""
         yield from (f"  {line}" for line in CONNECT.splitlines())

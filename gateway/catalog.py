@@ -63,6 +63,18 @@ class Catalog:
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
         return cls(served, providers)
 
+    async def start(self) -> None:
+        """Makes the providers ready."""
+        for provider in self.providers.values():
+            await provider.start()
+
+    async def close(self) -> None:
+        """Gives back what flows and providers hold."""
+        for served in self:
+            await served.flow.aclose()
+        for provider in self.providers.values():
+            await provider.close()
+
     def get(self, name: str, principal: Principal) -> Served:
         """What is served under a name.
 

@@ -1,4 +1,4 @@
-"""The command line: ``penstock serve``, ``penstock graph list | show``."""
+"""The command line: ``penstock serve | run | replay | version``, ``penstock graph list | show``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.catalog import Catalog
 from gateway.config import Settings, config_path, load
 from gateway.config_faults import InvalidSettings
+from graph import ReplayDiffers
+from llm import UnknownModel
 
 app = typer.Typer(
     name="penstock", help="An OpenAI-compatible LLM gateway whose models can be agents.", no_args_is_help=True
@@ -24,11 +27,6 @@ app.add_typer(graphs, name="graph")
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (YAML).", show_default=False)]
 
 
-def main() -> None:
-    """The entry point of the ``penstock`` command."""
-    app()
-
-
 @app.command()
 def serve(
     config: Config = None,
@@ -36,13 +34,12 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default=False)] = None,
 ) -> None:
     """Starts the gateway."""
-    from gateway.ownership import NameTaken  # noqa: PLC0415
     from gateway.server import run  # noqa: PLC0415 - the server is imported only to serve
 
     settings = _settings(config, host=host, port=port)
     try:
         run(settings)
-    except (InvalidSettings, NameTaken, OSError) as error:
+    except (InvalidSettings, OSError) as error:
         _give_up(str(error))
 
 
@@ -52,7 +49,8 @@ def list_graphs(config: Config = None) -> None:
     table = Table("name", "kind", "steps", "answer", "because")
     for served in _catalog(config):
         verdict = served.flow.streaming
-        table.add_row(served.name, served.kind, " ".join(served.flow.steps), verdict.kind, verdict.because)
+        cells = (served.name, served.kind, " ".join(served.flow.steps), verdict.kind, verdict.because)
+        table.add_row(*map(Text, cells))
     Console().print(table)
 
 
@@ -105,6 +103,22 @@ def run_job(
         _give_up(str(error))
     typer.echo(f"{job.done} rows run, {job.failed} of them failed, {job.skipped} were done before")
     raise typer.Exit(1 if job.failed else 0)
+
+
+@app.command("replay")
+def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], config: Config = None) -> None:
+    """Runs a recorded request again, offline, and says where it first differs."""
+    from gateway.telemetry.recordings import replay  # noqa: PLC0415
+
+    catalog = _catalog(config)
+    try:
+        answered = asyncio.run(replay(file, catalog))
+    except InvalidSettings as error:
+        _give_up(str(error))
+    except (ReplayDiffers, UnknownModel) as error:
+        Console(stderr=True, highlight=False).print(f"penstock: {error}", soft_wrap=True, markup=False)
+        raise typer.Exit(1) from None
+    typer.echo(answered.decode(), nl=False)
 
 
 @app.command("version")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 from yaml import MarkedYAMLError, YAMLError
 
 from gateway.config_faults import InvalidSettings, place_faults
@@ -18,11 +18,20 @@ from gateway.offers import with_offers
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
-Role = Literal["user", "admin"]
+Role: TypeAlias = Literal["anyone", "user", "admin"]
+Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "*"]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or its address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Server(_Section):
@@ -31,6 +40,8 @@ class Server(_Section):
     host: str = "127.0.0.1"
     port: Port = 8080
     drain_seconds: Annotated[float, Field(gt=0)] = 30
+    body_seconds: Annotated[float, Field(gt=0)] = 60
+    """How long a client may take to send the body of a request."""
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 20
 
     @property
@@ -41,10 +52,7 @@ class Server(_Section):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 class Key(_Section):
@@ -52,7 +60,7 @@ class Key(_Section):
 
     name: Name
     key: Annotated[SecretStr, Field(min_length=8)]
-    role: Role = "user"
+    role: Literal["user", "admin"] = "user"
     models: tuple[str, ...] = ("*",)
 
 
@@ -107,12 +115,13 @@ def _upper(value: Any) -> Any:
 
 
 class ApiRow(_Section):
-    """A row for the table of endpoints. These rows are looked at before those that ship."""
+    """A rule over the table of endpoints. ``/*`` at the end of a path stands for everything under it."""
 
-    path: Annotated[str, Field(pattern=r"^/")]
-    method: Annotated[str, BeforeValidator(_upper)] = "*"
+    path: Annotated[str, Field(pattern=r"^(/([^/*{}]+|\{\w+\}))*(/\*?)?$", min_length=1)]
+    method: Annotated[Method, BeforeValidator(_upper)] = "*"
     action: Annotated[Literal["ALLOW", "FORBID"], BeforeValidator(_upper)] = "ALLOW"
-    role: Literal["anyone", "user", "admin"] = "user"
+    role: Role | None = None
+    """Who may call it; by default whoever the endpoint itself says."""
 
 
 class Prompts(_Section):
@@ -121,7 +130,16 @@ class Prompts(_Section):
     path: Path | None = None
 
 
-EMBEDDED = "penstock-demo"
+class Record(_Section):
+    """Recordings of runs, for ``penstock replay``. Off unless there is a path."""
+
+    path: Path | None = None
+    """The folder that each run writes a file into."""
+    contents: bool = True
+    """Whether requests and answers are in them; without, a recording can be compared but not replayed."""
+
+
+DEMO_MODEL = "penstock-demo"
 SHIPPED = (
     GraphEntry(
         name="trip-planner",
@@ -142,12 +160,13 @@ class Settings(_Section):
     server: Server = Server()
     auth: Auth = Auth()
     providers: tuple[Provider, ...] = (Provider(name="mini", kind="embedded"),)
-    models: tuple[ModelEntry, ...] = (ModelEntry(name=EMBEDDED, provider="mini"),)
+    models: tuple[ModelEntry, ...] = (ModelEntry(name=DEMO_MODEL, provider="mini"),)
     default_model: str = ""
     """The model of every role of a graph that names none; by default the first of ``models``."""
     graphs: tuple[GraphEntry, ...] = SHIPPED
     api: tuple[ApiRow, ...] = ()
     prompts: Prompts = Prompts()
+    record: Record = Record()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -174,9 +193,15 @@ class Settings(_Section):
         return not self.auth.keys
 
     @property
+    def secrets(self) -> list[str]:
+        """The values of all keys in the settings, for whoever must leave them out."""
+        keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
+        return [value for key in keys if (value := key.get_secret_value())]
+
+    @property
     def main_model(self) -> str:
-        """The model of roles that name none."""
-        return self.default_model or self.models[0].name
+        """The model of roles that name none; empty when there is no model at all."""
+        return self.default_model or next((model.name for model in self.models), "")
 
 
 def _no_two(kind: str, names: list[str], *, secret: bool = False) -> None:
@@ -191,6 +216,13 @@ def _known(kind: str, wanted: list[str], known: list[str]) -> None:
             raise ValueError(f"there is no {kind} '{name}'; there are: {', '.join(known) or 'none'}")
 
 
+def _merged(under: Any, over: Any) -> Any:
+    """Two trees as one: where both have a mapping, key by key; anywhere else the upper one."""
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    return under | {key: _merged(under[key], value) if key in under else value for key, value in over.items()}
+
+
 class _Environment(Settings, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_nested_delimiter="__")
 
@@ -203,13 +235,28 @@ def load(path: Path | None = None, *, host: str | None = None, port: int | None 
     Raises:
         InvalidSettings: naming the file, the line and the remedy of every fault.
     """
-    tree = _read(path) if path is not None else with_offers(os.environ)
+    tree = _read(path) if path is not None else _offered()
+    environment = _environment()
     command_line = {"server": {name: value for name, value in (("host", host), ("port", port)) if value is not None}}
-    merged = OmegaConf.merge(tree, EnvSettingsSource(_Environment)(), command_line)
     try:
-        return Settings.model_validate(OmegaConf.to_container(merged))
+        return Settings.model_validate(_merged(_merged(tree, environment), command_line))
     except ValidationError as error:
-        raise InvalidSettings(place_faults(error, path, Settings)) from None
+        raise InvalidSettings(place_faults(error, path, Settings, environment)) from None
+
+
+def _offered() -> dict[str, Any]:
+    try:
+        return with_offers(os.environ)
+    except ValueError as error:
+        raise InvalidSettings(f"OPENAI_BASE_URL: {error}") from None
+
+
+def _environment() -> dict[str, Any]:
+    """The settings in ``PENSTOCK_…`` variables."""
+    try:
+        return EnvSettingsSource(_Environment)()
+    except SettingsError as error:
+        raise InvalidSettings(f"environment: {error}; a whole section is written as JSON") from None
 
 
 def config_path(given: Path | None) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -15,16 +15,35 @@ class InvalidSettings(Exception):
     """The settings cannot be used. The message is for the operator, one fault a line; it holds no values of secrets."""
 
 
-def place_faults(error: ValidationError, path: Path | None, model: type[BaseModel]) -> str:
+def place_faults(
+    error: ValidationError, path: Path | None, model: type[BaseModel], environment: Mapping[str, Any]
+) -> str:
     """One line a fault: where it is, what is wrong, and for an unknown key the nearest known one."""
     lines = _lines(path) if path else {}
-    return "\n".join(_tell(fault, path, lines, model) for fault in error.errors(include_url=False, include_input=False))
+    faults = error.errors(include_url=False, include_input=False)
+    return "\n".join(_tell(fault, _where(fault["loc"], path, lines, environment), model) for fault in faults)
 
 
-def _tell(fault: Any, path: Path | None, lines: dict[tuple[Any, ...], int], model: type[BaseModel]) -> str:
-    place: tuple[Any, ...] = fault["loc"]
+def _where(
+    place: tuple[Any, ...], path: Path | None, lines: Mapping[tuple[Any, ...], int], environment: Mapping[str, Any]
+) -> str:
+    """The variable or the line that a fault is in; the nearest line above it where the fault is something missing."""
+    if place and _stands_at(environment, place):
+        return f"PENSTOCK_{'__'.join(str(key).upper() for key in place)}"
     line = next((lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in lines), None)
-    where = f"{path}:{line}" if path and line else str(path or "settings")
+    return f"{path}:{line}" if path and line else str(path or "settings")
+
+
+def _stands_at(tree: Any, place: tuple[Any, ...]) -> bool:
+    for key in place:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return isinstance(tree, list)
+        tree = tree[key]
+    return True
+
+
+def _tell(fault: Any, where: str, model: type[BaseModel]) -> str:
+    place: tuple[Any, ...] = fault["loc"]
     key = ".".join(map(str, place))
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'{_nearest(str(place[-1]), _fields(model, place[:-1]))}"

@@ -3,11 +3,13 @@
 ::
 
     GatewayError
-    ├── Unauthenticated      no key, or one that nobody has
+    ├── Unauthenticated      no key
+    │   └── UnknownKey       one that nobody has
     ├── Forbidden            the key may not do this, or nobody may
     ├── NoSuchEndpoint       the path is in no row of the table of endpoints
     ├── MethodNotAllowed     the path is, the method is not
     ├── BodyTooLarge         the body is longer than the settings allow
+    ├── BodyTimeout          the body did not come in time
     ├── InvalidBody          the body is not JSON, or not what the V2 protocol says
     └── NotReady             the gateway is starting or stopping
 
@@ -35,9 +37,11 @@ from graph import (
 from llm import (
     InvalidRequest,
     ModelError,
+    QuestionRefused,
     UnknownModel,
     UpstreamBrokeOff,
     UpstreamCredentialsRefused,
+    UpstreamError,
     UpstreamGarbled,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
@@ -54,7 +58,11 @@ class GatewayError(Exception):
 
 
 class Unauthenticated(GatewayError):
-    """The caller shows no key, or one that nobody has."""
+    """The caller shows no key where one is needed."""
+
+
+class UnknownKey(Unauthenticated):
+    """The caller shows a key that nobody has."""
 
 
 class Forbidden(GatewayError):
@@ -77,6 +85,10 @@ class MethodNotAllowed(GatewayError):
 
 class BodyTooLarge(GatewayError):
     """The body is longer than the settings allow."""
+
+
+class BodyTimeout(GatewayError):
+    """The client took longer to send its body than the settings allow."""
 
 
 class InvalidBody(GatewayError):
@@ -104,11 +116,13 @@ INTERNAL = Row(500, SERVER, None, "The server had an error while processing your
 UPSTREAM = "The upstream provider {}."
 
 TABLE: Mapping[type[BaseException], Row] = {
-    Unauthenticated: Row(401, CALLER, "invalid_api_key"),
+    Unauthenticated: Row(401, CALLER),
+    UnknownKey: Row(401, CALLER, "invalid_api_key"),
     Forbidden: Row(403, CALLER, "forbidden"),
     NoSuchEndpoint: Row(404, CALLER),
     MethodNotAllowed: Row(405, CALLER, "method_not_supported"),
     BodyTooLarge: Row(413, CALLER, "body_too_large"),
+    BodyTimeout: Row(408, CALLER, "body_timeout"),
     InvalidBody: Row(400, CALLER),
     NotReady: Row(503, SERVER, "not_ready"),
     GatewayError: INTERNAL,
@@ -121,6 +135,9 @@ TABLE: Mapping[type[BaseException], Row] = {
         502, SERVER, "upstream_credentials_refused", UPSTREAM.format("does not accept the gateway's key"), hopeless=True
     ),
     UpstreamRequestRefused: Row(400, CALLER),
+    QuestionRefused: Row(
+        502, SERVER, "upstream_refused", UPSTREAM.format("refuses what this graph asks of it"), hopeless=True
+    ),
     UpstreamRateLimited: Row(429, "rate_limit_error", "rate_limit_exceeded", UPSTREAM.format("limits our rate")),
     UpstreamQuotaExceeded: Row(
         429, "insufficient_quota", "insufficient_quota", UPSTREAM.format("has no quota left for us"), hopeless=True
@@ -156,15 +173,12 @@ class Fault:
     def of(cls, error: BaseException) -> Fault:
         """The fault that the table makes of an error."""
         row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
-        status = error.upstream_status if isinstance(error, UpstreamRequestRefused) else None
-        return cls(
-            status or row.status,
-            row.message or str(error),
-            row.type,
-            getattr(error, "code", None) or row.code,
-            getattr(error, "param", None),
-            dict(_headers(error, row)),
-        )
+        status, code, param = row.status, row.code, None
+        if isinstance(error, UpstreamRequestRefused):
+            status = error.upstream_status or status
+        if isinstance(error, (InvalidRequest, UpstreamRequestRefused)):
+            code, param = error.code or code, error.param
+        return cls(status, row.message or str(error), row.type, code, param, dict(_headers(error, row)))
 
     @property
     def is_ours(self) -> bool:
@@ -186,9 +200,8 @@ class Fault:
 
 def _headers(error: BaseException, row: Row) -> list[tuple[str, str]]:
     headers = []
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        headers.append(("retry-after", str(max(1, ceil(retry_after)))))
+    if isinstance(error, UpstreamError) and error.retry_after is not None:
+        headers.append(("retry-after", str(max(1, ceil(error.retry_after)))))
     if row.hopeless:
         headers.append(("x-should-retry", "false"))
     if isinstance(error, MethodNotAllowed):

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
+from gateway.answers import collected
 from gateway.catalog import Catalog, Served
-from gateway.endpoints.chat import as_chunk
 from gateway.errors import Fault
 from graph import Event
-from llm import ChatCompletion, ChatRequest, InvalidRequest
+from llm import ChatRequest, InvalidRequest
 
 
 @dataclass(slots=True)
@@ -79,10 +79,7 @@ class Job:
         try:
             request = _request(self.served.name, line)
             run = self.served.flow.start(Event(request, id=f"row-{row}", caller="job"))
-            completion = ChatCompletion()
-            async with aclosing(run.chunks()) as values:
-                async for value in values:
-                    completion.add(as_chunk(value))
+            completion = await collected(run)
         except Exception as error:  # one row's error is that row's
             return {"row": row, "error": Fault.of(error).openai()["error"]}
         return {"row": row, "answer": completion.content, "usage": run.usage.to_wire()}
@@ -127,9 +124,7 @@ def keep_finished(output: Path) -> set[int]:
 async def started(catalog: Catalog) -> AsyncGenerator[Catalog, None]:
     """A catalog whose providers are ready, outside a server."""
     try:
-        for provider in catalog.providers.values():
-            await provider.start()
+        await catalog.start()
         yield catalog
     finally:
-        for provider in catalog.providers.values():
-            await provider.close()
+        await catalog.close()

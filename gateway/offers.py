@@ -31,9 +31,10 @@ def with_offers(environ: Mapping[str, str]) -> dict[str, Any]:
         providers.append({"name": "openai", "kind": "openai", "base_url": base_url, "api_key": key})
         name = environ.get("OPENAI_MODEL") or _preferred(_models(base_url, key))
         models.append({"name": name, "provider": "openai"})
-    if names := _models(OLLAMA, ""):
+    taken = {provider.get("base_url", "").rstrip("/") for provider in providers} | {model["name"] for model in models}
+    if OLLAMA not in taken and (names := _models(OLLAMA, "")):
         providers.append({"name": "ollama", "kind": "openai", "base_url": OLLAMA})
-        models += [{"name": name, "provider": "ollama"} for name in names]
+        models += [{"name": name, "provider": "ollama"} for name in names if name not in taken]
     main = models[1]["name"] if len(models) > 1 else models[0]["name"]
     return {"providers": providers, "models": models, "default_model": main}
 

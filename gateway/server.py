@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -12,7 +13,7 @@ from gateway.app import create_app
 from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
-from gateway.telemetry import logs
+from gateway.endpoints.health import Readiness
 
 BACKLOG = 2048
 
@@ -21,10 +22,9 @@ def run(settings: Settings) -> None:
     """Serves until a signal ends it.
 
     Raises:
-        InvalidSettings, NameTaken: when the app cannot be built.
+        InvalidSettings: when the app cannot be built.
         OSError: when the address cannot be listened on.
     """
-    logs.configure()
     Server(settings).run()
 
 
@@ -34,10 +34,11 @@ class Server(uvicorn.Server):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalog = Catalog.of(settings)
+        self._readiness = Readiness()
         self.socket = _listen(settings.server.host, settings.server.port)
         super().__init__(
             uvicorn.Config(
-                create_app(settings, self._catalog),
+                create_app(settings, self._catalog, self._readiness),
                 http="httptools",
                 loop="uvloop",
                 lifespan="on",
@@ -56,19 +57,21 @@ class Server(uvicorn.Server):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serves until SIGINT or SIGTERM. uvicorn raises the signal once more after a graceful end, which is none."""
+        """Serves until SIGINT or SIGTERM, also one that comes before uvicorn listens for them. After a graceful end
+        uvicorn raises the signal once more, which is none any more."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _already_heard)
+            signal.signal(number, self.handle_exit)
         super().run(sockets or [self.socket])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to stop: whoever asks whether the gateway is ready hears no from here on."""
+        self._readiness.ready = False
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201
-
-
-def _already_heard(number: int, frame: object) -> None:
-    """Nothing is left to do."""
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,6 +16,12 @@ from graph.errors import (
     MaxStepsExceeded,
     MoneyExceeded,
     PathsMeet,
+    RemoteError,
+    RemoteGarbled,
+    RemoteRefused,
+    RemoteStrayed,
+    RemoteUnfilled,
+    ReplayDiffers,
     RunError,
     RunTimeout,
     StateConflict,
@@ -41,9 +47,20 @@ from graph.state import added, joined, largest, latest
 from graph.step import Complete, Step, StepOptions
 from graph.steps.batch import Batch, Unbatch
 from graph.steps.choice import Choice
+from graph.steps.choice_by_field import ChoiceByField
 from graph.steps.collector import Collector
+from graph.steps.extend import Extend
 from graph.steps.filter import Filter
+from graph.steps.flat_map import FlatMap, Flatten
+from graph.steps.for_each import ForEach
+from graph.steps.map import Map
 from graph.steps.merge import Merge
+from graph.steps.partition import Partition, Partitioned
+from graph.steps.reduce import Reduce
+from graph.steps.remote import RemoteStep
+from graph.steps.rename import Rename
+from graph.steps.sample_window import SampleWindow
+from graph.steps.stateful import MapWithState
 from graph.stream import DROPPED
 from graph.validate import StreamVerdict
 
@@ -52,16 +69,21 @@ __all__ = [
     "Batch",
     "Cache",
     "Choice",
+    "ChoiceByField",
     "Collector",
     "Complete",
     "CyclesNotAllowed",
     "DuplicateStep",
     "EndlessCycle",
     "Event",
+    "Extend",
     "Filter",
+    "FlatMap",
+    "Flatten",
     "Flow",
     "FlowIsBuilt",
     "FlowRun",
+    "ForEach",
     "GraphDefinitionError",
     "GraphError",
     "Hooks",
@@ -71,16 +93,30 @@ __all__ = [
     "InvalidStep",
     "LimitExceeded",
     "LoopDetected",
+    "Map",
+    "MapWithState",
     "MaxIterationsExceeded",
     "MaxStepsExceeded",
     "Merge",
     "Meter",
     "MockServer",
     "MoneyExceeded",
+    "Partition",
+    "Partitioned",
     "PathsMeet",
+    "Reduce",
+    "RemoteError",
+    "RemoteGarbled",
+    "RemoteRefused",
+    "RemoteStep",
+    "RemoteStrayed",
+    "RemoteUnfilled",
+    "Rename",
+    "ReplayDiffers",
     "Response",
     "RunError",
     "RunTimeout",
+    "SampleWindow",
     "ServingFunction",
     "StateConflict",
     "Step",

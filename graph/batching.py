@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from graph.branches import FromBranch
 from graph.errors import RunError
 from graph.event import Event
 from graph.results import STREAMS, as_stream, settled
 
 if TYPE_CHECKING:
-    from graph.plan import Node
+    from graph.node import Node
     from graph.run import FlowRun
+    from graph.walk import Walk
 
 WalkTogether: TypeAlias = Callable[[Sequence[Event]], Awaitable[Sequence[Any]]]
 
@@ -102,7 +105,21 @@ class Batcher:
             gathering.start()
 
 
-async def together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[Any]:
+async def go_together(walk: Walk, node: Node, batcher: Batcher) -> None:
+    """From a Batch to the step that ends it, with events of other runs."""
+    walk.enter(node)
+    item = await batcher.join(walk.event, partial(_together, walk.run, node))
+    walk.leave(node)
+    end = node.batch_end
+    assert end is not None  # noqa: S101 - validated
+    walk.enter(end)
+    walk.event.body = item.body if isinstance(item, Event) else item
+    if end.responding is not None:
+        walk.run.hold(walk.event, [walk.event.body])
+    walk.leave(end)
+
+
+async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[Any]:
     """Walks the list of the events' bodies from a Batch to the step that ends it; its elements are the answers.
 
     What the model calls on the way cost is shared out among the events.
@@ -114,7 +131,10 @@ async def together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[An
     assert end is not None  # noqa: S101 - validated
     batch = Event(list(events) if node.full_event else [event.body for event in events])
     walk = run.beside(batch)
-    reached = await walk.carry(node.next, until=end)
+    try:
+        reached = await walk.carry(node.next, until=end)
+    except FromBranch as branch:
+        raise branch.error from None
     made = await _listed(end.call(walk.event if end.full_event else walk.event.body)) if reached is end else None
     for call in walk.event.meter.calls:
         for event, usage in zip(events, call.usage.shares(len(events)), strict=True):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graph.flow import Flow
 
 REF = "$ref"
-CAPS = ("allow_cyclic", "max_iterations", "max_steps", "max_seconds", "max_tokens", "max_usd")
+CAPS = ("allow_cyclic", "max_iterations", "max_steps", "max_seconds", "max_tokens", "max_usd", "max_processes")
 STEP_KEYS = frozenset(
     {"class_name", "flow", "handler", "class_args", "after", "cycle_to", "respond", "error_handler", "before"}
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -16,13 +16,13 @@ class Draft:
 
 @dataclass(slots=True)
 class Drafts:
-    """The draft that waits for its verdict, and those that were refused."""
+    """The draft that waits for its verdict, and the best of those that were refused."""
 
     current: Draft | None = None
-    refused: list[Draft] = field(default_factory=list)
+    _best: Draft | None = None
 
     def __bool__(self) -> bool:
-        return self.current is not None or bool(self.refused)
+        return self.current is not None or self._best is not None
 
     def hold(self, chunks: list[Any]) -> None:
         """A new draft; the one before it, if there is one, has been refused."""
@@ -30,10 +30,10 @@ class Drafts:
         self.current = Draft(chunks)
 
     def refuse(self) -> None:
-        """Puts the current draft to the refused ones."""
-        if self.current is not None:
-            self.refused.append(self.current)
-            self.current = None
+        """Puts the current draft aside, in place of the best one if that has no higher score."""
+        draft, self.current = self.current, None
+        if draft is not None and (self._best is None or (draft.score or 0.0) >= (self._best.score or 0.0)):
+            self._best = draft
 
     def rate(self, score: float | None) -> None:
         """What a judge found of the current draft."""
@@ -48,5 +48,4 @@ class Drafts:
     def best(self) -> list[Any] | None:
         """The chunks of the draft with the highest score, the latest of equals; None without any draft."""
         self.refuse()
-        best = max(reversed(self.refused), key=lambda draft: draft.score or 0.0, default=None)
-        return best.chunks if best else None
+        return self._best.chunks if self._best else None

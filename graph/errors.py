@@ -20,8 +20,14 @@
         ├── InvalidPath             an input or result path does not fit the body
         ├── StreamOnStream          a streaming step received a stream
         ├── StateConflict           branches left different values in the state, and no reducer makes one of them
+        ├── ReplayDiffers           a replayed run does something else than the recorded one
         ├── StepTimeout             one step took longer than its own timeout
         ├── WorkerLost              the process of a step ended before its work did
+        ├── RemoteError             a remote step could not be done
+        │   ├── RemoteRefused       it answered with a status from 300 on
+        │   ├── RemoteGarbled       its answer is too long, or is not JSON
+        │   ├── RemoteUnfilled      the event lacks what a template needs, or has something that cannot stand there
+        │   └── RemoteStrayed       what the templates made of the URL is not below the one that the author wrote
         └── LimitExceeded           a cap of the run or of a step was reached
             ├── MaxIterationsExceeded
             ├── MaxStepsExceeded
@@ -34,7 +40,13 @@ from __future__ import annotations
 
 
 class GraphError(Exception):
-    """Anything wrong with a graph or a run of it."""
+    """Anything wrong with a graph or a run of it.
+
+    Attributes:
+        hopeless: whether the next try would only repeat it.
+    """
+
+    hopeless = False
 
 
 class GraphDefinitionError(GraphError):
@@ -92,17 +104,27 @@ class RunError(GraphError):
 class InvalidOutlet(RunError):
     """``select_outlets`` named a follower that the step does not have, or one twice."""
 
+    hopeless = True
+
 
 class InvalidPath(RunError, TypeError):
     """``input_path`` or ``result_path`` does not fit the body of the event."""
+
+    hopeless = True
 
 
 class StreamOnStream(RunError):
     """A streaming step received a stream; only found while running where a plain ``def`` returns a generator."""
 
+    hopeless = True
+
 
 class StateConflict(RunError):
     """Branches left different values in the same field of the state, and no reducer makes one of them."""
+
+
+class ReplayDiffers(RunError):
+    """A replayed run does something else than the recorded one; the message says where first."""
 
 
 class StepTimeout(RunError, TimeoutError):
@@ -113,8 +135,49 @@ class WorkerLost(RunError):
     """The process in which a step ran ended before its work did."""
 
 
+class RemoteError(RunError):
+    """A remote step could not be done."""
+
+
+WORTH_A_RETRY = (408, 425, 429)
+"""HTTP statuses below 500 after which the same request may succeed."""
+
+
+class RemoteRefused(RemoteError):
+    """The service answered with a status from 300 on. Redirects are not followed.
+
+    Attributes:
+        upstream_status: the HTTP status.
+        retry_after: seconds after which it wants to be asked again, if it said so.
+    """
+
+    def __init__(self, message: str, *, upstream_status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.upstream_status = upstream_status
+        self.retry_after = retry_after
+        self.hopeless = upstream_status < 500 and upstream_status not in WORTH_A_RETRY
+
+
+class RemoteGarbled(RemoteError):
+    """The answer is longer than it may be, or is not JSON."""
+
+
+class RemoteUnfilled(RemoteError):
+    """The event lacks what a template needs, or has something that cannot stand there."""
+
+    hopeless = True
+
+
+class RemoteStrayed(RemoteError):
+    """What the templates made of the URL is not below the one that the author wrote."""
+
+    hopeless = True
+
+
 class LimitExceeded(RunError, RuntimeError):
     """A cap was reached. What was in flight has been cancelled."""
+
+    hopeless = True
 
 
 class MaxIterationsExceeded(LimitExceeded):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from datetime import UTC, datetime
+from functools import partial
+from random import Random
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ from llm.usage import Usage
 
 if TYPE_CHECKING:
     from graph.run import FlowRun
+    from graph.tape import Tape
 
 
 class Event:
@@ -24,12 +28,14 @@ class Event:
         path, method, headers: where the event came from, when it came over HTTP.
         caller: who sent it, by the name of the key that was shown.
         state: what steps keep for each other during the run: a dict, or an instance of the flow's state class.
+        notes: what steps remember for themselves during the run, by the name of the step.
         at: the name of the step that the event is in.
         error: the exception that an error handler is to handle.
         origin_state: the name of the step that raised it.
         score: how good a judge found the latest draft, from 0 to 1; None when nobody judged it.
         meter: what the model calls of the run have cost.
         run: the run that the event is in; None before it has begun.
+        tape: over what everything comes that the run cannot know by itself; None when nobody records or replays.
     """
 
     __slots__ = (
@@ -41,11 +47,13 @@ class Event:
         "id",
         "meter",
         "method",
+        "notes",
         "origin_state",
         "path",
         "run",
         "score",
         "state",
+        "tape",
     )
 
     def __init__(
@@ -65,12 +73,14 @@ class Event:
         self.headers = headers if headers is not None else {}
         self.caller = caller
         self.state: Any = {}
+        self.notes: dict[str, dict[str, Any]] = {}
         self.at = ""
         self.error: Exception | None = None
         self.origin_state: str | None = None
         self.score: float | None = None
         self.meter = Meter()
         self.run: FlowRun | None = None
+        self.tape: Tape | None = None
 
     def having(self, body: Any) -> Event:
         """The same event with another body; everything else is shared."""
@@ -79,6 +89,12 @@ class Event:
             setattr(other, name, getattr(self, name))
         other.body = body
         return other
+
+    def become(self, other: Event) -> None:
+        """Takes over what another event of the same run has; of a stranger only its body."""
+        self.body = other.body
+        if other.meter is self.meter:
+            self.state, self.notes, self.score = other.state, other.notes, other.score
 
     def branch(self) -> Event:
         """A copy for a parallel path: changes of its body and its state are not seen by the others.
@@ -89,13 +105,29 @@ class Event:
         try:
             other = self.having(deepcopy(self.body))
             other.state = deepcopy(self.state)
+            other.notes = deepcopy(self.notes)
         except Exception as error:
             raise RunError(f"the event cannot be copied for parallel paths: {error}") from error
         return other
 
+    @property
+    def own_notes(self) -> dict[str, Any]:
+        """The notes of the step that the event is in."""
+        return self.notes.setdefault(self.at, {})
+
     def account(self, model: str, usage: Usage, usd: float = 0.0) -> None:
         """Books what a model call cost on the step that the event is in."""
         self.meter.book(StepUsage(self.at, model, usage, usd))
+
+    def now(self) -> datetime:
+        """The time, in UTC; of a replayed run the time that it was. Steps that need a clock use this one."""
+        moment = _now() if self.tape is None else self.tape.draw(self.at, _now)
+        return datetime.fromisoformat(moment)
+
+    def random(self) -> Random:
+        """A generator of random numbers; in a replayed run it draws the same ones again."""
+        seed = token_hex(8) if self.tape is None else self.tape.draw(self.at, partial(token_hex, 8))
+        return Random(seed)  # noqa: S311 - for choices of steps, never for secrets
 
     @property
     def usage(self) -> Usage:
@@ -104,3 +136,7 @@ class Event:
 
     def __repr__(self) -> str:
         return f"Event(id={self.id!r}, at={self.at!r}, body={self.body!r})"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

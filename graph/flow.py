@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from graph.instrument import NO_HOOKS, Hooks
 from graph.lookup import find, namespace_of_caller
 from graph.plan import Plan, compile_plan
 from graph.plot import graphviz, mermaid
+from graph.processes.processes import Processes
 from graph.run import FlowRun
 from graph.state import Reducer
 from graph.step import Drafts, OnLimit, Step, StepOptions, Target
@@ -40,6 +42,7 @@ class Flow:
         state: a dataclass or msgspec Struct; each run has one instance of it as ``event.state``. Without, it is a dict.
         reducers: by the name of a field of the state, what makes one value of those that parallel branches leave.
         context: what constructors that ask for ``context`` are given.
+        max_processes: how many processes the steps with ``process_pool`` share at most; by default one for each CPU.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Flow:
         state: type | None = None,
         reducers: Mapping[str, Reducer] | None = None,
         context: Any = None,
+        max_processes: int | None = None,
     ) -> None:
         self.name = name
         self.allow_cyclic = allow_cyclic
@@ -66,6 +70,8 @@ class Flow:
         self.state = state
         self.reducers = dict(reducers or {})
         self.context = context
+        self.max_processes = max_processes
+        self.processes = Processes(max_processes)
         self.steps: dict[str, Step] = {}
         self.edges: list[tuple[str, str]] = []
         self.cycles: set[tuple[str, str]] = set()
@@ -123,7 +129,7 @@ class Flow:
         """Adds an edge between two steps. The names are looked up when the flow is validated."""
         self.must_be_open()
         if source == PREVIOUS:
-            source = [name for name in self.steps if name not in self.handlers][-2] if len(self.steps) > 1 else ROOT
+            source = next((name for name in reversed(self.steps) if name not in (target, *self.handlers)), ROOT)
         self.edges.append((source, target))
         if cycle:
             self.cycles.add((source, target))
@@ -233,6 +239,20 @@ class Flow:
         from graph.mock_server import MockServer  # noqa: PLC0415 - the portal is loaded only where it is used
 
         return MockServer(self)
+
+    def close(self) -> None:
+        """Ends the processes of steps that run in some, here and in the flows inside; a call in one fails.
+
+        Without it they end with the interpreter. A run that comes after it starts new ones.
+        """
+        for step in self.steps.values():
+            if isinstance(step.target, SubFlow):
+                step.target.flow.close()
+        self.processes.close()
+
+    async def aclose(self) -> None:
+        """:meth:`close`, while the loop goes on."""
+        await asyncio.to_thread(self.close)
 
     # --- insides
 

@@ -8,12 +8,14 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
+from graph.branches import FromBranch
 from graph.drafts import Drafts
 from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
 from graph.event import Event
 from graph.instrument import Hooks
 from graph.meter import Meter
-from graph.plan import Node, Plan, gather
+from graph.node import Node, gather
+from graph.plan import Plan
 from graph.results import END
 from graph.stream import DROPPED
 from graph.walk import Walk
@@ -27,10 +29,9 @@ class FlowRun:
         plan: what it walks.
         hooks: who watches.
         outer: the run that this one is a step of.
-        steps: how many steps have been entered.
+        steps: how many steps have been entered; error handlers do not count.
         streamed: whether the answer was made as a stream.
-        answered: whether the responder's last word has left.
-        blamed: the error that a step was blamed for last.
+        answered: whether something that the responder said has left as the answer.
         limit: the cap that ended the run early, when the best draft was answered all the same.
         error: the exception that ended the run; its client leaving is one too.
         seconds: how long the run took, once it is over.
@@ -38,11 +39,11 @@ class FlowRun:
     """
 
     __slots__ = (
+        "__weakref__",
         "_asides",
         "_visits",
         "_walk",
         "answered",
-        "blamed",
         "drafts",
         "error",
         "hooks",
@@ -61,7 +62,6 @@ class FlowRun:
         self.steps = 0
         self.streamed = False
         self.answered = False
-        self.blamed: Exception | None = None
         self.limit: LimitExceeded | None = None
         self.error: BaseException | None = None
         self.seconds = 0.0
@@ -77,7 +77,7 @@ class FlowRun:
 
     @property
     def event(self) -> Event:
-        """The event as it is now."""
+        """What walks."""
         return self._walk.event
 
     @property
@@ -90,7 +90,13 @@ class FlowRun:
         """Whether a cap shall be answered with the best draft, and there is one."""
         responder = self.plan.responder
         wanted = responder is not None and responder.responding is not None and responder.responding.on_limit == "best"
-        return wanted and bool(self.drafts)
+        return wanted and not self.answered and bool(self.drafts)
+
+    @property
+    def has_answered_for_good(self) -> bool:
+        """Whether the answer has left, and is not one of several drafts that the client sees."""
+        responder = self.plan.responder
+        return self.answered and not (responder is not None and responder.shows_drafts)
 
     def visits(self, name: str) -> int:
         """How often the run has entered a step."""
@@ -100,7 +106,8 @@ class FlowRun:
 
     async def result(self) -> Any:
         """The answer, whole: of a stream the list of its chunks, or the bare chunk if there is one."""
-        chunks = [chunk async for chunk in self.chunks()]
+        async with aclosing(self.chunks()) as answer:
+            chunks = [chunk async for chunk in answer]
         return gather(None, chunks) if chunks or self.streamed else None
 
     async def chunks(self) -> AsyncGenerator[Any, None]:
@@ -136,9 +143,11 @@ class FlowRun:
             MaxIterationsExceeded, MaxStepsExceeded: when one is passed.
         """
         self._visits[node.index] += 1
-        self.steps += 1
         if self._visits[node.index] > node.limit:
             raise MaxIterationsExceeded(f"Max iterations exceeded in step '{node.name}' for event {event.id}")
+        if node.handles:
+            return
+        self.steps += 1
         if self.plan.max_steps is not None and self.steps > self.plan.max_steps:
             raise MaxStepsExceeded(
                 f"the run of '{self.plan.name}' entered more than {self.plan.max_steps} steps, the last '{node.name}'"
@@ -191,8 +200,11 @@ class FlowRun:
                 except TimeoutError:
                     if not scope.expired():
                         raise
-                    raise RunTimeout(
-                        f"the run of '{self.plan.name}' took longer than {seconds} s; it was in step '{self.event.at}'"
+                    raise self._told(
+                        RunTimeout(
+                            f"the run of '{self.plan.name}' took longer than {seconds} s; "
+                            f"it was in step '{self.event.at}'"
+                        )
                     ) from None
                 if chunk is END:
                     return
@@ -200,13 +212,31 @@ class FlowRun:
 
     async def _answer(self) -> AsyncGenerator[Any, None]:
         """What the walk says; of one that says nothing, what it ended with. Over when its side branches are."""
-        async with aclosing(self._walk.speak(self.plan.first)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-        if not self.answered and self.event.body is not DROPPED:
-            yield self.event.body if self.plan.responder is not None else {"id": self.event.id}
+        try:
+            async with aclosing(self._walk.speak(self.plan.first)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            if not self.answered and self.event.body is not DROPPED:
+                yield self.event.body if self.plan.responder is not None else {"id": self.event.id}
+            await self._wait_for_asides()
+        except FromBranch as branch:
+            raise branch.error from None
+
+    def _told(self, error: Exception) -> Exception:
+        """The error, after those who watch have heard of it."""
+        for hook in self.hooks.on_error:
+            hook(self, self.event, error)
+        return error
+
+    async def _wait_for_asides(self) -> None:
+        """The side branches to their ends. One that fails has been told to those who watch; it fails the run only where
+        there is no answer that it could come too late for."""
         for aside in self._asides:
-            await aside
+            try:
+                await aside
+            except Exception:
+                if not self.answered:
+                    raise
 
     async def _end_asides(self) -> None:
         """Cancels the side branches that are still going, and waits until they are closed."""

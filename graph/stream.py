@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from graph.errors import StreamOnStream
 from graph.event import Event
-from graph.plan import Node, stream_on_stream
-from graph.results import STREAMS, as_stream
+from graph.node import Node
+from graph.paths import get_path, set_path
+from graph.results import STREAMS, as_stream, settled
+from graph.tail import stream_on_stream
 
 
 class _Dropped:
@@ -20,6 +22,9 @@ class _Dropped:
 
     def __repr__(self) -> str:
         return "DROPPED"
+
+    def __reduce__(self) -> str:
+        return "DROPPED"  # copies of it, and what another process sends, are the same object
 
 
 _SPECIAL = (Event, _Dropped, *STREAMS)
@@ -48,9 +53,12 @@ async def _mapped(
             walked = chunk
             for node in nodes:
                 event.at = node.name
-                walked = node.call(event.having(walked) if node.full_event else walked)
-                if node.is_async or type(walked) is CoroutineType:
-                    walked = await walked
+                if node.bare:
+                    walked = node.call(walked)
+                    if node.is_async or type(walked) is CoroutineType:
+                        walked = await walked
+                else:
+                    walked = await _by_options(node, event.having(walked))
                 if isinstance(walked, _SPECIAL):
                     walked = _unwrapped(walked, node, origin)
                     if walked is DROPPED:
@@ -60,6 +68,18 @@ async def _mapped(
                 yield walked
 
 
+async def _by_options(node: Node, event: Event) -> Any:
+    """The chunk that a node makes of one, which is the body of ``event``, by its paths and by what it works on."""
+    given = event if node.full_event else get_path(event.body, node.input_path)
+    made = await settled(node.call(given))
+    if node.full_event and made is None:
+        return event.body
+    if node.result_path and not isinstance(made, _SPECIAL):
+        set_path(event.body, node.result_path, made)
+        return event.body
+    return made
+
+
 async def _expanded(
     source: AsyncGenerator[Any, None], node: Node, event: Event, origin: str
 ) -> AsyncGenerator[Any, None]:
@@ -67,7 +87,8 @@ async def _expanded(
     async with aclosing(source) as chunks:
         async for chunk in chunks:
             event.at = node.name
-            async with aclosing(as_stream(node.call(event.having(chunk) if node.full_event else chunk))) as pieces:
+            given = event.having(chunk) if node.full_event else get_path(chunk, node.input_path)
+            async with aclosing(as_stream(node.call(given))) as pieces:
                 async for piece in pieces:
                     event.at = origin
                     yield piece

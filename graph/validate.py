@@ -18,8 +18,11 @@ from graph.errors import (
     UnknownStep,
     UnreachableStep,
 )
-from graph.plan import Node, Plan, in_cycle, meeting_point, refusal
+from graph.node import Node
+from graph.plan import Plan
+from graph.reach import in_cycle, meeting_point
 from graph.step import Complete
+from graph.tail import refusal
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -43,6 +46,7 @@ def check(flow: Flow, plan: Plan) -> StreamVerdict:
     Raises:
         GraphDefinitionError: for the first fault found; the message says what to write instead.
     """
+    _check_numbers(flow)
     _check_start(flow, plan)
     _check_cycles(flow, plan)
     _check_reachable(flow, plan)
@@ -62,8 +66,31 @@ def _check_start(flow: Flow, plan: Plan) -> None:
         raise InvalidStep(
             f"flow '{flow.name}' starts with several steps ({', '.join(starts)}); start with one, and split after it"
         )
-    for name in (node.name for node in plan.nodes.values() if node.limit < 1):
-        raise InvalidStep(f"step '{name}': max_iterations is below 1, so it could never run")
+
+
+def _check_numbers(flow: Flow) -> None:
+    """Caps and options that would stop every run, or no run."""
+    _check_at_least_1(flow, f"flow '{flow.name}'", ("max_iterations", "max_steps", "max_tokens"))
+    _check_above_0(flow, f"flow '{flow.name}'", ("max_seconds", "max_usd"))
+    for step in flow.steps.values():
+        _check_at_least_1(step.options, f"step '{step.name}'", ("max_iterations", "max_in_flight"))
+        _check_above_0(step.options, f"step '{step.name}'", ("timeout", "backoff"))
+        if step.options.retries < 0:
+            raise InvalidStep(f"step '{step.name}': retries={step.options.retries}; write 0 or more")
+
+
+def _check_at_least_1(owner: object, place: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and value < 1:
+            raise InvalidStep(f"{place}: {name}={value}; write 1 or more")
+
+
+def _check_above_0(owner: object, place: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and not value > 0:
+            raise InvalidStep(f"{place}: {name}={value}; write a number above 0")
 
 
 def _check_cycles(flow: Flow, plan: Plan) -> None:
@@ -220,7 +247,7 @@ def _verdict(plan: Plan) -> StreamVerdict:
         return StreamVerdict("whole", "no step responds")
     streaming = [node for node in plan.nodes.values() if node.streams]
     sources = [node for node in streaming if node.tail.end is responder]
-    if sources:
+    if sources and not responder.collects:
         way = " and ".join(" → ".join(node.name for node in (source, *source.tail.passed)) for source in sources)
         if responder.live and responder.show is None:
             return StreamVerdict("live", f"{way} streams, and nothing on the way needs a whole event")

@@ -1,5 +1,5 @@
 """Text in, verdict out. Guardrails know no graph and no HTTP."""
 
-from guardrails.verdict import Guardrail, Verdict
+from guardrails.verdict import Verdict
 
-__all__ = ["Guardrail", "Verdict"]
+__all__ = ["Verdict"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +13,3 @@ class Verdict:
     reason: str = ""
     score: float | None = None
     """From 0 (useless) to 1 (nothing left to wish for); None when nobody scored it."""
-
-
-class Guardrail(Protocol):
-    """Whoever can look at a text and say whether it may pass."""
-
-    async def check(self, text: str) -> Verdict:
-        """The verdict on ``text``."""
-        ...

@@ -11,6 +11,7 @@
     │   ├── UpstreamTimeout              no answer, or no further chunk, within the deadline
     │   ├── UpstreamCredentialsRefused   it does not accept the gateway's own key
     │   ├── UpstreamRequestRefused       it finds fault with the request (status, code and param are kept)
+    │   ├── QuestionRefused              it finds fault with what a graph asked by itself, not the caller
     │   ├── UpstreamRateLimited          too many requests or tokens; may say when to come back
     │   ├── UpstreamQuotaExceeded        the gateway's account there is empty: coming back does not help
     │   ├── UpstreamUnavailable          it failed or is overloaded (5xx)
@@ -25,7 +26,13 @@ from __future__ import annotations
 
 
 class ModelError(Exception):
-    """Anything that goes wrong between a request and a model."""
+    """Anything that goes wrong between a request and a model.
+
+    Attributes:
+        hopeless: whether the next try would only repeat it.
+    """
+
+    hopeless = False
 
 
 class InvalidRequest(ModelError):
@@ -35,6 +42,8 @@ class InvalidRequest(ModelError):
         param: the place in the request, such as ``messages[1].role``; None when it is the whole.
         code: OpenAI's code for the fault, such as ``invalid_type``.
     """
+
+    hopeless = True
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -55,6 +64,8 @@ class ContextLengthExceeded(InvalidRequest):
 
 class UnknownModel(ModelError):
     """No model of this name is served, or not to this caller."""
+
+    hopeless = True
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The model `{name}` does not exist or you do not have access to it.")
@@ -85,14 +96,24 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamCredentialsRefused(UpstreamError):
     """The provider does not accept the gateway's key. The operator must act, not the caller."""
 
+    hopeless = True
+
 
 class UpstreamRequestRefused(UpstreamError):
     """The provider finds fault with the request; its status, code and param are the caller's to see."""
+
+    hopeless = True
 
     def __init__(self, message: str, *, upstream_status: int, param: str | None, code: str | None) -> None:
         super().__init__(message, upstream_status=upstream_status)
         self.param = param
         self.code = code
+
+
+class QuestionRefused(UpstreamError):
+    """The provider finds fault with a request that a graph made by itself. Its author or the operator must act."""
+
+    hopeless = True
 
 
 class UpstreamRateLimited(UpstreamError):
@@ -101,6 +122,8 @@ class UpstreamRateLimited(UpstreamError):
 
 class UpstreamQuotaExceeded(UpstreamError):
     """The gateway's account with the provider is used up; a later try does not help."""
+
+    hopeless = True
 
 
 class UpstreamUnavailable(UpstreamError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, collect
+from llm.chat import ChatChunk, ChatRequest, Message
 from llm.provider import ModelProvider
-from prompts import LLMPromptArtifact
+from prompts import InvalidPrompt, LLMPromptArtifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,6 @@ class Model:
         """The answer, chunk by chunk; see :meth:`ModelProvider.stream`."""
         return self.provider.stream(self.upstream, request)
 
-    async def complete(self, request: ChatRequest) -> ChatCompletion:
-        """The whole answer."""
-        return await collect(self.stream(request))
-
 
 @dataclass(frozen=True, slots=True)
 class LLModel:
@@ -35,6 +31,18 @@ class LLModel:
 
     model: Model
     artifact: LLMPromptArtifact
+
+    def filled_by(self, *fields: str) -> Self:
+        """Itself, for a step that fills these fields of the prompt and no others.
+
+        Raises:
+            InvalidPrompt: when the prompt needs another one.
+        """
+        missing = sorted(self.artifact.needs - set(fields))
+        if missing:
+            here = f"here {', '.join(fields)} can be used" if fields else "here nothing can be filled in"
+            raise InvalidPrompt(f"prompt '{self.artifact.name}' needs '{missing[0]}'; {here}")
+        return self
 
     def request(
         self, conversation: Sequence[Message] = (), body: Mapping[str, Any] | None = None, **parameters: Any

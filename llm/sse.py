@@ -6,7 +6,8 @@ readers also split at U+2028 and others, which JSON may hold as they are).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 
 from llm.errors import UpstreamGarbled
 
@@ -52,9 +53,10 @@ class EventParser:
             self._size += len(value)
 
 
-async def events(reads: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def events(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """The data of each event in a stream of reads. An event that the end of the stream cuts off is dropped."""
     parser = EventParser()
-    async for read in reads:
-        for data in parser.feed(read):
-            yield data
+    async with aclosing(source) as reads:
+        async for read in reads:
+            for data in parser.feed(read):
+                yield data

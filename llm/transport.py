@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -37,7 +38,7 @@ class Response(Protocol):
         """The whole body."""
         ...
 
-    def reads(self) -> AsyncIterator[bytes]:
+    def reads(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes off the wire."""
         ...
 
@@ -86,13 +87,14 @@ class AiohttpResponse:
 
     async def read(self) -> bytes:
         body = bytearray()
-        async for read in self.reads():
-            body += read
-            if len(body) > MAX_ANSWER_BYTES:
-                raise UpstreamGarbled(f"the answer from {self._url} is longer than {MAX_ANSWER_BYTES} bytes")
+        async with aclosing(self.reads()) as reads:
+            async for read in reads:
+                body += read
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise UpstreamGarbled(f"the answer from {self._url} is longer than {MAX_ANSWER_BYTES} bytes")
         return bytes(body)
 
-    async def reads(self) -> AsyncIterator[bytes]:
+    async def reads(self) -> AsyncGenerator[bytes, None]:
         while True:
             with _our_errors(self._url, UpstreamBrokeOff):
                 read = await self._response.content.readany()
@@ -144,3 +146,30 @@ class AiohttpTransport:
                 auto_decompress=True,
             )
         return self._session
+
+
+_SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Transport, AsyncGenerator[Transport, None]]] = (
+    WeakKeyDictionary()
+)
+LONGEST_SILENCE = 3600.0
+"""The read timeout of the shared transport, in seconds, for callers with a shorter deadline of their own."""
+
+
+async def shared_transport() -> Transport:
+    """The transport that everybody in the running loop may share, closed when the loop ends.
+
+    What a loop does last is to close the async generators that are still open, and one of them holds the transport.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _SHARED:
+        holder = _held()
+        _SHARED[loop] = (await anext(holder), holder)
+    return _SHARED[loop][0]
+
+
+async def _held() -> AsyncGenerator[Transport, None]:
+    transport = AiohttpTransport(Timeouts(read=LONGEST_SILENCE))
+    try:
+        yield transport
+    finally:
+        await transport.close()

@@ -9,10 +9,9 @@ from typing import Any
 import minijinja
 
 from prompts.errors import InvalidPrompt, MissingVariable, RenderingFailed
+from prompts.templates import environment, plain
 
 ROLES = ("system", "developer", "user", "assistant")
-FUEL = 100_000
-"""Template instructions that one rendering may spend; a template cannot loop for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,17 @@ class LLMPromptArtifact:
     _environment: minijinja.Environment = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        environment = self._compile()
+        compiled = self._compile()
         contents = (message["content"] for message in self.prompt_template)
-        found = frozenset().union(*map(environment.undeclared_variables_in_str, contents)) - set(environment.globals)
-        object.__setattr__(self, "_environment", environment)
+        found = frozenset().union(*map(compiled.undeclared_variables_in_str, contents)) - set(compiled.globals)
+        object.__setattr__(self, "_environment", compiled)
         object.__setattr__(self, "variables", found)
         self._check_legend()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields that a body must have to fill the template."""
+        return frozenset(map(self._source, self.variables))
 
     def render(self, body: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The messages with every placeholder filled from ``body``. Values are inserted as text, never evaluated.
@@ -67,25 +71,29 @@ class LLMPromptArtifact:
         return range(len(self.prompt_template))
 
     def _value(self, name: str, body: Mapping[str, Any]) -> Any:
-        source = self.prompt_legend.get(name, {}).get("field", name)
+        source = self._source(name)
         if source not in body:
             raise MissingVariable(f"prompt '{self.name}' needs '{source}', and the body has only {sorted(body)}")
-        return _data(body[source])
+        return plain(body[source])
+
+    def _source(self, name: str) -> str:
+        return self.prompt_legend.get(name, {}).get("field", name)
 
     def _compile(self) -> minijinja.Environment:
-        environment = minijinja.Environment(
-            undefined_behavior="strict", fuel=FUEL, keep_trailing_newline=True, auto_escape_callback=lambda _: False
-        )
+        made = environment(auto_escape_callback=lambda _: False)
         for index, message in enumerate(self.prompt_template):
             self._check_message(index, message)
             try:
-                environment.add_template(str(index), message["content"])
+                made.add_template(str(index), message["content"])
             except minijinja.TemplateError as error:
                 raise InvalidPrompt(f"prompt '{self.name}', message {index}: {error.message}") from error
-        return environment
+        return made
 
     def _check_message(self, index: int, message: Mapping[str, str]) -> None:
-        place, role = f"prompt '{self.name}', message {index}", message.get("role")
+        place = f"prompt '{self.name}', message {index}"
+        if not isinstance(message, Mapping):
+            raise InvalidPrompt(f"{place}: write an object with role and content")
+        role = message.get("role")
         if role not in ROLES:
             raise InvalidPrompt(f"{place}: role is {role!r}, write one of {', '.join(ROLES)}")
         if not isinstance(message.get("content"), str):
@@ -98,12 +106,3 @@ class LLMPromptArtifact:
                 f"prompt '{self.name}': the legend explains {', '.join(unused)}, which the template does not use; "
                 f"it uses {', '.join(sorted(self.variables)) or 'no placeholder'}"
             )
-
-
-def _data(value: Any) -> Any:
-    """The value as plain data. Objects become their text, so that a template cannot reach what is inside them."""
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _data(item) for name, item in value.items()}
-    return [_data(item) for item in value] if isinstance(value, (list, tuple)) else str(value)

@@ -9,10 +9,23 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from prompts.artifact import LLMPromptArtifact
 from prompts.errors import InvalidPrompt, UnknownPrompt
 
-FIELDS = frozenset({"name", "version", "description", "prompt_template", "prompt_legend", "invocation_config"})
+
+class PromptFile(BaseModel):
+    """The keys of a TOML file with a prompt, as in :class:`LLMPromptArtifact`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    version: int = 1
+    description: str = ""
+    prompt_template: list[dict[str, str]]
+    prompt_legend: dict[str, dict[str, str]] = {}
+    invocation_config: dict[str, Any] = {}
 
 
 class PromptStore:
@@ -63,13 +76,16 @@ def load(path: Traversable) -> LLMPromptArtifact:
         fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidPrompt(f"{path}: {error}") from error
-    unknown = sorted(fields.keys() - FIELDS)
+    unknown = sorted(fields.keys() - PromptFile.model_fields.keys())
     if unknown:
-        raise InvalidPrompt(f"{path}: unknown key '{unknown[0]}'; known are {', '.join(sorted(FIELDS))}")
-    fields.setdefault("name", path.name.removesuffix(".toml"))
+        raise InvalidPrompt(
+            f"{path}: unknown key '{unknown[0]}'; known are {', '.join(sorted(PromptFile.model_fields))}"
+        )
     try:
-        return LLMPromptArtifact(**fields)
-    except TypeError as error:
-        raise InvalidPrompt(f"{path}: {error}") from error
+        read = PromptFile(**{"name": path.name.removesuffix(".toml"), **fields})
+        return LLMPromptArtifact(**read.model_dump())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InvalidPrompt(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
     except InvalidPrompt as error:
         raise InvalidPrompt(f"{path}: {error}") from error

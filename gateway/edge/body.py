@@ -1,46 +1,65 @@
-"""Request bodies: read with a bound, parsed once. Answers: encoded once."""
+"""Request bodies: read with bounds, parsed once. Answers: encoded once."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from gateway.edge.context import Receive, Send
-from gateway.errors import BodyTooLarge, InvalidBody
+from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+MAX_VALUES = 200_000
+"""How many arrays and objects a body may hold: parsed, each takes a hundred times the memory of its two bytes."""
 
 
-async def read_json(receive: Receive, max_bytes: int) -> Any:
-    """The JSON value in the body of a request.
+@dataclass(frozen=True, slots=True)
+class BodyReader:
+    """Reads bodies of at most ``max_bytes``, which must have come within ``seconds``."""
 
-    Raises:
-        BodyTooLarge: as soon as more than ``max_bytes`` have come.
-        InvalidBody: when the body is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels).
-        ClientLeft: when the client went away before the body was whole.
-    """
-    try:
-        return orjson.loads(await _read(receive, max_bytes))
-    except orjson.JSONDecodeError as error:
-        raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
+    max_bytes: int
+    seconds: float
 
+    async def json(self, receive: Receive) -> Any:
+        """The JSON value in the body of a request.
 
-async def _read(receive: Receive, max_bytes: int) -> bytes:
-    reads: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        reads.append(message.get("body", b""))
-        size += len(reads[-1])
-        if size > max_bytes:
-            raise BodyTooLarge(f"The body of your request is longer than {max_bytes} bytes.")
-        if not message.get("more_body", False):
-            return b"".join(reads)
+        Raises:
+            BodyTooLarge: as soon as more than ``max_bytes`` have come.
+            BodyTimeout: when it is not whole in time.
+            InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels), or holds
+                more than :data:`MAX_VALUES` arrays and objects.
+            ClientLeft: when the client went away before it was whole.
+        """
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self._read(receive)
+        except TimeoutError:
+            raise BodyTimeout(f"The body of your request was not here within {self.seconds:g} seconds.") from None
+        if body.count(b"{") + body.count(b"[") > MAX_VALUES:
+            raise InvalidBody(f"The body of your request holds more than {MAX_VALUES} arrays and objects.")
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
+
+    async def _read(self, receive: Receive) -> bytes:
+        reads: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            reads.append(message.get("body", b""))
+            size += len(reads[-1])
+            if size > self.max_bytes:
+                raise BodyTooLarge(f"The body of your request is longer than {self.max_bytes} bytes.")
+            if not message.get("more_body", False):
+                return b"".join(reads)
 
 
 class ClientLeft(Exception):

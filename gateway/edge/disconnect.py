@@ -6,10 +6,9 @@ the race is ended before the block is left:
 
 * the work ends first: the watcher is cancelled; what the client does afterwards is nobody's business;
 * the client leaves first: the work gets ``CancelledError`` at its ``await``, its generators close (and with them the
-  upstream call), and the block ends without an error, with ``left`` set;
-* both at once: the cancellation arrives while the block is being left; it is taken back there.
+  upstream call), and the block ends without an error, with ``left`` set, whatever the work says while it ends.
 
-A cancellation from elsewhere (the server stops) goes through unchanged.
+A cancellation from elsewhere (the server stops) goes through unchanged, also when the client leaves at the same time.
 """
 
 from __future__ import annotations
@@ -39,13 +38,17 @@ class ClientWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._watcher.cancel()
+        await asyncio.wait((self._watcher,))
         if not self.left:
             return False
-        self._work.uncancel()
-        return kind is None or issubclass(kind, asyncio.CancelledError)
+        cancelled_by_others = self._work.uncancel() > 0
+        return not cancelled_by_others and (kind is None or issubclass(kind, (asyncio.CancelledError, Exception)))
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except Exception:  # noqa: S110 - a connection that cannot be listened to has nobody at its end
             pass
         self.left = True
         self._work.cancel()

@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from gateway.api_handler import APIHandler
 from gateway.edge.body import ClientLeft, send_json
@@ -16,16 +16,15 @@ from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, S
 from gateway.edge.keys import KeyRing
 from gateway.errors import Fault
 
-log = structlog.get_logger("penstock")
-
 
 class Gate:
     """The outermost ASGI app. Nothing runs for a request before its path, its method and its key have been checked."""
 
-    def __init__(self, table: APIHandler, keys: KeyRing, lifespan: ASGIApp) -> None:
+    def __init__(self, table: APIHandler, keys: KeyRing, lifespan: ASGIApp, log: FilteringBoundLogger) -> None:
         self.table = table
         self._keys = keys
         self._lifespan = lifespan
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -42,7 +41,7 @@ class Gate:
             match = self.table.match(scope["method"], path)
             principal = self._keys.principal(scope["headers"], match.role)
             scope[KEY] = RequestContext(answer.request_id, principal, match.params)
-            scope["path"] = path
+            scope["path"] = match.path
             await match.endpoint.app(scope, receive, answer)
         except ClientLeft:
             return
@@ -52,7 +51,7 @@ class Gate:
     async def _fail(self, error: Exception, path: str, answer: Answer) -> None:
         fault = Fault.of(error)
         if fault.is_ours:
-            log.error(
+            self._log.error(
                 "request failed",
                 request_id=answer.request_id,
                 path=path,

@@ -9,11 +9,9 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from secrets import token_bytes
 
-from gateway.api_handler import RANK, Role
-from gateway.config import Key
-from gateway.errors import Forbidden, Unauthenticated
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+from gateway.api_handler import RANK
+from gateway.config import Key, Role, is_loopback
+from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,8 @@ class Principal:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
-NOBODY = Principal("nobody", "anyone", ())
+NOBODY = Principal("nobody", "anyone")
+"""A caller without a key, where a row of the table lets anyone call."""
 LOCAL = Principal("local", "admin")
 """The caller of a gateway without keys, which only this machine can reach."""
 
@@ -47,22 +46,20 @@ class KeyRing:
         """The caller that a request's headers show.
 
         Raises:
-            Unauthenticated: no key, or an unknown one, where one is needed.
+            Unauthenticated: no key, or (UnknownKey) one that nobody has, where one is needed.
             Forbidden: a key whose role is below the one needed; or, without keys, a request from a web page.
         """
         wanted = {name: value for name, value in headers if name in _HEADERS}
         if not self._principals:
             _refuse_web_pages(wanted)
             return LOCAL
-        if needed == "anyone":
-            return NOBODY
         principal = self._principals.get(self._hash(_shown(wanted)))
+        if principal is None and needed == "anyone":
+            return NOBODY
         if principal is None:
-            raise Unauthenticated(
-                "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'."
-                if not _shown(wanted)
-                else "Incorrect API key provided."
-            )
+            if _shown(wanted):
+                raise UnknownKey("Incorrect API key provided.")
+            raise Unauthenticated("You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.")
         if RANK[principal.role] < RANK[needed]:
             raise Forbidden(f"The key '{principal.name}' has the role {principal.role}; this takes {needed}.")
         return principal
@@ -81,13 +78,14 @@ def _shown(headers: dict[bytes, bytes]) -> bytes:
 
 def _refuse_web_pages(headers: dict[bytes, bytes]) -> None:
     """Without keys, a page in the user's browser must not get through: not from its origin, not by DNS rebinding."""
-    if _host_of(headers.get(b"host", b"localhost")) not in LOOPBACK:
+    if not is_loopback(_host_of(headers.get(b"host", b"localhost"))):
         raise Forbidden("Without keys only requests to localhost are served; add auth.keys to the settings.")
-    if _host_of(headers.get(b"origin", b"http://localhost").partition(b"://")[2]) not in LOOPBACK:
+    if not is_loopback(_host_of(headers.get(b"origin", b"http://localhost").partition(b"://")[2])):
         raise Forbidden("Without keys requests from web pages are refused; add auth.keys to the settings.")
 
 
 def _host_of(authority: bytes) -> str:
-    """The host in ``host[:port]``, where an IPv6 address stands in brackets."""
+    """The host in ``host[:port]``; an IPv6 address without its brackets."""
     text = authority.decode("latin-1")
-    return text if text.endswith("]") else text.rpartition(":")[0] or text
+    host = text if text.endswith("]") else text.rpartition(":")[0] or text
+    return host.removeprefix("[").removesuffix("]")

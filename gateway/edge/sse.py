@@ -38,13 +38,15 @@ class ChatFrames:
         self._head = b"data: " + head[:-1]
         self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
 
-    def _frame(self, delta: Mapping[str, Any], finish_reason: bytes = b"null") -> bytes:
+    def _frame(self, delta: Mapping[str, Any], finish_reason: bytes = b"null", logprobs: bytes = b"null") -> bytes:
         return b"".join(
             (
                 self._head,
                 b',"choices":[{"index":0,"delta":',
                 orjson.dumps(delta),
-                b',"logprobs":null,"finish_reason":',
+                b',"logprobs":',
+                logprobs,
+                b',"finish_reason":',
                 finish_reason,
                 b"}]",
                 self._tail,
@@ -58,6 +60,8 @@ class ChatFrames:
     def chunk(self, chunk: ChatChunk) -> bytes:
         """The frame of a chunk; nothing when it holds only an end or usage, which have frames of their own."""
         delta = chunk.delta()
+        if chunk.logprobs:
+            return self._frame(delta, logprobs=orjson.dumps(chunk.logprobs))
         return self._frame(delta) if delta else b""
 
     def finish(self, reason: str) -> bytes:

@@ -2,52 +2,66 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import aclosing
-from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
+from gateway.answers import as_chunk, collected
 from gateway.catalog import Catalog
-from gateway.edge.body import read_json, send_json
+from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.sse import DONE, HEADERS, ChatFrames, error_frame
 from gateway.errors import Fault
-from graph import Event, FlowRun, Hooks
-from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, text_of
+from graph import Event, Flow, Hooks
+from llm import ChatChunk, ChatRequest, InvalidRequest
 
+if TYPE_CHECKING:
+    from gateway.telemetry.recordings import Recordings
+
+NOTHING: Final = object()
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 
 class ChatEndpoint:
     """The hot route. One event walks one flow; what its responder yields is encoded and sent."""
 
-    def __init__(self, catalog: Catalog, hooks: Hooks, max_body_bytes: int) -> None:
+    def __init__(
+        self, catalog: Catalog, hooks: Hooks, bodies: BodyReader, recordings: Recordings | None = None
+    ) -> None:
         self._catalog = catalog
         self._hooks = hooks
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
+        self._recordings = recordings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
-        request = ChatRequest.from_wire(await read_json(receive, self._max_body_bytes))
+        request = ChatRequest.from_wire(await self._bodies.json(receive))
         if request.parameters.get("n", 1) != 1:
             raise InvalidRequest("This gateway answers with one choice: n must be 1.", param="n", code="invalid_value")
         served = self._catalog.get(request.model, context.principal)
         event = Event(request, id=context.request_id, path=scope["path"], caller=context.principal.name)
-        run = served.flow.start(event, self._hooks)
         async with ClientWatch(receive):
-            answer = Streamed(run, send) if request.stream else Whole(run, send)
-            await answer.give(request)
+            if self._recordings is None:
+                await give(served.flow, event, send, self._hooks)
+            else:
+                await self._recordings.record(served, event, send, self._hooks)
+
+
+async def give(flow: Flow, event: Event, send: Send, hooks: Hooks | None = None) -> None:
+    """Runs a flow on a chat request and sends what it says, streamed or whole."""
+    request: ChatRequest = event.body
+    answer = Streamed(flow, event, send, hooks) if request.stream else Whole(flow, event, send, hooks)
+    await answer.give(request)
 
 
 class _Answer:
-    def __init__(self, run: FlowRun, send: Send) -> None:
-        self.run = run
+    """What both ways to answer have in common. Nothing in it depends on anything but the event and its tape."""
+
+    def __init__(self, flow: Flow, event: Event, send: Send, hooks: Hooks | None) -> None:
         self.send = send
-        self.id = f"chatcmpl-{token_hex(16)}"
-        self.created = int(time.time())
+        self.id = f"chatcmpl-{event.id.removeprefix('req_')}"
+        self.created = int(event.now().timestamp())
+        self.run = flow.start(event, hooks)
 
     def finish_reason(self, said: str | None) -> str:
         """Why the answer ended, in one of the words that strict clients know."""
@@ -60,14 +74,11 @@ class Whole(_Answer):
     """An answer that is not streamed: a streamed one, collected."""
 
     async def give(self, request: ChatRequest) -> None:
-        completion = ChatCompletion()
-        async with aclosing(self.run.chunks()) as values:
-            async for value in values:
-                completion.add(as_chunk(value))
+        completion = await collected(self.run)
         choice = {
             "index": 0,
             "message": completion.message(),
-            "logprobs": None,
+            "logprobs": completion.logprobs,
             "finish_reason": self.finish_reason(completion.finish_reason),
         }
         body = {
@@ -88,11 +99,11 @@ class Streamed(_Answer):
     async def give(self, request: ChatRequest) -> None:
         frames = ChatFrames(self.id, self.created, request.model, include_usage=request.include_usage)
         async with aclosing(self.run.chunks()) as values:
-            first = await anext(values, None)
+            first = await anext(values, NOTHING)
             await self.send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await self._write(frames.role())
             try:
-                finish = first and await self._chunk(frames, as_chunk(first))
+                finish = None if first is NOTHING else await self._chunk(frames, as_chunk(first))
                 async for value in values:
                     finish = await self._chunk(frames, as_chunk(value)) or finish
             except Exception as error:
@@ -110,18 +121,3 @@ class Streamed(_Answer):
 
     async def _write(self, frame: bytes, *, last: bool = False) -> None:
         await self.send({"type": "http.response.body", "body": frame, "more_body": not last})
-
-
-def as_chunk(value: Any) -> ChatChunk:
-    """What a graph yields, as a chunk of an answer: text is text, a dict's ``answer`` too, anything else is JSON."""
-    if isinstance(value, ChatChunk):
-        return value
-    if isinstance(value, dict) and isinstance(value.get("answer"), str):
-        return ChatChunk.text(value["answer"])
-    if isinstance(value, ChatRequest):
-        return ChatChunk.text(text_of(value.messages[-1]))
-    if isinstance(value, bytes):
-        return ChatChunk.text(value.decode("utf-8", "replace"))
-    if value is None:
-        return ChatChunk()
-    return ChatChunk.text(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())

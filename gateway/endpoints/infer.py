@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from math import prod
 from secrets import token_hex
 from typing import Any
 
 from fastapi import APIRouter, Request
 
+from gateway.answers import collected
 from gateway.catalog import Catalog, Served
-from gateway.edge.body import read_json, send_json
+from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
-from gateway.endpoints.chat import as_chunk
 from gateway.errors import InvalidBody
 from graph import Event, Hooks
-from llm import ChatCompletion, ChatRequest
+from llm import ChatRequest
 
 MAX_INPUTS = 64
 """How many inputs one request may hold; each is a run of its own."""
+MAX_RANK = 8
+"""How many dimensions a tensor may have."""
+OUTPUT = "text"
 TENSOR_KEYS = frozenset({"name", "shape", "datatype"})
 
 
@@ -50,7 +51,7 @@ def router(catalog: Catalog) -> APIRouter:
     @routes.get("/v2/models/{model}")
     async def model_metadata(request: Request) -> dict[str, Any]:
         """What a model takes and gives."""
-        text = {"name": "text", "datatype": "BYTES", "shape": [-1]}
+        text = {"name": OUTPUT, "datatype": "BYTES", "shape": [-1]}
         return {"name": _served(catalog, request).name, "platform": "penstock", "inputs": [text], "outputs": [text]}
 
     @routes.get("/v2/models/{model}/ready")
@@ -84,6 +85,7 @@ class Inputs:
             raise InvalidBody("the body must be a JSON object with the key 'inputs'")
         if "inputs" not in body:
             raise InvalidBody('Expected key "inputs" in request body')
+        _check_rest(body)
         inputs = body["inputs"]
         if not isinstance(inputs, list) or not inputs:
             raise InvalidBody("'inputs' must be a list with at least one element")
@@ -98,6 +100,17 @@ class Inputs:
         return cls(texts, all(tensors))
 
 
+def _check_rest(body: Mapping[str, Any]) -> None:
+    if type(body.get("id")) not in (str, int, type(None)):
+        raise InvalidBody("'id' must be a string or a whole number")
+    outputs = body.get("outputs") or []
+    if not isinstance(outputs, list) or any(not isinstance(output, dict) for output in outputs):
+        raise InvalidBody("'outputs' must be a list of objects, each with a 'name'")
+    for output in outputs:
+        if output.get("name") != OUTPUT:
+            raise InvalidBody(f"there is no output '{output.get('name')}'; there is '{OUTPUT}'")
+
+
 def _tensor_texts(tensors: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(tensors) > 1:
         raise InvalidBody(f"one input tensor is expected, and there are {len(tensors)}")
@@ -107,9 +120,21 @@ def _tensor_texts(tensors: Sequence[Mapping[str, Any]]) -> list[str]:
     shape, data = tensor["shape"], _flat(tensor.get("data"))
     if not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
         raise InvalidBody(f"input '{tensor['name']}': shape must be a list of whole numbers from 0 on")
-    if prod(shape) != len(data):
+    if len(shape) > MAX_RANK or not _holds(shape, len(data)):
         raise InvalidBody(f"input '{tensor['name']}': shape does not match true shape of 'data' field")
     return data
+
+
+def _holds(shape: Sequence[int], elements: int) -> bool:
+    """Whether a tensor of this shape has so many elements; sizes come from callers, so no product grows beyond that."""
+    if 0 in shape:
+        return elements == 0
+    count = 1
+    for size in shape:
+        count *= size
+        if count > elements:
+            return False
+    return count == elements
 
 
 def _flat(data: Any) -> list[Any]:
@@ -132,15 +157,15 @@ def _flat(data: Any) -> list[Any]:
 class InferEndpoint:
     """POST /v2/models/{model}/infer."""
 
-    def __init__(self, catalog: Catalog, hooks: Hooks, max_body_bytes: int) -> None:
+    def __init__(self, catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> None:
         self._catalog = catalog
         self._hooks = hooks
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         served = self._catalog.get(context.params["model"], context.principal)
-        body = await read_json(receive, self._max_body_bytes)
+        body = await self._bodies.json(receive)
         inputs = Inputs.of(body)
         events = [
             Event(
@@ -165,18 +190,19 @@ class InferEndpoint:
         return [task.result() for task in tasks]
 
     async def _answer(self, served: Served, event: Event) -> str:
-        completion = ChatCompletion()
-        async with aclosing(served.flow.start(event, self._hooks).chunks()) as values:
-            async for value in values:
-                completion.add(as_chunk(value))
-        return completion.content
+        return (await collected(served.flow.start(event, self._hooks))).content
 
 
 def _to_wire(model: str, body: Mapping[str, Any], inputs: Inputs, answers: list[str]) -> dict[str, Any]:
     given_id = body.get("id")
     if inputs.tensor:
-        output = {"name": "text", "shape": [len(answers)], "datatype": "BYTES", "data": answers}
-        echoed = {"id": given_id} if given_id is not None else {}
+        output = {"name": OUTPUT, "shape": [len(answers)], "datatype": "BYTES", "data": answers}
+        echoed = {} if given_id is None else {"id": given_id}
         return {"model_name": model, **echoed, "outputs": [output]}
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return {"id": given_id or token_hex(16), "model_name": model, "outputs": answers, "timestamp": now}
+    return {
+        "id": token_hex(16) if given_id is None else given_id,
+        "model_name": model,
+        "outputs": answers,
+        "timestamp": now,
+    }

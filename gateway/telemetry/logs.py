@@ -1,20 +1,37 @@
-"""Logs: one JSON object a line, on standard error, with request ids and without contents or secrets."""
+"""Logs: one JSON object a line, on standard error, with request ids, and without bodies or secrets.
+
+What an exception says of itself is logged, and may quote what a caller sent. Local variables are not, and each key that
+is in the settings is blotted out.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
+import orjson
 import structlog
+from structlog.typing import FilteringBoundLogger, WrappedLogger
+
+from graph.tape import hidden
 
 
-def configure() -> None:
-    """Sets the format of the log. Called once, by the command line."""
-    structlog.configure(
+def logger(secrets: Sequence[str] = ()) -> FilteringBoundLogger:
+    """A log of its own, which no configuration of other libraries can change."""
+
+    def line(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
+        return hidden(orjson.dumps(event, default=str).decode(), secrets)
+
+    wrapped: Any = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            line,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
     )
+    bound: FilteringBoundLogger = wrapped.bind()
+    return bound

@@ -9,22 +9,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from graph import Event, FlowRun, Instrument, StepUsage
+from graph import Event, FlowRun, Instrument, Meter, StepUsage
 
 KEPT = 200
 """How many runs are remembered; older ones are forgotten."""
+MAX_STEPS = 1000
+"""How many visits of steps are recorded of one run; of those after them only the number."""
 
 
 @dataclass(slots=True)
 class StepRecord:
-    """One visit of a step."""
+    """One visit of a step, called ``step`` in the record and ``at`` in its own flow."""
 
     step: str
+    at: str
     begun: float
     """Seconds since the run began."""
+    meter: Meter
     first_call: int
-    """Where its model calls begin among those of the run."""
+    """Where its model calls begin among those of the meter."""
     seconds: float | None = None
     error: str | None = None
     calls: list[StepUsage] = field(default_factory=list)
@@ -37,7 +42,7 @@ class StepRecord:
 
 @dataclass(slots=True)
 class RunRecord:
-    """One run."""
+    """One run, with the steps of the flows inside it, which are called ``outer/inner``."""
 
     id: str
     graph: str
@@ -45,8 +50,34 @@ class RunRecord:
     at: datetime
     clock: float
     steps: list[StepRecord] = field(default_factory=list)
+    steps_left_out: int = 0
     first_chunk: float | None = None
     run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self.clock
+
+    def enter(self, event: Event) -> None:
+        """A visit begins."""
+        if len(self.steps) < MAX_STEPS:
+            self.steps.append(StepRecord(_place(event), event.at, self.age, event.meter, len(event.meter.calls)))
+        else:
+            self.steps_left_out += 1
+
+    def leave(self, event: Event, error: str | None = None) -> None:
+        """The visit of the event's step that began last ends."""
+        step = _place(event)
+        visit = next((visit for visit in reversed(self.steps) if visit.step == step and visit.seconds is None), None)
+        if visit is not None:
+            self.end(visit, error)
+
+    def end(self, visit: StepRecord, error: str | None = None) -> None:
+        """A visit ends."""
+        visit.seconds = self.age - visit.begun
+        visit.error = error
+        visit.calls = [call for call in visit.meter.calls[visit.first_call :] if call.step == visit.at]
 
     def to_json(self) -> dict[str, Any]:
         """The record as the admin API shows it."""
@@ -58,6 +89,7 @@ class RunRecord:
             "seconds_to_first_chunk": self.first_chunk,
             **self.run,
             "steps": [step.to_json() for step in self.steps],
+            "steps_left_out": self.steps_left_out,
         }
 
 
@@ -65,7 +97,7 @@ class RunRecorder(Instrument):
     """Keeps the last runs in memory."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._open: dict[int, RunRecord] = {}
+        self._open: WeakKeyDictionary[FlowRun, RunRecord] = WeakKeyDictionary()
         self._ended: deque[RunRecord] = deque(maxlen=kept)
 
     def recent(self, most: int = KEPT) -> Iterable[RunRecord]:
@@ -77,30 +109,27 @@ class RunRecorder(Instrument):
         return next((record for record in self._ended if record.id == run_id), None)
 
     def before_step(self, run: FlowRun, event: Event) -> None:
-        record = self._open.get(id(run)) or self._begin(run, event)
-        record.steps.append(StepRecord(event.at, time.perf_counter() - record.clock, len(event.meter.calls)))
+        self._record(run).enter(event)
 
     def after_step(self, run: FlowRun, event: Event) -> None:
-        record = self._open[id(run)]
-        step = next(step for step in reversed(record.steps) if step.step == event.at)
-        self._finish(record, step, event)
+        self._record(run).leave(event)
 
     def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
-        record = self._open[id(run)]
-        if record.first_chunk is None:
-            record.first_chunk = time.perf_counter() - record.clock
+        record = self._record(run)
+        if run.outer is None and record.first_chunk is None:
+            record.first_chunk = record.age
 
     def on_error(self, run: FlowRun, event: Event, error: Exception) -> None:
-        record = self._open.get(id(run))
-        if record is not None and record.steps:
-            record.steps[-1].error = type(error).__name__
+        self._record(run).leave(event, type(error).__name__)
 
     def on_run_end(self, run: FlowRun) -> None:
-        record = self._open.pop(id(run), None) or self._begin(run, run.event)
-        self._open.pop(id(run), None)
-        for step in record.steps:
-            if step.seconds is None:
-                self._finish(record, step, run.event)
+        if run.outer is not None:
+            return
+        record = self._record(run)
+        del self._open[run]
+        for visit in record.steps:
+            if visit.seconds is None:
+                record.end(visit)
         record.run = {
             "seconds": run.seconds,
             "outcome": outcome(run),
@@ -110,14 +139,22 @@ class RunRecorder(Instrument):
         }
         self._ended.append(record)
 
-    def _begin(self, run: FlowRun, event: Event) -> RunRecord:
-        record = RunRecord(event.id, run.plan.name, event.caller, datetime.now(UTC), time.perf_counter())
-        self._open[id(run)] = record
-        return record
+    def _record(self, run: FlowRun) -> RunRecord:
+        """The record of a run; a flow inside another, and a batch, write into that of the run that they serve."""
+        while run.outer is not None:
+            run = run.outer
+        if run not in self._open:
+            event = run.event
+            self._open[run] = RunRecord(event.id, run.plan.name, event.caller, datetime.now(UTC), time.perf_counter())
+        return self._open[run]
 
-    def _finish(self, record: RunRecord, step: StepRecord, event: Event) -> None:
-        step.seconds = time.perf_counter() - record.clock - step.begun
-        step.calls = [call for call in event.meter.calls[step.first_call :] if call.step == step.step]
+
+def _place(event: Event) -> str:
+    """The name of the step that the event is in, with those of the flows around it."""
+    place, meter = event.at, event.meter
+    while meter.outer is not None:
+        place, meter = f"{meter.place}/{place}", meter.outer
+    return place
 
 
 def outcome(run: FlowRun) -> str:

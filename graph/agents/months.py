@@ -8,8 +8,10 @@ from datetime import date, timedelta
 
 MONTHS = tuple(month_name)[1:]
 _BY_PREFIX = {name[:3].casefold(): number for number, name in enumerate(MONTHS, 1)}
+MAY = 5
+_MAYBE = re.compile(r"(?<!\d )(?<!\d(?:st|nd|rd|th) )(?<!\b(?:in|of) )(?<!early )(?<!late )(?<!mid )\bmay\b(?! \d)")
 _DAYS = tuple(name.casefold() for name in day_name)
-_ISO = re.compile(r"\b\d{4}-(\d{1,2})(?:-\d{1,2})?\b")
+_ISO = re.compile(r"\b\d{4}[-/](\d{1,2})(?:[-/]\d{1,2})?\b")
 _NUMERIC = re.compile(r"\b(\d{1,2})[./](\d{1,2})(?:[./]\d{2,4})?\b")
 _IN = re.compile(r"\bin (?:an? |one |two |three |(\d{1,3}) )?(day|week|month)s?\b")
 _NUMBERS = {"two": 2, "three": 3}
@@ -50,11 +52,15 @@ def _valid(month: int) -> int | None:
 
 
 def _named(text: str) -> int | None:
-    for word in re.findall(r"[a-z]+", text):
-        month = _BY_PREFIX.get(word[:3])
-        if month and MONTHS[month - 1].casefold().startswith(word if word != "sept" else "sep"):
-            return month
-    return None
+    """The first month that is named. ``may`` is a verb too, so beside another month it needs a day or an ``in``."""
+    sure = _MAYBE.sub(" ", text)
+    named = [_BY_PREFIX[word[:3]] for word in re.findall(r"[a-z]+", sure) if _is_month(word)]
+    return named[0] if named else MAY if re.search(r"\bmay\b", text) else None
+
+
+def _is_month(word: str) -> bool:
+    month = _BY_PREFIX.get(word[:3])
+    return month is not None and MONTHS[month - 1].casefold().startswith("sep" if word == "sept" else word)
 
 
 def _relative(text: str, today: date) -> int | None:

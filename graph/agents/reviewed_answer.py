@@ -5,7 +5,7 @@ from __future__ import annotations
 from graph.flow import Flow
 from graph.parts import Parts
 from graph.step import Complete
-from graph.steps.judge import JudgeStep, draft_of
+from graph.steps.judge import DRAFT, JudgeStep
 from graph.steps.responder import ResponderStep
 
 DRAFTS = 3
@@ -20,7 +20,7 @@ def build(parts: Parts) -> Flow:
             parts.llm("judge", "reviewer"),
             parts.llm("judge", "reviewer-by-copying"),
             compared=("topic",),
-            fields=draft_of,
+            fields=DRAFT,
             passed=Complete,
             refused="writer",
         ),

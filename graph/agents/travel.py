@@ -52,13 +52,21 @@ class Atlas:
     """The bundled tables, by the casefolded names of cities."""
 
     names: Mapping[str, str]
+    countries: Mapping[str, str]
+    """The country of each city."""
+    country_names: Mapping[str, str]
     normals: Mapping[tuple[str, int], Normal]
     sights: Mapping[str, list[tuple[str, str]]]
 
     def city(self, place: str) -> str | None:
-        """The city that a place names; what stands behind a comma is taken for its country."""
-        name = " ".join(place.casefold().partition(",")[0].split())
-        return self.names.get(name)
+        """The city that a place names. What stands behind a comma must be where it lies: Paris, Texas is unknown."""
+        whole = " ".join(place.casefold().split())
+        name, _, behind = (part.strip() for part in whole.partition(","))
+        city = self.names.get(whole) or self.names.get(name)
+        if city is None or whole in self.names or not behind:
+            return city
+        land = behind.rpartition(",")[2].strip()
+        return city if self.country_names.get(land) == self.countries[city] else None
 
 
 @cache
@@ -73,7 +81,10 @@ def atlas() -> Atlas:
         sights[row["city"]].append((row["name"], row["kind"]))
     names = {city.casefold(): city for city, _ in normals}
     names |= {row["alias"].casefold(): row["city"] for row in _rows("city_aliases.csv")}
-    return Atlas(names, normals, dict(sights))
+    countries = {row["city"]: row["country"] for row in _rows("climate_normals.csv")}
+    country_names = {country.casefold(): country for country in countries.values()}
+    country_names |= {row["alias"].casefold(): row["country"] for row in _rows("country_aliases.csv")}
+    return Atlas(names, countries, country_names, normals, dict(sights))
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graph.agents.travel import TravelTools
 from graph.flow import Flow
 from graph.parts import Parts
-from graph.steps.judge import JudgeStep, evidence_of
+from graph.steps.judge import EVIDENCE, JudgeStep
 from graph.steps.responder import ResponderStep
 from graph.steps.router import RouterStep
 from graph.steps.tools import ToolsStep
@@ -26,7 +26,7 @@ def build(parts: Parts) -> Flow:
             parts.llm("judge"),
             parts.llm("judge", "judge-by-copying"),
             compared=("place", "date"),
-            fields=evidence_of,
+            fields=EVIDENCE,
             passed="responder",
             refused="router",
             max_refusals=2,

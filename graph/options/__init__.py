@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graph.errors import InvalidStep
 from graph.options.cache import cached
 from graph.options.in_flight import limited
-from graph.options.mechanism import ON_LOOP, placed
+from graph.options.mechanism import ON_LOOP, made, placed
 from graph.options.retry import retried
 from graph.options.timeout import timed
 from graph.results import is_async_function
@@ -43,4 +43,4 @@ def wrapped(step: Step, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call if options.cache is None else cached(call, options.cache)
 
 
-__all__ = ["ON_LOOP", "wrapped"]
+__all__ = ["ON_LOOP", "made", "wrapped"]

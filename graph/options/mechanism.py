@@ -6,23 +6,35 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
+from graph.calls import instantiate
 from graph.errors import InvalidStep
+from graph.processes.stand_in import in_process
 from graph.results import END, is_async_function, is_generator_function
 
 if TYPE_CHECKING:
     from graph.step import Step
 
 ON_LOOP = ("naive", "asyncio")
+IN_PROCESSES = ("process_pool", "dedicated_process")
+
+
+def made(step: Step) -> tuple[Any, Callable[[Any], Any]]:
+    """The object behind a step and what to call; of a step that is in processes, what stands for them here.
+
+    Raises:
+        InvalidStep: when it cannot be made, or cannot be where it should.
+    """
+    return in_process(step) if step.options.execution_mechanism in IN_PROCESSES else instantiate(step)
 
 
 def placed(step: Step, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The call, where the step's mechanism says.
+    """The call, where the step's mechanism says; one that is in processes is there already.
 
     Raises:
         InvalidStep: when the step cannot run there.
     """
     mechanism = step.options.execution_mechanism
-    if mechanism == "naive":
+    if mechanism == "naive" or mechanism in IN_PROCESSES:
         return call
     if mechanism == "asyncio":
         if not is_async_function(call):

@@ -8,14 +8,10 @@ from typing import Any
 
 import stamina
 
-from graph.errors import InvalidOutlet, InvalidPath, LimitExceeded, StreamOnStream
 from graph.results import END, again, as_stream, is_generator_function, settled
-from llm import InvalidRequest, UnknownModel
 
 LONGEST_WAIT = 60.0
 """The longest wait between two tries, in seconds; an error that asks for a longer one is not waited for."""
-HOPELESS = (InvalidOutlet, InvalidPath, LimitExceeded, StreamOnStream, InvalidRequest, UnknownModel)
-"""Errors that the next try would only repeat."""
 
 
 def retried(call: Callable[[Any], Any], retries: int, backoff: float) -> Callable[[Any], Any]:
@@ -58,7 +54,7 @@ async def _nothing() -> AsyncGenerator[Any, None]:
 
 def _worth_waiting(error: Exception) -> bool | float:
     """Whether to try again, or after how many seconds where the error says so itself."""
-    if isinstance(error, HOPELESS):
+    if getattr(error, "hopeless", False):
         return False
     retry_after = getattr(error, "retry_after", None)
     if retry_after is None:

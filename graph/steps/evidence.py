@@ -23,14 +23,18 @@ class Evidence:
 
 
 def gathered(request: ChatRequest) -> list[Evidence]:
-    """The latest evidence of each tool, in the order in which the tools were first called."""
-    results = {message["tool_call_id"]: message for message in request.gathered if message["role"] == "tool"}
+    """The latest evidence of each tool, in the order in which the tools were first called.
+
+    A result belongs to the call of its id in the message before it; models may use the same id again later.
+    """
     latest: dict[str, Evidence] = {}
+    calls: dict[str, Message] = {}
     for message in request.gathered:
-        for call in message.get("tool_calls") or ():
-            if call["id"] in results:
-                name = call["function"]["name"]
-                latest[name] = Evidence(name, call, results[call["id"]])
+        if message["role"] == "assistant":
+            calls = {call["id"]: call for call in message.get("tool_calls") or ()}
+        elif message["role"] == "tool" and (call := calls.get(message["tool_call_id"])) is not None:
+            name = call["function"]["name"]
+            latest[name] = Evidence(name, call, message)
     return list(latest.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -15,21 +15,23 @@ from graph.steps.model_call import ask
 from guardrails import Verdict
 from llm import ChatRequest, LLModel, Message, text_of
 
-VERDICT = "verdict"
-"""Where the latest verdict stands in ``event.state``."""
+VERDICT, REFUSALS = "verdict", "refusals"
+"""Where the latest verdict, and the number of refusals, stand in the step's notes."""
 PASS: Final = 4
 BEST: Final = 5
 MAX_TEXT = 200
 
 
-def evidence_of(request: ChatRequest) -> Mapping[str, str]:
-    """The fields of a prompt that judges what tools returned."""
-    return {"request": " / ".join(request.texts), "evidence": "\n".join(map(str, gathered(request)))}
+def _asked(request: ChatRequest) -> str:
+    return " / ".join(request.texts)
 
 
-def draft_of(request: ChatRequest) -> Mapping[str, str]:
-    """The fields of a prompt that judges the last draft."""
-    return {"request": " / ".join(request.texts), "draft": text_of(request.messages[-1])}
+Fields: TypeAlias = Mapping[str, Callable[[ChatRequest], str]]
+"""What fills the fields of a prompt."""
+EVIDENCE: Fields = {"request": _asked, "evidence": lambda request: "\n".join(map(str, gathered(request)))}
+"""For a prompt that judges what tools returned."""
+DRAFT: Fields = {"request": _asked, "draft": lambda request: text_of(request.messages[-1])}
+"""For a prompt that judges the last draft."""
 
 
 class JudgeStep:
@@ -43,9 +45,9 @@ class JudgeStep:
         plain: the prompt for models that can compare.
         copying: the prompt, over the same model, for those that cannot.
         compared: what is compared when copying, such as ``place``.
-        fields: what fills the prompt, from the request.
+        fields: what fills the fields of the prompts; :data:`EVIDENCE` or :data:`DRAFT`, or others.
         passed, refused: the names of the followers; ``Complete`` leaves the graph with the draft.
-        max_refusals: after so many refusals the event passes all the same, with the verdict in its state.
+        max_refusals: after so many refusals the event passes all the same, with the verdict in the step's notes.
     """
 
     full_event = True
@@ -56,14 +58,14 @@ class JudgeStep:
         plain: LLModel,
         copying: LLModel,
         compared: Sequence[str],
-        fields: Callable[[ChatRequest], Mapping[str, str]],
+        fields: Fields,
         *,
         passed: str,
         refused: str,
         max_refusals: int | None = None,
     ) -> None:
         compares = plain.model.provider.compares
-        self._model = plain if compares else copying
+        self._model = (plain if compares else copying).filled_by(*fields)
         self._compared = () if compares else tuple(compared)
         self._fields = fields
         self._passed = passed
@@ -73,20 +75,21 @@ class JudgeStep:
 
     async def do(self, event: Event) -> None:
         request: ChatRequest = event.body
-        asked = self._model.request((), self._fields(request), response_format=self._format)
+        filled = {name: fill(request) for name, fill in self._fields.items()}
+        asked = self._model.request((), filled, response_format=self._format)
         reply = await ask(self._model.model, asked, event)
         verdict = self._verdict(reply.content)
         event.score = verdict.score
-        event.state[VERDICT] = verdict
+        event.own_notes[VERDICT] = verdict
         if not verdict.allowed:
-            event.state["refusals"] = event.state.get("refusals", 0) + 1
+            event.own_notes[REFUSALS] = event.own_notes.get(REFUSALS, 0) + 1
             request.messages.append(remark(verdict.reason))
 
     def select_outlets(self, event: Event) -> str:
         """Where the verdict sends the event."""
-        if event.state[VERDICT].allowed:
+        if event.own_notes[VERDICT].allowed:
             return self._passed
-        given_up = self._max_refusals is not None and event.state["refusals"] > self._max_refusals
+        given_up = self._max_refusals is not None and event.own_notes[REFUSALS] > self._max_refusals
         return self._passed if given_up else self._refused
 
     def _verdict(self, text: str) -> Verdict:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any
 
 from graph.event import Event
 from graph.steps.evidence import as_messages, gathered
 from graph.steps.model_call import listen
-from graph.steps.router import client_calls
-from llm import ChatChunk, ChatCompletion, ChatRequest, LLModel, Model, ToolCallDelta
+from llm import ChatChunk, ChatCompletion, ChatRequest, LLModel, Message, Model, ToolCallDelta
 
 NOT_FOR_RESPONDERS = {"tools": None, "tool_choice": None, "parallel_tool_calls": None}
 """Parameters that a responder with a prompt of its own does not pass on: its tools have run already."""
@@ -23,15 +22,16 @@ class ResponderStep:
     needs_whole = True
 
     def __init__(self, model: LLModel | Model) -> None:
-        self._prompted = model if isinstance(model, LLModel) else None
+        self._prompted = model.filled_by() if isinstance(model, LLModel) else None
         self._model = model.model if isinstance(model, LLModel) else model
 
     async def do(self, event: Event) -> AsyncGenerator[ChatChunk, None]:
         request: ChatRequest = event.body
-        if client_calls(request):
-            yield _handed_back(request)
+        if calls := request.calls_of_client:
+            yield _handed_back(calls)
             return
-        async with aclosing(listen(self._model, self._asked(request), event)) as chunks:
+        own = self._prompted.artifact.invocation_config.keys() - request.parameters.keys() if self._prompted else ()
+        async with aclosing(listen(self._model, self._asked(request), event, own)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -56,9 +56,8 @@ class ResponderStep:
         return asked
 
 
-def _handed_back(request: ChatRequest) -> ChatChunk:
+def _handed_back(calls: Iterable[Message]) -> ChatChunk:
     """The tool calls that are the client's to run, as the end of the answer."""
-    calls = request.messages[-1]["tool_calls"]
     deltas = (
         ToolCallDelta(index, call["function"]["arguments"], call["id"], call["function"]["name"])
         for index, call in enumerate(calls)

@@ -10,7 +10,7 @@ from graph.tool import Tool
 from llm import ChatRequest, InvalidRequest, LLModel
 
 ROUTE = "route"
-"""Where the route stands in ``event.state``."""
+"""Where the route stands in the step's notes."""
 
 
 class RouterStep:
@@ -38,23 +38,23 @@ class RouterStep:
         done: str = "judge",
         answer: str = "responder",
     ) -> None:
-        self._classifier = classifier
-        self._planner = planner
+        self._classifier = classifier.filled_by("labels")
+        self._planner = planner.filled_by()
         self._routes = routes
         self._outlets = (tools, done, answer)
 
     async def do(self, event: Event) -> None:
         request: ChatRequest = event.body
         self._refuse_taken_names(request)
-        if ROUTE not in event.state:
-            event.state[ROUTE] = await self._classify(request, event)
-        offered = [*(tool.to_wire() for tool in self._routes[event.state[ROUTE]]), *request.tools]
+        notes = event.own_notes
+        if ROUTE not in notes:
+            notes[ROUTE] = await self._classify(request, event)
+        offered = [*(tool.to_wire() for tool in self._routes[notes[ROUTE]]), *request.tools]
         if not offered:
             return
         asked = self._planner.request(request.messages, tools=offered)
         reply = await ask(self._planner.model, asked, event)
-        declared = _declared(request)
-        theirs = [call for call in reply.tool_calls if call.name in declared]
+        theirs = [call for call in reply.tool_calls if call.name in request.tool_names]
         reply.tool_calls = theirs or reply.tool_calls
         if reply.tool_calls:
             request.messages.append(reply.message())
@@ -64,12 +64,12 @@ class RouterStep:
         tools, done, answer = self._outlets
         request: ChatRequest = event.body
         if request.gathered and request.gathered[-1].get("tool_calls"):
-            return answer if client_calls(request) else tools
+            return answer if request.calls_of_client else tools
         return done if any(message["role"] == "tool" for message in request.gathered) else answer
 
     def _refuse_taken_names(self, request: ChatRequest) -> None:
         own = {tool.name for tools in self._routes.values() for tool in tools}
-        for name in _declared(request) & own:
+        for name in request.tool_names & own:
             message = f"The tool name '{name}' is taken by a tool of this agent's own; give yours another one."
             raise InvalidRequest(message, param="tools", code="invalid_value")
 
@@ -81,15 +81,3 @@ class RouterStep:
         reply = await ask(self._classifier.model, asked, event)
         words = reply.content.casefold().replace('"', " ").replace(".", " ").split()
         return next((name for name in names if name.casefold() in words), names[-1])
-
-
-def client_calls(request: ChatRequest) -> bool:
-    """Whether the last message calls tools that the client declared, and so is the client's to answer."""
-    declared = _declared(request)
-    calls = request.messages[-1].get("tool_calls") if request.gathered else None
-    return bool(calls) and all(call["function"]["name"] in declared for call in calls or ())
-
-
-def _declared(request: ChatRequest) -> set[str]:
-    """The names of the tools that the client declared."""
-    return {tool["function"]["name"] for tool in request.tools if "function" in tool}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from graph.event import Event
@@ -30,14 +31,15 @@ class ToolsStep:
     async def do(self, event: Event) -> None:
         request: ChatRequest = event.body
         calls = request.messages[-1].get("tool_calls") or []
-        request.messages += await asyncio.gather(*map(self._answer, calls))
+        request.messages += await asyncio.gather(*(self._answer(call, event) for call in calls))
 
-    async def _answer(self, call: Message) -> Message:
+    async def _answer(self, call: Message, event: Event) -> Message:
         name = call["function"]["name"]
         tool = self._tools.get(name)
         returned: Any = {"error": f"there is no tool '{name}'; there are {', '.join(self._tools)}"}
         if tool is not None:
-            returned = await tool.call(call["function"]["arguments"], self._timeout)
+            work = partial(tool.call, call["function"]["arguments"], self._timeout)
+            returned = await work() if event.tape is None else await event.tape.value(event.at, call, work)
         return {"role": "tool", "tool_call_id": call["id"], "content": _json(returned)}
 
 

@@ -11,19 +11,26 @@ from llm.usage import Usage
 
 @dataclass(slots=True)
 class ToolCallDelta:
-    """A piece of one tool call: the first piece names it, all of them together carry its arguments (JSON text)."""
+    """A piece of one tool call: the first piece has its id, one its name, all together its arguments."""
 
     index: int
     arguments: str = ""
+    """JSON text; of a custom tool its input, which is any text."""
     id: str | None = None
     name: str | None = None
+    kind: str = "function"
+    """``function`` or ``custom``."""
 
     def to_wire(self) -> dict[str, Any]:
-        """The member of ``delta.tool_calls``; ``id``, ``type`` and ``name`` stand in the first piece only."""
-        if self.name is None:
-            return {"index": self.index, "function": {"arguments": self.arguments}}
-        function = {"name": self.name, "arguments": self.arguments}
-        return {"index": self.index, "id": self.id, "type": "function", "function": function}
+        """The member of ``delta.tool_calls``; ``id`` and ``type`` stand in the first piece only, the name in one."""
+        head = {} if self.id is None else {"id": self.id, "type": self.kind}
+        return {"index": self.index, **head, self.kind: called(self.kind, self.name, self.arguments)}
+
+
+def called(kind: str, name: str | None, arguments: str) -> dict[str, Any]:
+    """The ``function`` or ``custom`` object of a tool call."""
+    named = {} if name is None else {"name": name}
+    return {**named, "arguments" if kind == "function" else "input": arguments}
 
 
 @dataclass(slots=True)
@@ -36,6 +43,8 @@ class ChatChunk:
     usage: Usage | None = None
     extra: Mapping[str, Any] | None = None
     """Other members of the delta (``reasoning_content``, ``refusal``, …), passed on as they are."""
+    logprobs: Mapping[str, Any] | None = None
+    """The ``logprobs`` of the choice, passed on as they are."""
 
     @classmethod
     def text(cls, content: str) -> Self:

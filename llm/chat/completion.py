@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm.chat.chunk import ChatChunk, ToolCallDelta
+from llm.chat.chunk import ChatChunk, ToolCallDelta, called
 from llm.chat.request import Message
 from llm.usage import Usage
 
 
 @dataclass(slots=True)
 class ToolCall:
-    """A whole tool call; ``arguments`` is JSON text."""
+    """A whole tool call; ``arguments`` is JSON text, of a custom tool any text."""
 
     id: str
     name: str
     arguments: str
+    kind: str = "function"
 
     def to_wire(self) -> dict[str, Any]:
         """The member of ``message.tool_calls``."""
-        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+        return {"id": self.id, "type": self.kind, self.kind: called(self.kind, self.name, self.arguments)}
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class ChatCompletion:
     finish_reason: str | None = None
     usage: Usage | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    logprobs: Mapping[str, Any] | None = None
     _texts: list[str] = field(default_factory=list)
 
     @property
@@ -54,15 +56,16 @@ class ChatCompletion:
             self._texts.append(chunk.content)
         for delta in chunk.tool_calls:
             self._add_call(delta)
-        for name, value in (chunk.extra or {}).items():
-            known = self.extra.get(name)
-            self.extra[name] = known + value if isinstance(known, str) and isinstance(value, str) else value
+        if chunk.extra:
+            self.extra = joined(self.extra, chunk.extra)
+        if chunk.logprobs:
+            self.logprobs = joined(self.logprobs or {}, chunk.logprobs)
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         while len(self.tool_calls) <= delta.index:
-            self.tool_calls.append(ToolCall("", "", ""))
+            self.tool_calls.append(ToolCall("", "", "", delta.kind))
         call = self.tool_calls[delta.index]
         call.id = delta.id or call.id
         call.name = delta.name or call.name
@@ -76,6 +79,17 @@ class ChatCompletion:
             message["content"] = content or None
             message["tool_calls"] = [call.to_wire() for call in self.tool_calls]
         return message
+
+
+def joined(before: Any, piece: Any) -> Any:
+    """Two pieces of a member that comes in pieces: texts and lists one after the other, objects member by member."""
+    if isinstance(before, Mapping) and isinstance(piece, Mapping):
+        return {**before, **{name: joined(before.get(name), value) for name, value in piece.items()}}
+    if isinstance(before, str) and isinstance(piece, str):
+        return before + piece
+    if isinstance(before, list) and isinstance(piece, list):
+        return [*before, *piece]
+    return before if piece is None else piece
 
 
 async def collect(chunks: AsyncGenerator[ChatChunk, None]) -> ChatCompletion:

@@ -93,6 +93,21 @@ class ChatRequest:
         """The tools that the caller declared, unless it also said that none may be called."""
         return [] if self.parameters.get("tool_choice") == "none" else list(self.parameters.get("tools", ()))
 
+    @property
+    def tool_names(self) -> set[str]:
+        """The names of the functions among them."""
+        return {tool["function"]["name"] for tool in self.tools if tool["type"] == "function"}
+
+    @property
+    def calls_of_client(self) -> list[Message]:
+        """The tool calls of the last message, if steps made it and all of them are of tools that the caller declared,
+        and so are the caller's to answer."""
+        calls: list[Message] = (self.gathered or [{}])[-1].get("tool_calls") or []
+        declared = self.tool_names
+        return (
+            calls if all(call["type"] == "function" and call["function"]["name"] in declared for call in calls) else []
+        )
+
 
 def text_of(message: Mapping[str, Any]) -> str:
     """The text in a message: its string, or its text parts one after the other."""

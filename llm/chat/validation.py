@@ -12,6 +12,7 @@ from typing import Any
 from llm.errors import InvalidRequest
 
 Check = Callable[[str, Any], None]
+MAX_MESSAGES = 2048
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 KINDS = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array", dict: "an object"}
 
@@ -200,9 +201,15 @@ def _check_message(param: str, value: Any) -> None:
         _require(param, value, "tool_call_id", of_type(str))
 
 
+def _check_stream_options(param: str, value: Any) -> None:
+    of_type(dict)(param, value)
+    if value.get("include_usage") is not None:
+        of_type(bool)(f"{param}.include_usage", value["include_usage"])
+
+
 CHECKS: Mapping[str, Check] = {
     "stream": of_type(bool),
-    "stream_options": of_type(dict),
+    "stream_options": _check_stream_options,
     "temperature": decimal(0, 2),
     "top_p": decimal(0, 1),
     "n": integer(1, 128),
@@ -236,7 +243,7 @@ def check_request(wire: object) -> dict[str, Any]:
     if not body.get("model"):
         raise InvalidRequest("you must provide a model parameter")
     of_type(str)("model", body["model"])
-    _require("", body, "messages", array_of(_check_message, least=1))
+    _require("", body, "messages", array_of(_check_message, least=1, most=MAX_MESSAGES))
     for name, check in CHECKS.items():
         if name in body:
             check(name, body[name])

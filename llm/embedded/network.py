@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llm.embedded.errors import ModelFolderError
-from llm.embedded.weights import Array, Config
+from llm.embedded.weights import Array, Config, Stored
 
 _PREFILL_CHUNK = 256  # tokens at once: bounds the attention matrix to heads x 256 x context floats
 _FIRST_CAPACITY = 64
@@ -68,13 +68,13 @@ class _Layer(NamedTuple):
 class Network:
     """A Llama with fixed weights; `forward` is a pure function of ids and cache."""
 
-    def __init__(self, config: Config, tensors: Mapping[str, Array]) -> None:
+    def __init__(self, config: Config, tensors: Mapping[str, Stored]) -> None:
         self.config = config
         self.parameters = sum(tensor.size for tensor in tensors.values())
         try:
-            self._embedding = tensors["model.embed_tokens.weight"]
+            self._embedding = tensors["model.embed_tokens.weight"].astype(np.float32)
             self._layers = [_layer(config, tensors, index) for index in range(config.layers)]
-            self._head = np.ascontiguousarray((self._embedding * tensors["model.norm.weight"]).T)
+            self._norm = tensors["model.norm.weight"].astype(np.float32)
         except (KeyError, ValueError) as error:
             raise ModelFolderError(f"model.safetensors does not fit config.json: {error}") from error
         self._cosine, self._sine = _rotations(config)
@@ -95,7 +95,7 @@ class Network:
         return self._logits(self._hidden([token], cache))
 
     def _logits(self, hidden: Array) -> Array:
-        logits: Array = (_normalised(hidden, self.config.epsilon) @ self._head)[0]
+        logits: Array = ((_normalised(hidden, self.config.epsilon) * self._norm) @ self._embedding.T)[0]
         return logits
 
     def _hidden(self, ids: Sequence[int], cache: Cache) -> Array:
@@ -134,9 +134,9 @@ class Network:
         return activated
 
 
-def _layer(config: Config, tensors: Mapping[str, Array], index: int) -> _Layer:
+def _layer(config: Config, tensors: Mapping[str, Stored], index: int) -> _Layer:
     def weight(name: str) -> Array:
-        return tensors[f"model.layers.{index}.{name}.weight"]
+        return tensors[f"model.layers.{index}.{name}.weight"].astype(np.float32)
 
     query, key, value = (weight(f"self_attn.{name}_proj") for name in "qkv")
     attention = np.concatenate((query * np.float32(config.head_width**-0.5), key, value))

@@ -50,9 +50,11 @@ class StopFinder:
 
     def feed(self, text: str) -> str:
         """The text that is certain by now. After a stop string was found there is none."""
+        if self.found:
+            return ""
         self._held += text
         starts = [start for stop in self._stops if (start := self._held.find(stop)) >= 0]
-        self.found = self.found or bool(starts)
+        self.found = bool(starts)
         certain = min(starts) if starts else len(self._held) - self._doubtful()
         text, self._held = self._held[:certain], "" if self.found else self._held[certain:]
         return text

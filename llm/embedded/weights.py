@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from llm.embedded.errors import ModelFolderError
 
 Array = NDArray[np.float32]
-_DTYPES = {"F16": np.float16, "F32": np.float32}
+Stored = NDArray[np.float16] | NDArray[np.float32]
+_DTYPES: dict[str, type[np.float16 | np.float32]] = {"F16": np.float16, "F32": np.float32}
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def _check(data: dict[str, Any]) -> None:
         raise ValueError("grouped key-value heads are not computed here")
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Array], str]:
-    """The tensors of a safetensors file in float32, and the SHA-256 of the file. Raises ModelFolderError."""
+def load_tensors(path: Path) -> tuple[dict[str, Stored], str]:
+    """The tensors of a safetensors file as they are stored, and the SHA-256 of the file. Raises ModelFolderError."""
     try:
         data = path.read_bytes()
         length = int.from_bytes(data[:8], "little")
@@ -72,6 +73,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], str]:
     return tensors, hashlib.sha256(data).hexdigest()
 
 
-def _tensor(entry: dict[str, Any], body: memoryview) -> Array:
+def _tensor(entry: dict[str, Any], body: memoryview) -> Stored:
     start, end = entry["data_offsets"]
-    return np.frombuffer(body[start:end], _DTYPES[entry["dtype"]]).reshape(entry["shape"]).astype(np.float32)
+    tensor: Stored = np.frombuffer(body[start:end], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensor

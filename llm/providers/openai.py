@@ -11,15 +11,24 @@ from urllib.parse import urlsplit
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
-from llm.errors import InvalidRequest, UpstreamBrokeOff, UpstreamGarbled
+from llm.errors import InvalidRequest, UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
 from llm.providers.openai_errors import error_of_answer, error_of_event
 from llm.sse import events
 from llm.transport import AiohttpTransport, Response, Transport
 from llm.usage import Usage
 
 DONE = b"[DONE]"
-OWN_DELTA_FIELDS = frozenset({"content", "tool_calls", "role"})
-OWN_MESSAGE_FIELDS = frozenset({"content", "tool_calls", "role", "annotations", "audio", "function_call"})
+OWN_FIELDS = frozenset({"content", "tool_calls", "role"})
+EMPTY: Any = (None, "", [], {})
+FINISH_REASONS = {
+    **{reason: reason for reason in ("stop", "length", "tool_calls", "content_filter", "function_call")},
+    **dict.fromkeys(("max_tokens", "model_length", "max_length", "token_limit"), "length"),
+    **dict.fromkeys(("tool_use", "tool_call"), "tool_calls"),
+    **dict.fromkeys(("safety", "content_filtered", "refusal", "recitation"), "content_filter"),
+}
+"""OpenAI's words for why an answer ended, and what others say instead; any other word means that it just ended."""
+FAILED = frozenset({"error", "failed", "failure", "malformed_function_call"})
+CUT_OFF = frozenset({"abort", "aborted", "cancelled", "canceled"})
 
 
 class OpenAIProvider:
@@ -33,10 +42,10 @@ class OpenAIProvider:
 
     def __init__(self, base_url: str, api_key: str = "", transport: Transport | None = None) -> None:
         parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"base_url is {base_url!r}; write an address such as https://api.openai.com/v1")
         if parts.username or parts.password:
             raise ValueError("base_url holds a user or password; put the key into api_key")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"base_url is {base_url!r}; write an address such as https://api.openai.com/v1")
         self._base = base_url.rstrip("/")
         self._headers = {"content-type": "application/json"}
         if api_key:
@@ -135,56 +144,98 @@ def _usage(wire: Mapping[str, Any]) -> Usage | None:
 
 def _chunk_of_event(event: Mapping[str, Any], calls: ToolCallIndexes) -> ChatChunk:
     usage = _usage(event)
-    try:
-        if not event["choices"]:
-            return ChatChunk(usage=usage)
-        choice = event["choices"][0]
-        delta = choice.get("delta") or {}
-        pieces = tuple(map(calls.delta, delta.get("tool_calls") or ()))
-        finish = choice.get("finish_reason")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UpstreamGarbled("the upstream sent a chunk of another shape than OpenAI's") from error
-    return ChatChunk(delta.get("content") or None, pieces, finish, usage, _others(delta, OWN_DELTA_FIELDS))
-
-
-def _others(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any] | None:
-    others = {name: value for name, value in fields.items() if name not in known and value is not None}
-    return others or None
+    choices = event.get("choices")
+    if choices == []:
+        return ChatChunk(usage=usage)
+    choice = _first(choices, "the upstream sent a chunk of another shape than OpenAI's")
+    return _chunk(choice, choice.get("delta") or {}, usage, calls)
 
 
 def _chunk_of_answer(answer: Mapping[str, Any]) -> ChatChunk:
-    try:
-        choice = answer["choices"][0]
-        message = choice["message"]
-        calls = ToolCallIndexes()
-        pieces = tuple(map(calls.delta, message.get("tool_calls") or ()))
-        finish = choice.get("finish_reason") or "stop"
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise UpstreamGarbled("the upstream's answer has another shape than OpenAI's") from error
-    extra = _others(message, OWN_MESSAGE_FIELDS)
-    return ChatChunk(message.get("content"), pieces, finish, _usage(answer), extra)
+    choice = _first(answer.get("choices"), "the upstream's answer has another shape than OpenAI's")
+    chunk = _chunk(choice, choice.get("message"), _usage(answer), ToolCallIndexes())
+    chunk.finish_reason = chunk.finish_reason or "stop"
+    return chunk
+
+
+def _first(choices: object, otherwise: str) -> Mapping[str, Any]:
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return choices[0]
+    raise UpstreamGarbled(otherwise)
+
+
+def _chunk(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: ToolCallIndexes) -> ChatChunk:
+    """The chunk in a ``delta`` or a whole ``message``."""
+    if not isinstance(said, dict):
+        raise UpstreamGarbled("the upstream's answer holds no message")
+    content, pieces, logprobs = said.get("content"), said.get("tool_calls") or (), choice.get("logprobs")
+    if not isinstance(content, (str, type(None))) or not all(isinstance(piece, dict) for piece in pieces):
+        raise UpstreamGarbled("the upstream's answer has a content or tool calls of another type than OpenAI's")
+    extra = {name: value for name, value in said.items() if name not in OWN_FIELDS and value not in EMPTY}
+    return ChatChunk(
+        content or None,
+        tuple(map(calls.delta, pieces)),
+        _finish_reason(choice.get("finish_reason")),
+        usage,
+        extra or None,
+        logprobs if isinstance(logprobs, dict) else None,
+    )
+
+
+def _finish_reason(said: object) -> str | None:
+    """Why the answer ended, in OpenAI's words.
+
+    Raises:
+        UpstreamUnavailable, UpstreamBrokeOff: when it says that the answer failed, or was cut off.
+    """
+    if said in (None, ""):
+        return None
+    if not isinstance(said, str):
+        raise UpstreamGarbled("the upstream's finish_reason is no string")
+    word = said.casefold()
+    if word in FAILED:
+        raise UpstreamUnavailable("the upstream ended its answer with an error")
+    if word in CUT_OFF:
+        raise UpstreamBrokeOff("the upstream cut its answer off")
+    return FINISH_REASONS.get(word, "stop")
 
 
 class ToolCallIndexes:
-    """Puts the pieces of tool calls in order, where upstreams leave out the index or id, or give every call index 0."""
+    """Puts the pieces of tool calls in order, where upstreams leave out the index or id, give every call index 0, every
+    piece an id of its own, or the name late."""
 
     def __init__(self) -> None:
         self._ids: list[str] = []
+        self._named: list[bool] = []
 
     def delta(self, wire: Mapping[str, Any]) -> ToolCallDelta:
-        """The piece with the index that is right; ``id`` and ``name`` only in the first piece of a call."""
-        function = wire.get("function") or {}
-        name, arguments = function.get("name") or None, function.get("arguments") or ""
-        index = self._index(wire.get("index"), wire.get("id"), name)
-        if index < len(self._ids):
-            return ToolCallDelta(index, arguments)
-        self._ids.append(wire.get("id") or f"call_{token_hex(12)}")
-        return ToolCallDelta(index, arguments, self._ids[index], name or "")
+        """The piece with the index that is right; ``id`` only in the first piece of a call, ``name`` only once."""
+        kind = "custom" if isinstance(wire.get("custom"), dict) else "function"
+        called = wire.get(kind) or {}
+        name, arguments = called.get("name") or None, _text(called.get("arguments" if kind == "function" else "input"))
+        index = self._index(wire.get("index"), wire.get("id") or None, name)
+        if index == len(self._ids):
+            self._ids.append(wire.get("id") or f"call_{token_hex(12)}")
+            self._named.append(name is not None)
+            return ToolCallDelta(index, arguments, self._ids[index], name or "", kind)
+        if self._named[index]:
+            name = None
+        self._named[index] = self._named[index] or name is not None
+        return ToolCallDelta(index, arguments, None, name, kind)
 
     def _index(self, given: object, call_id: str | None, name: str | None) -> int:
         known = len(self._ids)
-        if call_id:
-            return self._ids.index(call_id) if call_id in self._ids else known
-        if isinstance(given, int) and 0 <= given < known:
+        if call_id in self._ids:
+            return self._ids.index(call_id)
+        if isinstance(given, int) and 0 <= given < known and not (call_id and name and self._named[given]):
             return given
-        return known if name or not known else known - 1
+        return known if name or call_id or not known else known - 1
+
+
+def _text(arguments: object) -> str:
+    """Arguments as text, also where an upstream sends them as the object itself."""
+    if isinstance(arguments, dict):
+        return orjson.dumps(arguments).decode()
+    if not isinstance(arguments, (str, type(None))):
+        raise UpstreamGarbled("the upstream's answer has tool call arguments that are no text")
+    return arguments or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from llm.errors import ModelError, ScriptError
 from llm.usage import Usage
 
 USAGE = Usage.of(10, 5)
+_numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def call(name: str, arguments: Mapping[str, Any], *more: tuple[str, Mapping[str,
     """An answer that calls one tool, or several at once."""
     calls = ((name, arguments), *more)
     deltas = (
-        ToolCallDelta(index, orjson.dumps(given).decode(), f"call_{index}", tool)
+        ToolCallDelta(index, orjson.dumps(given).decode(), f"call_{next(_numbers)}", tool)
         for index, (tool, given) in enumerate(calls)
     )
     return Turn((ChatChunk(tool_calls=tuple(deltas)), ChatChunk(finish_reason="tool_calls"), ChatChunk(usage=usage)))

@@ -167,9 +167,7 @@ class ScriptedUpstream:
         await response.write_eof()
         return response
 
-    async def _write(
-        self, request: web.Request, response: web.StreamResponse, piece: Piece
-    ) -> None:
+    async def _write(self, request: web.Request, response: web.StreamResponse, piece: Piece) -> None:
         if isinstance(piece, bytes):
             await response.write(piece)
         elif isinstance(piece, Pause):

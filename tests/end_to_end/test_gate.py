@@ -26,11 +26,11 @@ CHAT: Any = {"model": "up", "messages": [{"role": "user", "content": "hi"}]}
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "code"),
     [
-        ("GET", "/v1/models", {}, 401, "invalid_api_key"),
+        ("GET", "/v1/models", {}, 401, None),
         ("GET", "/v1/models", {"Authorization": "Bearer wrong-key-1"}, 401, "invalid_api_key"),
-        ("GET", "/v1/models", {"Authorization": "Basic app-key-123"}, 401, "invalid_api_key"),
+        ("GET", "/v1/models", {"Authorization": "Basic app-key-123"}, 401, None),
         ("GET", "/v1/models", APP, 200, None),
-        ("GET", "/admin/runs", {}, 401, "invalid_api_key"),
+        ("GET", "/admin/runs", {}, 401, None),
         ("GET", "/admin/runs", APP, 403, "forbidden"),
         ("GET", "/admin/runs", OPS, 200, None),
         ("GET", "/admin/graphs", APP, 403, "forbidden"),
@@ -42,7 +42,7 @@ CHAT: Any = {"model": "up", "messages": [{"role": "user", "content": "hi"}]}
         ("DELETE", "/v1/models", APP, 405, "method_not_supported"),
         ("GET", "/v1/chat/completions", APP, 405, "method_not_supported"),
         ("OPTIONS", "/v1/models", {}, 405, "method_not_supported"),
-        ("GET", "/closed/for/all", OPS, 403, "forbidden"),
+        ("GET", "/admin/graphs/up", OPS, 403, "forbidden"),
         ("GET", "/v1/models/nope", APP, 404, "model_not_found"),
     ],
 )
@@ -50,7 +50,7 @@ async def test_who_may_call_what(
     method: str, path: str, headers: dict[str, str], status: int, code: str | None
 ) -> None:
     """401 without a key, 403 with too small a role or by a rule, 404 unlisted, 405 another method: in OpenAI's body."""
-    rules = [{"path": "/closed/*", "action": "FORBID"}]
+    rules = [{"path": "/admin/graphs/up", "action": "FORBID"}]
     async with (
         serving_upstream(auth=KEYS, api=rules) as (gateway, _),
         gateway.http.request(method, gateway.address + path, headers=headers) as response,

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.api_handler import APIHandler, Endpoint
 from gateway.config import ApiRow
+from gateway.config_faults import InvalidSettings
 from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
 
 
@@ -32,13 +33,14 @@ def table(*rules: ApiRow) -> APIHandler:
         ("/items/5", "show", {"id": "5"}),
         ("/items/a%2Fb", "show", {"id": "a/b"}),
         ("/items/%C3%BC", "show", {"id": "ü"}),
+        ("/%69tems", "list", {}),
         ("/items/5/parts/6", "part", {"id": "5", "part": "6"}),
         ("/files/a/b", "file", {}),
         ("/files/secret/a", "secret file", {}),
     ],
 )
 def test_exact_goes_before_template_before_the_longest_star(path: str, app: str, params: dict[str, str]) -> None:
-    """Paths are matched as they came; only captured values are decoded, and an encoded slash stays in its segment."""
+    """Every spelling of a segment is that segment, and an encoded slash stays inside its segment."""
     match = table().match("GET", path)
     assert (match.endpoint.app, match.params) == (app, params)
 
@@ -47,11 +49,22 @@ def test_exact_goes_before_template_before_the_longest_star(path: str, app: str,
     "path",
     [
         *("/", "", "/nope", "/items/", "//items", "/items//", "/ITEMS", "/items/.", "/items/..", "/./items"),
-        *("/%69tems", "/items;x", "/items/5/", "/files", "/files/", "/items/5/parts", "items", "/items/5/../special"),
+        *(
+            "/items;x",
+            "/%2569tems",
+            "/items%2F5",
+            "/items/%2E%2E",
+            "/items/5/",
+            "/files",
+            "/files/",
+            "/items/5/parts",
+            "items",
+            "/items/5/../special",
+        ),
     ],
 )
 def test_what_is_not_listed_does_not_exist(path: str) -> None:
-    """Other spellings of a listed path are other paths."""
+    """Empty segments, dots, other cases and encoded slashes make other paths; nothing is decoded twice."""
     with pytest.raises(NoSuchEndpoint):
         table().match("GET", path)
 
@@ -64,9 +77,10 @@ def test_another_method_of_a_listed_path() -> None:
 
 
 def test_a_rule_forbids_to_everybody() -> None:
-    """FORBID goes before the endpoint, whether that is listed or not, for its method or for all."""
+    """FORBID goes before the endpoint, and before what is not listed under it; for its method or for all."""
     handler = table(
-        ApiRow(path="/items/*", action="FORBID"), ApiRow(path="/files/{name}", method="get", action="FORBID")
+        ApiRow(path="/items/*", action="FORBID"),
+        ApiRow.model_validate({"path": "/files/{name}", "method": "get", "action": "FORBID"}),
     )
     for path in ("/items/special", "/items/5", "/items/no/such/thing", "/files/a"):
         with pytest.raises(Forbidden):
@@ -82,6 +96,11 @@ def test_a_rule_may_give_an_endpoint_another_role() -> None:
     )
     assert handler.match("GET", "/items/5").role == "admin"
     assert handler.match("GET", "/items/special").role == "anyone"
-    assert handler.match("POST", "/items").role == "user"
-    with pytest.raises(NoSuchEndpoint):
-        table(ApiRow(path="/more")).match("GET", "/more")
+    assert handler.match("POST", "/items").role == "admin"
+
+
+@pytest.mark.parametrize("rule", [{"path": "/more"}, {"path": "/item"}, {"path": "/items", "method": "delete"}])
+def test_a_rule_about_nothing_is_refused(rule: dict[str, str]) -> None:
+    """A misspelt rule protects nothing, so the gateway does not start with it."""
+    with pytest.raises(InvalidSettings, match="no endpoint is under"):
+        table(ApiRow.model_validate(rule))

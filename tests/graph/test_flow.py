@@ -23,10 +23,12 @@ from graph import (
     InvalidPath,
     InvalidStep,
     LoopDetected,
+    RunTimeout,
     TooManyResponders,
     UnknownStep,
     UnreachableStep,
 )
+from llm import Usage
 
 
 class Add:
@@ -50,6 +52,13 @@ def double(body: int) -> int:
 async def later(body: int) -> int:
     await asyncio.sleep(0)
     return body + 100
+
+
+class Undecided(Choice):
+    """Would like to wait before it chooses."""
+
+    async def select_outlets(self, body: Any) -> str:  # type: ignore[override]
+        return "nowhere"
 
 
 async def test_a_step_may_be_a_class_an_instance_or_a_function() -> None:
@@ -109,6 +118,29 @@ async def test_full_event_gives_the_event() -> None:
     flow.to(change, full_event=True).to(lambda event: event.having(event.body * 10), name="other", full_event=True)
     flow.add_step(lambda event: event.body + 5, "body", after="other", full_event=True).respond()
     assert await flow.run(1) == 25
+
+
+async def test_a_step_may_return_another_event() -> None:
+    """Its body counts; who asked, the id and what was spent stay those of the run."""
+
+    def replace(event: Event) -> Event:
+        event.account("model", Usage.of(1, 2))
+        return Event("new body", id="another")
+
+    flow = Flow()
+    flow.to(replace, full_event=True).to(lambda event: (event.id, event.body), name="show", full_event=True).respond()
+    run = flow.start(Event("old body", id="mine"))
+    assert await run.result() == ("mine", "new body")
+    assert run.usage.total_tokens == 3
+
+
+async def test_after_prev_is_the_step_that_was_added_last() -> None:
+    """Before any other step it is the start; error handlers do not count."""
+    flow = Flow()
+    flow.add_step(double, "one", after="$prev")
+    flow.error_handler(double, name="handler")
+    flow.add_step(double, "two", after="$prev").respond()
+    assert await flow.run(1) == 4
 
 
 async def test_paths_into_the_body() -> None:
@@ -214,7 +246,11 @@ def test_a_flow_without_steps_and_one_with_two_starts() -> None:
         (lambda flow: flow.to(object()), "has no method 'do' or 'do_event'"),
         (lambda flow: flow.to(Add, handler="nope"), "has no method 'nope'"),
         (lambda flow: flow.to(Add, wrong=1), "Add cannot be made: .*wrong"),
-        (lambda flow: flow.to(double, max_iterations=0), "max_iterations is below 1"),
+        (lambda flow: flow.to(double, max_iterations=0), "max_iterations=0; write 1 or more"),
+        (lambda flow: flow.to(double, max_in_flight=0), "max_in_flight=0; write 1 or more"),
+        (lambda flow: flow.to(later, timeout=0), "timeout=0; write a number above 0"),
+        (lambda flow: flow.to(double, retries=-1), "retries=-1; write 0 or more"),
+        (lambda flow: flow.to(Undecided()), "select_outlets must be a plain def"),
         (lambda flow: flow.to(), "needs a class_name"),
         (lambda flow: flow.to(lambda body: body), "has no name of its own"),
         (lambda flow: flow.to(double).respond(drafts="shown"), "drafts='shown'"),
@@ -227,6 +263,17 @@ def test_things_that_cannot_be_a_step(build: Any, message: str) -> None:
     flow = Flow()
     with pytest.raises(InvalidStep, match=message):
         build(flow)
+        flow.validate()
+
+
+@pytest.mark.parametrize(
+    "caps", [{"max_iterations": 0}, {"max_steps": 0}, {"max_tokens": 0}, {"max_seconds": 0}, {"max_usd": -1.0}]
+)
+def test_caps_under_which_no_run_could_be_are_refused(caps: dict[str, Any]) -> None:
+    """The message names the cap."""
+    flow = Flow(**caps)
+    flow.to(double)
+    with pytest.raises(InvalidStep, match=f"flow 'flow': {next(iter(caps))}="):
         flow.validate()
 
 
@@ -274,6 +321,38 @@ async def test_a_steps_own_handler_goes_before_the_flows() -> None:
     flow = Flow().error_handler(lambda body: "flow", name="of_flow")
     flow.to(fail).error_handler(lambda body: "step", name="of_step").respond()
     assert await flow.run(1) == "step"
+
+
+async def test_the_handler_gets_the_body_back_that_the_step_has_spoilt() -> None:
+    """What a failed step did to the event does not count."""
+
+    def spoil(event: Event) -> None:
+        event.body = "spoilt"
+        raise ValueError("broken")
+
+    flow = Flow().error_handler(lambda event: event.body, name="handler", full_event=True)
+    flow.to(spoil, full_event=True).respond()
+    assert await flow.run("whole") == "whole"
+
+
+async def test_an_exception_that_is_raised_twice_is_handled_twice() -> None:
+    """Also when it is the very same object."""
+    error = ValueError("always the same")
+
+    def fail(body: Any) -> Any:
+        raise error
+
+    flow = Flow()
+    first = flow.to(fail, name="first").error_handler(lambda body: [*body, "first"], name="one", before="second")
+    first.to(fail, name="second").error_handler(lambda body: [*body, "second"], name="two").respond()
+    assert await flow.run([]) == ["first", "second"]
+
+
+async def test_the_handler_of_a_cap_is_not_under_it() -> None:
+    """A run that may enter no further step may still enter the one that answers for it."""
+    flow = Flow(max_steps=1).error_handler(lambda event: str(event.error), name="handler", full_event=True)
+    flow.to(double, name="one").to(double, name="two").respond()
+    assert "more than 1 steps, the last 'two'" in await flow.run(1)
 
 
 async def test_a_failing_handler_reports_its_own_error() -> None:
@@ -344,6 +423,25 @@ async def test_instruments_see_errors_and_their_run_end() -> None:
     with pytest.raises(ValueError, match="cannot do 1"):
         await flow.run(1, hooks=Hooks.of([watch]))
     assert watch.seen == ["> fail", "error in fail", "end ValueError"]
+
+
+async def test_instruments_see_that_a_run_took_too_long() -> None:
+    """A deadline is of the run, not of a step; who watches is told of it where it struck."""
+
+    async def stuck(body: Any) -> None:
+        await asyncio.Event().wait()
+
+    seen: list[tuple[str, type]] = []
+
+    class Errors(Instrument):
+        def on_error(self, run: FlowRun, event: Event, error: Exception) -> None:
+            seen.append((event.at, type(error)))
+
+    flow = Flow(max_seconds=0.01)
+    flow.to(stuck).respond()
+    with pytest.raises(RunTimeout):
+        await flow.run(hooks=Hooks.of([Errors()]))
+    assert seen == [("stuck", RunTimeout)]
 
 
 def test_hooks_that_nobody_overrides_are_not_called() -> None:

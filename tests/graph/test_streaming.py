@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from graph import Choice, Collector, Complete, Event, Filter, Flow, StreamNotCollected, StreamOnStream
+from graph import Choice, Collector, Event, Filter, Flow, RunTimeout, StreamNotCollected, StreamOnStream
 from graph.flow import Flow as FlowType
+from llm import Usage
 
 
 async def words(body: str) -> AsyncGenerator[str, None]:
@@ -95,6 +96,62 @@ async def test_case_23_a_filter_drops_chunks() -> None:
     assert await read(flow, "a b c") == ["a", "c"]
 
 
+async def test_case_23_the_options_of_a_step_hold_for_each_chunk() -> None:
+    """Paths lead into each chunk; a step that works on the event has a chunk for its body, and may return nothing."""
+
+    def numbers(body: Any) -> Generator[dict[str, Any], None, None]:
+        yield from ({"in": {"n": index}} for index in range(2))
+
+    def mark(event: Event) -> None:
+        event.body["marked"] = True
+
+    flow = Flow()
+    step = flow.to(numbers).to(lambda n: n + 10, name="add", input_path="in.n", result_path="out.n")
+    step.to(mark, full_event=True).respond()
+    assert await read(flow, None) == [
+        {"in": {"n": 0}, "out": {"n": 10}, "marked": True},
+        {"in": {"n": 1}, "out": {"n": 11}, "marked": True},
+    ]
+
+
+async def test_case_23_a_chunk_may_come_back_as_an_event() -> None:
+    """Its body is the chunk."""
+    flow = Flow()
+    flow.to(words).to(lambda chunk: Event(chunk.upper()), name="wrap").to(
+        lambda chunk: chunk + "!", name="end"
+    ).respond()
+    assert await read(flow, "a b") == ["A!", "B!"]
+
+
+async def test_what_a_stream_spends_is_booked_on_its_own_step() -> None:
+    """Also after steps behind it have had a chunk."""
+
+    async def spending(event: Event) -> AsyncGenerator[int, None]:
+        for index in range(2):
+            event.account("model", Usage.of(1, 1))
+            yield index
+
+    flow = Flow()
+    flow.to(spending, full_event=True).to(lambda chunk: chunk, name="behind").respond()
+    run = flow.start(Event())
+    await run.result()
+    assert [booked.step for booked in run.event.meter.calls] == ["spending", "spending"]
+
+
+async def test_the_deadline_of_a_run_is_one_for_all_chunks() -> None:
+    """A stream that never pauses for long still ends in time."""
+
+    async def endless(body: Any) -> AsyncGenerator[int, None]:
+        while True:
+            await asyncio.sleep(0)
+            yield 1
+
+    flow = Flow(max_seconds=0.05)
+    flow.to(endless).respond()
+    with pytest.raises(RunTimeout, match=r"longer than 0\.05 s; it was in step 'endless'"):
+        await flow.run()
+
+
 async def test_case_23_visits_are_counted_once_an_event() -> None:
     """A step that sees two hundred chunks has been entered once."""
     flow = Flow(max_iterations=1)
@@ -129,8 +186,18 @@ async def test_case_24_two_requests_never_mix() -> None:
 
     flow = Flow()
     flow.to(interleaved).to(Collector(), name="collector").respond()
-    answers = list(await asyncio.gather(flow.run("a"), flow.run("b")))
-    assert answers == [["a0", "a1", "a2"], ["b0", "b1", "b2"]]
+    answers = list(await asyncio.gather(read(flow, "a"), read(flow, "b")))
+    assert answers == [[["a0", "a1", "a2"]], [["b0", "b1", "b2"]]]
+
+
+async def test_case_24_a_collector_that_responds_answers_with_one_body() -> None:
+    """Nothing of the stream before it reaches the client by itself."""
+    flow = Flow()
+    flow.to(words).to(Collector(), name="collector").respond()
+    assert flow.streaming.kind == "collected"
+    assert await read(flow, "a b") == [["a", "b"]]
+    assert await read(flow, "a") == ["a"]
+    assert await read(flow, "") == [[]]
 
 
 def test_case_25_stream_on_stream_is_refused_at_build() -> None:
@@ -246,8 +313,12 @@ async def test_case_27_through_a_collector_it_is_an_error_too() -> None:
     """A stream that breaks before it is collected is an error, not an answer."""
     flow = Flow()
     flow.to(breaking).to(Collector(), name="collector").respond()
+    got: list[Any] = []
     with pytest.raises(ValueError, match="broken"):
-        await flow.run("bad")
+        async with aclosing(flow.stream("bad")) as chunks:
+            async for chunk in chunks:
+                got.append(chunk)
+    assert got == []
 
 
 async def test_case_20_an_error_before_the_first_chunk_goes_to_the_handler() -> None:
@@ -330,6 +401,40 @@ async def test_case_30_a_client_that_leaves_before_the_first_chunk() -> None:
     assert ended.is_set()
 
 
+async def test_case_30_a_client_that_leaves_closes_a_plain_generator_too() -> None:
+    """A sync one is closed at once, not when the garbage is collected."""
+    closed: list[str] = []
+
+    def plain(body: Any) -> Generator[int, None, None]:
+        try:
+            yield from range(20)
+        finally:
+            closed.append("plain")
+
+    flow = Flow()
+    flow.to(plain).respond()
+    async with aclosing(flow.stream()) as chunks:
+        await anext(chunks)
+    assert closed == ["plain"]
+
+
+async def test_a_plain_generator_lets_others_work_between_its_chunks() -> None:
+    """The loop goes round once a chunk, although nothing in the step waits."""
+    rounds: list[int] = []
+
+    async def others() -> None:
+        while True:
+            rounds.append(1)
+            await asyncio.sleep(0)
+
+    flow = Flow()
+    flow.to(lambda body: (index for index in range(50)), name="numbers").to(Collector(), name="all").respond()
+    beside = asyncio.create_task(others())
+    await flow.run()
+    beside.cancel()
+    assert len(rounds) >= 49
+
+
 async def test_case_31_a_slow_reader_stops_the_producer() -> None:
     """No chunk is made before somebody asks for it."""
     made = 0
@@ -373,89 +478,6 @@ async def test_case_32_streams_at_the_same_time_have_their_first_chunk_together(
     flow = Flow()
     flow.to(slow).respond()
     assert await asyncio.gather(*(flow.run(index) for index in range(10))) == [[index, index] for index in range(10)]
-
-
-class Writer:
-    """Writes a draft of two chunks; which one it is, stands in the body."""
-
-    full_event = True
-
-    async def do(self, event: Event) -> AsyncGenerator[str, None]:
-        event.body["drafts"] += 1
-        yield f"draft {event.body['drafts']}"
-        yield "!"
-
-    def gather(self, body: dict[str, Any], chunks: list[str]) -> dict[str, Any]:
-        return {**body, "text": "".join(chunks)}
-
-    def as_reasoning(self, chunk: str) -> str:
-        return f"({chunk})"
-
-
-class Judge:
-    """Accepts the draft with the number that it was made with, and scores all by a table."""
-
-    full_event = True
-
-    def __init__(self, accepted: int, scores: dict[int, float] | None = None) -> None:
-        self.accepted = accepted
-        self.scores = scores or {}
-
-    def do(self, event: Event) -> None:
-        event.score = self.scores.get(event.body["drafts"])
-
-    def select_outlets(self, event: Event) -> str:
-        return Complete if event.body["drafts"] == self.accepted else "writer"
-
-
-def reviewed(judge: Judge, **responding: Any) -> Flow:
-    flow = Flow("reviewed", allow_cyclic=True, max_iterations=3)
-    flow.to(Writer(), name="writer").respond(**responding).to(judge, name="judge").cycle_to("writer")
-    return flow
-
-
-async def test_hidden_drafts_are_never_sent() -> None:
-    """By default the client gets the accepted draft and nothing of those before it."""
-    flow = reviewed(Judge(accepted=2))
-    assert flow.streaming.kind == "accepted"
-    assert await read(flow, {"drafts": 0}) == ["draft 2", "!"]
-
-
-async def test_live_drafts_come_as_they_are_made() -> None:
-    """Whoever asks for it gets every draft, one after the other."""
-    flow = reviewed(Judge(accepted=2), drafts="live")
-    assert flow.streaming.kind == "live"
-    assert await read(flow, {"drafts": 0}) == ["draft 1", "!", "draft 2", "!"]
-
-
-async def test_drafts_as_reasoning_come_as_they_are_made_and_the_accepted_one_again() -> None:
-    """Drafts are shown in the responder's own words for them, the accepted one as the answer."""
-    flow = reviewed(Judge(accepted=2), drafts="reasoning")
-    assert await read(flow, {"drafts": 0}) == ["(draft 1)", "(!)", "(draft 2)", "(!)", "draft 2", "!"]
-
-
-async def test_at_the_limit_the_best_draft_is_the_answer() -> None:
-    """When no draft is accepted, on_limit='best' answers with the one that scored highest, and says why."""
-    flow = reviewed(Judge(accepted=9, scores={1: 0.2, 2: 0.7, 3: 0.4}), on_limit="best")
-    run = flow.start(Event({"drafts": 0}))
-    assert await run.result() == ["draft 2", "!"]
-    assert "Max iterations exceeded in step 'writer'" in str(run.limit)
-
-
-async def test_at_the_limit_without_scores_the_latest_draft_is_the_answer() -> None:
-    """Of drafts that nobody scored the last one stands."""
-    assert await reviewed(Judge(accepted=9), on_limit="best").run({"drafts": 0}) == ["draft 3", "!"]
-
-
-async def test_at_the_limit_an_error_is_the_default() -> None:
-    """Without on_limit='best' the cap is an error, and no draft leaks."""
-    flow = reviewed(Judge(accepted=9))
-    got = []
-    with pytest.raises(RuntimeError, match="'writer'"):
-        async with aclosing(flow.stream({"drafts": 0})) as chunks:
-            async for chunk in chunks:
-                got.append(chunk)
-    assert got == []
 
 
 async def test_followers_of_a_responder_outside_a_cycle_run_after_the_answer() -> None:

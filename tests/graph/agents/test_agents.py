@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graph import Event, Flow, FlowRun
+from graph import Event, Flow, FlowRun, RunTimeout
 from graph.agents import reviewed_answer, trip_planner
 from graph.parts import Parts
-from llm import ChatCompletion, ChatRequest, InvalidRequest, Model, UpstreamUnavailable, Usage
+from graph.steps.evidence import gathered
+from graph.steps.responder import ResponderStep
+from graph.steps.tools import ToolsStep
+from graph.tool import Tool
+from llm import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    InvalidRequest,
+    Model,
+    QuestionRefused,
+    UpstreamRequestRefused,
+    UpstreamUnavailable,
+    Usage,
+)
 from llm.testing import ScriptedProvider, Turn, call, fail, say
+from prompts import InvalidPrompt, PromptStore
 
 LISBON = {"location": "Lisbon", "date": "14 May"}
 WEATHER = call("get_weather", LISBON)
@@ -194,8 +213,151 @@ async def test_tools_called_at_once_run_side_by_side() -> None:
     with ScriptedProvider.of(say("travel"), both, say("done"), GOOD, say("Go!")) as provider:
         _, run = await answer(trip_planner.build(parts(provider)), asked())
     results = [message for message in provider.requests[2].messages if message["role"] == "tool"]
-    assert [message["tool_call_id"] for message in results] == ["call_0", "call_1"]
+    calls = next(message["tool_calls"] for message in provider.requests[2].messages if message.get("tool_calls"))
+    assert [message["tool_call_id"] for message in results] == [one["id"] for one in calls]
     assert visited(run)["tools"] == 1
+
+
+async def test_several_tools_do_not_wait_for_each_other() -> None:
+    """Both are running before either has returned."""
+    both_are_here = asyncio.Barrier(2)
+
+    async def wait(name: str) -> str:
+        """Waits for the other one."""
+        await both_are_here.wait()
+        return name
+
+    request = asked()
+    calls = call("wait", {"name": "a"}, ("wait", {"name": "b"})).chunks
+    request.messages.append(ChatCompletion.of(calls).message())
+    flow = Flow()
+    flow.to(ToolsStep([Tool.of(wait)]), name="tools").respond()
+    await asyncio.wait_for(flow.run(request), 5)
+    assert [message["content"] for message in request.messages[-2:]] == ['{"result": "a"}', '{"result": "b"}']
+
+
+def test_evidence_is_the_latest_result_of_each_tool() -> None:
+    """A result belongs to the call before it, also where a model uses the same id again."""
+    request = asked()
+    for city, result in (("Oslo", "cold"), ("Rome", "hot")):
+        one = {"id": "call_0", "type": "function", "function": {"name": "weather", "arguments": city}}
+        request.messages += [
+            {"role": "assistant", "content": None, "tool_calls": [one]},
+            {"role": "tool", "tool_call_id": "call_0", "content": result},
+        ]
+    (evidence,) = gathered(request)
+    assert (evidence.call["function"]["arguments"], str(evidence)) == ("Rome", "weather: hot")
+
+
+@pytest.mark.parametrize(("score", "way"), [(3, 2), (4, 1), (5, 1)])
+async def test_from_four_on_a_score_is_good_enough(score: int, way: int) -> None:
+    """Three is sent back."""
+    again = (WEATHER, say("done"), GOOD) if way == 2 else ()
+    script = (say("travel"), WEATHER, say("done"), say(json.dumps({"score": score, "reason": "r"})), *again, say("Go!"))
+    with ScriptedProvider.of(*script) as provider:
+        _, run = await answer(trip_planner.build(parts(provider)), asked())
+    assert visited(run)["judge"] == way
+
+
+@dataclass
+class Notes:
+    """The state of somebody's flow."""
+
+    seen: int = 0
+
+
+async def test_the_steps_of_an_agent_work_in_a_flow_with_a_state_of_its_own() -> None:
+    """What they remember does not stand in the state."""
+    with ScriptedProvider.of(say("travel"), WEATHER, say("done"), GOOD, say("Go!")) as provider:
+        flow = trip_planner.build(parts(provider))
+        flow.state = Notes
+        _, run = await answer(flow, asked())
+    assert run.event.state == Notes()
+    assert run.event.notes["router"]["route"] == "travel"
+    assert run.event.notes["judge"]["verdict"].allowed
+
+
+async def test_calls_of_the_clients_tools_go_before_the_agents_own() -> None:
+    """Of a mixture only those of the client are handed back; the agent's own are asked for again later."""
+    mixed = call("get_weather", LISBON, ("book", {"city": "Lisbon"}))
+    with ScriptedProvider.of(say("travel"), mixed) as provider:
+        completion, run = await answer(trip_planner.build(parts(provider)), asked(tools=[BOOK]))
+    assert [made.name for made in completion.tool_calls] == ["book"]
+    assert visited(run)["tools"] == 0
+
+
+async def test_custom_tools_of_the_client_are_no_functions() -> None:
+    """They are offered to the model, and have no parameters to look into."""
+    custom = {"type": "custom", "custom": {"name": "sql"}}
+    with ScriptedProvider.of(say("travel"), say("done"), say("When?")) as provider:
+        await answer(trip_planner.build(parts(provider)), asked(tools=[custom]))
+    assert provider.requests[1].parameters["tools"][-1] == custom
+
+
+def refused(param: str | None, code: str | None = "unsupported_value") -> Turn:
+    return fail(UpstreamRequestRefused(f"no {param}", upstream_status=400, param=param, code=code))
+
+
+async def test_a_parameter_of_ours_that_a_model_refuses_is_left_out() -> None:
+    """Some models take no temperature, some call max_tokens otherwise."""
+    script = (refused("temperature"), refused("max_tokens", "unsupported_parameter"), say("other"), say("Hello."))
+    with ScriptedProvider.of(*script) as provider:
+        completion, _ = await answer(trip_planner.build(parts(provider)), asked("hi", temperature=1.0))
+    assert completion.content == "Hello."
+    assert [request.parameters for request in provider.requests[:3]] == [
+        {"temperature": 0.0, "max_tokens": 16},
+        {"max_tokens": 16},
+        {"max_completion_tokens": 16},
+    ]
+
+
+async def test_a_parameter_of_the_clients_that_a_model_refuses_is_told() -> None:
+    """It is the client's to change."""
+    with (
+        ScriptedProvider.of(say("other"), refused("temperature")) as provider,
+        pytest.raises(UpstreamRequestRefused, match="no temperature"),
+    ):
+        await answer(trip_planner.build(parts(provider)), asked("hi", temperature=1.0))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("invalid_value", QuestionRefused), (None, QuestionRefused), ("context_length_exceeded", UpstreamRequestRefused)],
+)
+async def test_a_question_of_ours_that_a_model_refuses_is_not_the_callers_fault(code: str | None, kind: type) -> None:
+    """Unless it is too long, which the caller's conversation is."""
+    with ScriptedProvider.of(refused("messages", code)) as provider, pytest.raises(kind) as raised:
+        await answer(trip_planner.build(parts(provider)), asked())
+    assert type(raised.value) is kind
+
+
+async def test_a_model_call_that_is_left_before_it_says_anything_is_booked() -> None:
+    """The provider has read the prompt, and will charge for it; one that fails at once is not booked."""
+
+    class Silent(ScriptedProvider):
+        async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+            await asyncio.Event().wait()
+            yield ChatChunk()
+
+    flow = Flow(max_seconds=0.01)
+    flow.to(ResponderStep(Model("silent", Silent.of(), "silent")), name="responder").respond()
+    run = flow.start(Event(asked("x" * 400)))
+    with pytest.raises(RunTimeout):
+        await run.result()
+    assert (run.usage.prompt_tokens, run.usage.completion_tokens, run.usage.source) == (100, 0, "estimated")
+
+
+async def test_a_prompt_that_a_step_cannot_fill_is_refused_when_the_graph_is_built(tmp_path: Path) -> None:
+    """Not when the first request comes."""
+    (tmp_path / "planner.toml").write_text('[[prompt_template]]\nrole = "system"\ncontent = "{{ city }}"\n')
+    (tmp_path / "judge.toml").write_text('[[prompt_template]]\nrole = "system"\ncontent = "{{ topic }}"\n')
+    mine = Parts(Model("m", ScriptedProvider.of(), "m"), prompts=PromptStore(tmp_path))
+    with pytest.raises(InvalidPrompt, match="prompt 'planner' needs 'city'; here nothing can be filled in"):
+        trip_planner.build(mine)
+    (tmp_path / "planner.toml").unlink()
+    mine = Parts(Model("m", ScriptedProvider.of(), "m"), prompts=PromptStore(tmp_path))
+    with pytest.raises(InvalidPrompt, match="prompt 'judge' needs 'topic'; here request, evidence can be used"):
+        trip_planner.build(mine)
 
 
 async def test_a_tool_that_does_not_exist_is_told_to_the_model() -> None:

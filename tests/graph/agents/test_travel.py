@@ -27,6 +27,13 @@ TODAY = date(2026, 11, 21)
         ("3/4/2027", 4),
         ("5/23/2027", 5),
         ("24.12.", 12),
+        ("2027/04/02", 4),
+        ("28 May to 3 June", 5),
+        ("the 3rd of May", 5),
+        ("mid May or June", 5),
+        ("I may go in July", 7),
+        ("it may rain on 3 August", 8),
+        ("may", 5),
         ("today", 11),
         ("tonight", 11),
         ("tomorrow", 11),
@@ -72,6 +79,26 @@ def test_other_names_of_a_place() -> None:
     assert tools.get_weather("NYC", "May")["known_as"] == "New York"
     assert "known_as" not in tools.get_weather("lisbon", "May")
     assert tools.get_weather("Lisbon, Portugal", "May")["temp_c"] == tools.get_weather("Lisbon", "May")["temp_c"]
+
+
+@pytest.mark.parametrize(
+    ("place", "city"),
+    [
+        *[("Paris, France", "Paris"), ("Paris, Texas", None), ("Paris, Texas, USA", None), ("Paris,", "Paris")],
+        *[("London, UK", "London"), ("London, England", "London"), ("London, Ontario", None)],
+        *[("Chicago, IL", "Chicago"), ("Chicago, Illinois, USA", "Chicago"), ("Portland, Maine", None)],
+        *[("  new   york , ny", None), ("new york, ny", "New York"), ("NYC, USA", "New York")],
+    ],
+)
+def test_what_stands_behind_the_comma_must_be_where_the_city_lies(place: str, city: str | None) -> None:
+    """The weather of another city of the same name would be a wrong answer."""
+    assert atlas().city(place) == city
+
+
+def test_every_country_alias_is_of_a_country_that_is_there() -> None:
+    """The tables fit each other."""
+    countries = set(atlas().countries.values())
+    assert set(atlas().country_names.values()) == countries
 
 
 def test_what_is_not_known_is_said() -> None:

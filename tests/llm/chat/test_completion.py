@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llm import ChatChunk, ChatCompletion, ToolCallDelta, Usage
 
 
@@ -41,3 +43,20 @@ def test_other_members_of_the_delta_are_joined() -> None:
     chunks = [ChatChunk(extra={"reasoning_content": "a", "n": 1}), ChatChunk(extra={"reasoning_content": "b", "n": 2})]
     message = ChatCompletion.of(chunks).message()
     assert (message["reasoning_content"], message["n"]) == ("ab", 2)
+
+
+def test_lists_and_objects_of_the_delta_are_joined() -> None:
+    """Annotations are one list, a legacy function call is one object, log probabilities are those of all tokens."""
+    pieces: list[dict[str, Any]] = [
+        {"function_call": {"name": "f", "arguments": "{"}},
+        {"function_call": {"arguments": "}"}},
+        {"a": [1]},
+    ]
+    chunks = [
+        ChatChunk(extra=piece, logprobs={"content": [index]}) for index, piece in enumerate([*pieces, {"a": [2]}])
+    ]
+    completion = ChatCompletion.of(chunks)
+    message = completion.message()
+    assert message["function_call"] == {"name": "f", "arguments": "{}"}
+    assert message["a"] == [1, 2]
+    assert completion.logprobs == {"content": [0, 1, 2, 3]}

@@ -113,21 +113,38 @@ CALLS_WITH_REPEATED_ID_AND_NAME = [
     choice({}, finish_reason="tool_calls"),
 ]
 
+CALLS_WITH_A_NEW_ID_EACH_TIME = [
+    choice({"tool_calls": [{"index": 0, "id": "call_a", "function": {"name": "f", "arguments": '{"x"'}}]}),
+    choice({"tool_calls": [{"index": 0, "id": "call_z", "function": {"arguments": ": 1}"}}]}),
+    choice({"tool_calls": [{"index": 1, "id": "call_b", "function": {"name": "g", "arguments": "{}"}}]}),
+    choice({}, finish_reason="tool_calls"),
+]
+CALLS_WITH_NAMES_THAT_COME_LATE = [
+    choice({"tool_calls": [{"index": 0, "id": "call_a", "function": {"arguments": ""}}]}),
+    choice({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"x": 1}'}}]}),
+    choice({"tool_calls": [{"index": 1, "id": "call_b", "function": {"name": "g", "arguments": {}}}]}),
+    choice({}, finish_reason="tool_calls"),
+]
+
 
 @pytest.mark.parametrize(
     "events",
-    [STREAM_OF_CALLS, CALLS_AT_INDEX_0, CALLS_IN_ONE_DELTA_WITHOUT_INDEX, CALLS_WITH_REPEATED_ID_AND_NAME],
-    ids=["as openai", "all at index 0", "whole calls in one delta", "id and name repeated"],
+    [
+        pytest.param(STREAM_OF_CALLS, id="as openai"),
+        pytest.param(CALLS_AT_INDEX_0, id="all at index 0"),
+        pytest.param(CALLS_IN_ONE_DELTA_WITHOUT_INDEX, id="whole calls in one delta"),
+        pytest.param(CALLS_WITH_REPEATED_ID_AND_NAME, id="id and name repeated"),
+        pytest.param(CALLS_WITH_A_NEW_ID_EACH_TIME, id="a new id in each delta"),
+        pytest.param(CALLS_WITH_NAMES_THAT_COME_LATE, id="the name late, arguments as an object"),
+    ],
 )
 async def test_tool_calls_in_every_form_that_upstreams_send(events: list[Any]) -> None:
     """Each call has its index, its id and its name once, whatever the upstream does."""
     async with upstream(Stream([*map(frame, events), b"data: [DONE]\n\n"])) as (_, provider):
         chunks = await read(provider, request())
     deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
-    assert [(delta.index, delta.id, delta.name) for delta in deltas if delta.name] == [
-        (0, "call_a", "f"),
-        (1, "call_b", "g"),
-    ]
+    assert [(delta.index, delta.id) for delta in deltas if delta.id] == [(0, "call_a"), (1, "call_b")]
+    assert [(delta.index, delta.name) for delta in deltas if delta.name] == [(0, "f"), (1, "g")]
     arguments = ["".join(delta.arguments for delta in deltas if delta.index == index) for index in (0, 1)]
     assert arguments == ['{"x": 1}', "{}"]
 
@@ -190,6 +207,8 @@ def error(message: str = "no", **members: Any) -> dict[str, Any]:
         (Json(b"<html>bad gateway</html>", 502), UpstreamUnavailable),
         (Json(error(), 503), UpstreamUnavailable),
         (Json(error(), 504), UpstreamTimeout),
+        (Json(error("pay first"), 402), UpstreamQuotaExceeded),
+        (Json({"object": "error", "message": "too long", "code": 400}, 400), UpstreamRequestRefused),
         (Json(b"<html>not found</html>", 404), UpstreamGarbled),
         (Json(b"", 302, {"location": "http://127.0.0.1:1/"}), UpstreamGarbled),
     ],
@@ -224,6 +243,11 @@ async def test_the_callers_fault_keeps_its_words() -> None:
         (b"[]", False),
         (b'{"choices": []}', False),
         (b'{"choices": [{"message": 5}]}', False),
+        (b'{"choices": [{"message": {"content": 5}}]}', False),
+        (b'{"choices": [{"message": {"tool_calls": [5]}}]}', False),
+        (b'{"choices": [{"message": {"tool_calls": [{"function": {"name": "f", "arguments": 5}}]}}]}', False),
+        (b'{"choices": [{"message": {"content": "x"}, "finish_reason": 5}]}', False),
+        (b'{"choices": {}}', False),
         (b'{"object": "list"}', False),
     ],
 )
@@ -244,6 +268,9 @@ async def test_garbage_is_told_from_an_answer(body: bytes, stream: bool) -> None
         (frame(error(code="insufficient_quota")), UpstreamQuotaExceeded),
         (frame(error(code="rate_limit_exceeded")), UpstreamRateLimited),
         (frame({"error": "a string"}), UpstreamUnavailable),
+        (frame(choice({}, finish_reason="error")), UpstreamUnavailable),
+        (frame(choice({}, finish_reason="abort")), UpstreamBrokeOff),
+        (frame(choice({"content": 5})), UpstreamGarbled),
     ],
 )
 async def test_faults_inside_a_stream(piece: bytes, expected: type[UpstreamError]) -> None:
@@ -251,6 +278,40 @@ async def test_faults_inside_a_stream(piece: bytes, expected: type[UpstreamError
     async with upstream(Stream([*Stream.words("Hi"), piece])) as (_, provider):
         with pytest.raises(expected):
             await read(provider, request())
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        *[(reason, reason) for reason in ("stop", "length", "tool_calls", "content_filter", "function_call")],
+        *[("eos", "stop"), ("end_turn", "stop"), ("MAX_TOKENS", "length"), ("model_length", "length")],
+        *[("tool_use", "tool_calls"), ("SAFETY", "content_filter"), ("", None), (None, None)],
+    ],
+)
+async def test_other_words_for_the_end_are_told_in_openais(said: str | None, meant: str | None) -> None:
+    """Strict clients know five words."""
+    pieces = [*Stream.words("Hi"), frame(choice({}, finish_reason=said)), b"data: [DONE]\n\n"]
+    async with upstream(Stream(pieces)) as (_, provider):
+        assert (await collect(provider.stream("upstream-model", request()))).finish_reason == meant
+
+
+async def test_custom_tools_logprobs_and_other_members_pass_through() -> None:
+    """What OpenAI's API has beside text and functions comes out as it went in, streamed or not."""
+    custom = {"id": "call_a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    logprobs = {"content": [{"token": "Hi", "logprob": -0.1}], "refusal": None}
+    audio, notes = {"id": "audio_1"}, [{"type": "url_citation"}]
+    message = {"role": "assistant", "content": "Hi", "tool_calls": [custom], "audio": audio, "annotations": notes}
+    whole = {"choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "tool_calls"}]}
+    first = choice({"content": "Hi", "tool_calls": [{"index": 0, **custom}], "audio": audio, "annotations": notes})
+    first["choices"][0]["logprobs"] = logprobs
+    last = choice({"tool_calls": [{"index": 0, "custom": {"input": ", 2"}}]}, finish_reason="tool_calls")
+    async with upstream(Json(whole), Stream([frame(first), frame(last), b"data: [DONE]\n\n"])) as (_, provider):
+        told = await collect(provider.stream("upstream-model", request(stream=False)))
+        streamed = await collect(provider.stream("upstream-model", request()))
+    assert told.message() == {**message, "refusal": None}
+    custom["custom"] = {"name": "sql", "input": "select 1, 2"}
+    assert streamed.message() == {**message, "refusal": None}
+    assert told.logprobs == streamed.logprobs == logprobs
 
 
 async def test_a_server_that_is_not_there() -> None:

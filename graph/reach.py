@@ -1,0 +1,55 @@
+"""What can be reached from where in a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graph.node import Node
+
+
+def followers(node: Node) -> Iterable[Node]:
+    """Where a run may go from a node when nothing fails."""
+    return node.outlets.values()
+
+
+def followers_and_recoveries(node: Node) -> Iterable[Node]:
+    """Where a run may go from a node by its outlets, and by what its own author said of its errors.
+
+    A handler of the whole flow does not count: it is for what nobody foresaw.
+    """
+    own = (node.own_handler,) if node.own_handler else ()
+    return (*node.outlets.values(), *node.recoveries.values(), *own)
+
+
+def reachable(node: Node, after: Callable[[Node], Iterable[Node]] = followers) -> dict[Node, None]:
+    """``node`` and every node that a run can come to from it."""
+    found, waiting = {node: None}, [node]
+    while waiting:
+        for follower in after(waiting.pop()):
+            if follower not in found:
+                found[follower] = None
+                waiting.append(follower)
+    return found
+
+
+def in_cycle(node: Node) -> bool:
+    """Whether a run in which nothing fails can come back to ``node``."""
+    return any(node in follower.reaches for follower in node.outlets.values())
+
+
+def meeting_point(starts: tuple[Node, ...]) -> Node | None:
+    """The first node, other than a Merge, in which the paths of two of these nodes meet; None when they do not."""
+    seen: set[Node] = set()
+    for start in starts:
+        path = reachable(start, _but_merges) if not start.merges else {}
+        met = next((node for node in path if node in seen), None)
+        if met is not None:
+            return met
+        seen.update(path)
+    return None
+
+
+def _but_merges(node: Node) -> Iterable[Node]:
+    return (follower for follower in node.outlets.values() if not follower.merges)
