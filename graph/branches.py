@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graph.errors import InvalidOutlet
 from graph.node import Node
-from graph.reach import meeting_point
+from graph.reach import fork_of
 from graph.state import merge_states
 from graph.stream import DROPPED
 
@@ -31,18 +31,19 @@ class _Left(Exception):
         self.walk = walk
 
 
-async def split(walk: Walk, node: Node, followers: Sequence[Node]) -> Node | None:
+async def split(walk: Walk, node: Node, followers: tuple[Node, ...]) -> Node | None:
     """Sends copies of the event down several paths. Those that lead to the answer are waited for where they meet; the
     others go on by themselves, and the run ends when they have. What follows is where those meet."""
-    if (met := meeting_point(tuple(followers))) is not None:
-        raise InvalidOutlet(f"the paths from '{node.name}' meet in '{met.name}'; put a Merge before it")
-    awaited = [follower for follower in followers if follower.leads_to_answer]
-    aside = [follower for follower in followers if follower not in awaited]
-    if aside:
-        walk.run.spawn(_aside(walk.branch(node), node, aside))
-    if len(awaited) < 2:
-        return awaited[0] if awaited else None
-    return await _join(walk, node, awaited)
+    fork = node.forks.get(followers)
+    if fork is None:
+        fork = node.forks[followers] = fork_of(followers)
+    if fork.meet is not None:
+        raise InvalidOutlet(f"the paths from '{node.name}' meet in '{fork.meet.name}'; put a Merge before it")
+    if fork.aside:
+        walk.run.spawn(_aside(walk.branch(node), node, fork.aside))
+    if len(fork.awaited) < 2:
+        return fork.awaited[0] if fork.awaited else None
+    return await _join(walk, node, fork.awaited)
 
 
 async def _aside(walk: Walk, node: Node, followers: Sequence[Node]) -> None:

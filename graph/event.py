@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from graph.copies import copied
 from graph.errors import RunError
 from graph.meter import Meter, StepUsage
 from llm.usage import Usage
@@ -39,13 +39,13 @@ class Event:
     """
 
     __slots__ = (
+        "_id",
+        "_meter",
         "at",
         "body",
         "caller",
         "error",
         "headers",
-        "id",
-        "meter",
         "method",
         "notes",
         "origin_state",
@@ -67,7 +67,7 @@ class Event:
         caller: str = "",
     ) -> None:
         self.body = body
-        self.id = id or token_hex(16)
+        self._id = id
         self.path = path
         self.method = method
         self.headers = headers if headers is not None else {}
@@ -78,16 +78,36 @@ class Event:
         self.error: Exception | None = None
         self.origin_state: str | None = None
         self.score: float | None = None
-        self.meter = Meter()
+        self._meter: Meter | None = None
         self.run: FlowRun | None = None
         self.tape: Tape | None = None
+
+    @property
+    def id(self) -> str:
+        """Made when somebody first asks, if nobody gave one."""
+        if not self._id:
+            self._id = token_hex(16)
+        return self._id
+
+    @property
+    def meter(self) -> Meter:
+        """Made when something is booked first, if the run has no caps to count against."""
+        if self._meter is None:
+            self._meter = Meter()
+        return self._meter
+
+    @meter.setter
+    def meter(self, meter: Meter | None) -> None:
+        self._meter = meter
 
     def having(self, body: Any) -> Event:
         """The same event with another body; everything else is shared."""
         other = Event.__new__(Event)
-        for name in Event.__slots__:
-            setattr(other, name, getattr(self, name))
         other.body = body
+        other._id, other._meter = self.id, self.meter
+        other.path, other.method, other.headers, other.caller = self.path, self.method, self.headers, self.caller
+        other.state, other.notes, other.at, other.score = self.state, self.notes, self.at, self.score
+        other.error, other.origin_state, other.run, other.tape = self.error, self.origin_state, self.run, self.tape
         return other
 
     def become(self, other: Event) -> None:
@@ -103,9 +123,9 @@ class Event:
             RunError: when body or state cannot be copied.
         """
         try:
-            other = self.having(deepcopy(self.body))
-            other.state = deepcopy(self.state)
-            other.notes = deepcopy(self.notes)
+            other = self.having(copied(self.body))
+            other.state = copied(self.state)
+            other.notes = copied(self.notes)
         except Exception as error:
             raise RunError(f"the event cannot be copied for parallel paths: {error}") from error
         return other

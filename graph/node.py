@@ -14,6 +14,7 @@ from graph.tail import Tail
 
 if TYPE_CHECKING:
     from graph.batching import Batcher
+    from graph.reach import Fork
 
 
 class Node:
@@ -27,6 +28,7 @@ class Node:
         expands: whether, given the chunks of a stream, it makes any number of chunks of each.
         select: ``select_outlets`` of the step, if it chooses its followers.
         outlets: its followers by name.
+        forks: of the followers that a run took side by side, how they part.
         next: the follower, where there is exactly one and nothing to choose.
         reaches: the nodes that a run can come to from it, itself among them.
         limit: how often one run may enter it.
@@ -37,6 +39,7 @@ class Node:
         batcher: where events of different runs meet, if it is a Batch; ``batch_end`` is the step that parts them again.
         outside: whether what it makes comes from outside, and so goes over the tape of a recorded run.
         bare: whether it is given just a body, and what it makes is the next one.
+        plain: whether a run takes it in its stride, see :meth:`graph.walk.Walk.stride`.
         needs_whole: whether it cannot be given the chunks of a stream.
         reaches_responder: whether a run that is here can still come to the responder.
         leads_to_answer: the same; in a flow without a responder every node does.
@@ -56,6 +59,7 @@ class Node:
         "call",
         "collects",
         "expands",
+        "forks",
         "full_event",
         "gather",
         "handler",
@@ -75,6 +79,7 @@ class Node:
         "outlets",
         "outside",
         "own_handler",
+        "plain",
         "reaches",
         "reaches_responder",
         "recoveries",
@@ -106,6 +111,7 @@ class Node:
         self.result_path = _path(step.options.result_path)
         self.bare = not (self.full_event or self.input_path or self.result_path)
         self.limit = limit
+        self.plain = False
         self.responding: Responding | None = step.responding
         self.collects = _says(self.instance, "collects")
         self.merges = _says(self.instance, "merges")
@@ -118,6 +124,7 @@ class Node:
         self.gather: Callable[[Any, list[Any]], Any] = getattr(self.instance, "gather", gather)
         self.size: Callable[[Any], int] = getattr(self.instance, "size", characters)
         self.outlets: dict[str, Node] = {}
+        self.forks: dict[tuple[Node, ...], Fork] = {}
         self.next: Node | None = None
         self.reaches: frozenset[Node] = frozenset()
         self.handler: Node | None = None

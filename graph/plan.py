@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 from graph.errors import InvalidStep, UnknownStep
@@ -20,6 +21,7 @@ class Plan:
     """All nodes of a flow, its caps, and where its runs begin."""
 
     __slots__ = (
+        "answers_by_draft",
         "first",
         "max_seconds",
         "max_steps",
@@ -36,13 +38,15 @@ class Plan:
         self.name = flow.name
         self.nodes = nodes
         self.first = first
-        self.max_steps = flow.max_steps
+        self.max_steps: float = inf if flow.max_steps is None else flow.max_steps
         self.max_seconds = flow.max_seconds
         self.max_tokens = flow.max_tokens
         self.max_usd = flow.max_usd
         self.state: type | None = flow.state
         self.reducers: Mapping[str, Reducer] = reducers_of(flow.state, flow.reducers)
         self.responder = next((node for node in nodes.values() if node.responding), None)
+        responding = self.responder.responding if self.responder is not None else None
+        self.answers_by_draft = responding is not None and responding.on_limit == "best"
 
 
 def compile_plan(flow: Flow) -> Plan:
@@ -67,6 +71,7 @@ def compile_plan(flow: Flow) -> Plan:
             _find_batch_end(node)
     for node in nodes.values():
         node.tail = tail_of(node)
+        node.plain = _is_plain(node)
     if plan.responder is not None:
         _decide_on_drafts(plan.responder)
     return plan
@@ -103,6 +108,16 @@ def _look_ahead(flow: Flow, plan: Plan, step: Step) -> None:
     node.reaches = frozenset(reachable(node))
     node.reaches_responder = plan.responder in node.reaches
     node.leads_to_answer = node.reaches_responder or plan.responder is None
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether a run may take the node in its stride: a body in, a body out, and then one follower or a choice of them;
+    of a responder only one that nobody follows, as what that says is no draft."""
+    if node.merges or node.collects or node.batcher or node.handles or node.streams or not node.bare:
+        return False
+    if node.responding is not None:
+        return not node.outlets
+    return node.select is not None or len(node.outlets) < 2
 
 
 def _find_batch_end(batch: Node) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from graph.node import Node
+
+
+class Fork(NamedTuple):
+    """Several paths from one node: those that lead to the answer, the others, and where two meet without a Merge."""
+
+    awaited: tuple[Node, ...]
+    aside: tuple[Node, ...]
+    meet: Node | None
 
 
 def followers(node: Node) -> Iterable[Node]:
@@ -53,3 +61,9 @@ def meeting_point(starts: tuple[Node, ...]) -> Node | None:
 
 def _but_merges(node: Node) -> Iterable[Node]:
     return (follower for follower in node.outlets.values() if not follower.merges)
+
+
+def fork_of(starts: tuple[Node, ...]) -> Fork:
+    """The paths that begin in these nodes."""
+    awaited = tuple(start for start in starts if start.leads_to_answer)
+    return Fork(awaited, tuple(start for start in starts if not start.leads_to_answer), meeting_point(starts))

@@ -11,6 +11,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final
 
 STREAMS = (AsyncGeneratorType, GeneratorType)
+STREAM_TYPES: Final = frozenset(STREAMS)
 END: Final = object()
 """What ``anext`` gives at the end of a stream."""
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from graph.branches import FromBranch
 from graph.drafts import Drafts
 from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
 from graph.event import Event
@@ -17,7 +16,6 @@ from graph.meter import Meter
 from graph.node import Node, gather
 from graph.plan import Plan
 from graph.results import END
-from graph.stream import DROPPED
 from graph.walk import Walk
 from llm.usage import Usage
 
@@ -36,12 +34,12 @@ class FlowRun:
         error: the exception that ended the run; its client leaving is one too.
         seconds: how long the run took, once it is over.
         drafts: what the responder said before anybody accepted it.
+        visited: how often each node has been entered, by its index.
     """
 
     __slots__ = (
         "__weakref__",
         "_asides",
-        "_visits",
         "_walk",
         "answered",
         "drafts",
@@ -53,6 +51,7 @@ class FlowRun:
         "seconds",
         "steps",
         "streamed",
+        "visited",
     )
 
     def __init__(self, plan: Plan, event: Event, hooks: Hooks, outer: FlowRun | None = None) -> None:
@@ -66,11 +65,10 @@ class FlowRun:
         self.error: BaseException | None = None
         self.seconds = 0.0
         self.drafts = Drafts()
-        self._visits = [0] * len(plan.nodes)
+        self.visited = [0] * len(plan.nodes)
         self._asides: list[asyncio.Task[Any]] = []
         event.run = self
-        spent = event.meter if outer is not None else None
-        event.meter = Meter(max_tokens=plan.max_tokens, max_usd=plan.max_usd, outer=spent, place=event.at)
+        event.meter = _meter(plan, event, outer)
         if plan.state is not None:
             event.state = plan.state()
         self._walk = Walk(self, event)
@@ -88,9 +86,7 @@ class FlowRun:
     @property
     def answers_by_draft(self) -> bool:
         """Whether a cap shall be answered with the best draft, and there is one."""
-        responder = self.plan.responder
-        wanted = responder is not None and responder.responding is not None and responder.responding.on_limit == "best"
-        return wanted and not self.answered and bool(self.drafts)
+        return self.plan.answers_by_draft and not self.answered and bool(self.drafts)
 
     @property
     def has_answered_for_good(self) -> bool:
@@ -100,14 +96,13 @@ class FlowRun:
 
     def visits(self, name: str) -> int:
         """How often the run has entered a step."""
-        return self._visits[self.plan.nodes[name].index]
+        return self.visited[self.plan.nodes[name].index]
 
     # --- for whoever wants the answer
 
     async def result(self) -> Any:
         """The answer, whole: of a stream the list of its chunks, or the bare chunk if there is one."""
-        async with aclosing(self.chunks()) as answer:
-            chunks = [chunk async for chunk in answer]
+        chunks = [chunk async for chunk in self.chunks()]  # over at every way out of it, so nothing is left to close
         return gather(None, chunks) if chunks or self.streamed else None
 
     async def chunks(self) -> AsyncGenerator[Any, None]:
@@ -119,17 +114,19 @@ class FlowRun:
         """
         begun = time.perf_counter()
         on_chunk = self.hooks.on_chunk
+        answer = self._answer()
         try:
-            async with aclosing(self._limited()) as answer:
-                async for chunk in answer:
-                    for hook in on_chunk:
-                        hook(self, self.event, chunk)
-                    yield chunk
+            async for chunk in answer:
+                for hook in on_chunk:
+                    hook(self, self.event, chunk)
+                yield chunk
         except BaseException as error:
             self.error = error
             raise
         finally:
-            await self._end_asides()
+            await answer.aclose()
+            if self._asides:
+                await self._end_asides()
             self.seconds = time.perf_counter() - begun
             for end in self.hooks.on_run_end:
                 end(self)
@@ -142,16 +139,18 @@ class FlowRun:
         Raises:
             MaxIterationsExceeded, MaxStepsExceeded: when one is passed.
         """
-        self._visits[node.index] += 1
-        if self._visits[node.index] > node.limit:
-            raise MaxIterationsExceeded(f"Max iterations exceeded in step '{node.name}' for event {event.id}")
-        if node.handles:
-            return
-        self.steps += 1
-        if self.plan.max_steps is not None and self.steps > self.plan.max_steps:
-            raise MaxStepsExceeded(
-                f"the run of '{self.plan.name}' entered more than {self.plan.max_steps} steps, the last '{node.name}'"
-            )
+        self.visited[node.index] += 1
+        self.steps += not node.handles
+        if self.visited[node.index] > node.limit or (self.steps > self.plan.max_steps and not node.handles):
+            raise self.passed(node, event)
+
+    def passed(self, node: Node, event: Event) -> LimitExceeded:
+        """The error for the cap on visits or on steps that entering a node has passed."""
+        if self.visited[node.index] > node.limit:
+            return MaxIterationsExceeded(f"Max iterations exceeded in step '{node.name}' for event {event.id}")
+        return MaxStepsExceeded(
+            f"the run of '{self.plan.name}' entered more than {self.plan.max_steps} steps, the last '{node.name}'"
+        )
 
     def hold(self, event: Event, chunks: list[Any]) -> None:
         """Takes a draft; the one before it has the score that a judge gave it."""
@@ -162,7 +161,7 @@ class FlowRun:
     def beside(self, event: Event) -> Walk:
         """A walk of an event that is not this run's own, watched like this run."""
         walk = FlowRun(self.plan, event, self.hooks, self)._walk
-        walk.event.meter = Meter()
+        walk.event.meter = None
         return walk
 
     def spawn(self, aside: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -171,11 +170,27 @@ class FlowRun:
         self._asides.append(task)
         return task
 
+    async def wait_for_asides(self) -> None:
+        """The side branches to their ends. One that fails has been told to those who watch; it fails the run only where
+        there is no answer that it could come too late for."""
+        for aside in self._asides:
+            try:
+                await aside
+            except Exception:
+                if not self.answered:
+                    raise
+
     # --- the answer
 
-    async def _limited(self) -> AsyncGenerator[Any, None]:
-        """The answer under its caps: when one strikes, the best draft, if the responder wants that."""
-        answer = self._answer() if self.plan.max_seconds is None else self._timed(self.plan.max_seconds)
+    def _answer(self) -> AsyncGenerator[Any, None]:
+        """What the walk says, in those layers that its plan asks for: each costs every chunk a little."""
+        answer = self._walk.speak(self.plan.first)
+        if self.plan.max_seconds is not None:
+            answer = self._timed(answer, self.plan.max_seconds)
+        return self._or_best(answer) if self.plan.answers_by_draft else answer
+
+    async def _or_best(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """The answer; when a cap strikes before there is one, the best draft."""
         try:
             async with aclosing(answer) as chunks:
                 async for chunk in chunks:
@@ -189,10 +204,10 @@ class FlowRun:
         for chunk in self.drafts.best() or ():
             yield chunk
 
-    async def _timed(self, seconds: float) -> AsyncGenerator[Any, None]:
+    async def _timed(self, answer: AsyncGenerator[Any, None], seconds: float) -> AsyncGenerator[Any, None]:
         """The answer with a deadline. It holds while a chunk is made, never across a yield."""
         deadline = asyncio.get_running_loop().time() + seconds
-        async with aclosing(self._answer()) as chunks:
+        async with aclosing(answer) as chunks:
             while True:
                 try:
                     async with asyncio.timeout_at(deadline) as scope:
@@ -210,33 +225,11 @@ class FlowRun:
                     return
                 yield chunk
 
-    async def _answer(self) -> AsyncGenerator[Any, None]:
-        """What the walk says; of one that says nothing, what it ended with. Over when its side branches are."""
-        try:
-            async with aclosing(self._walk.speak(self.plan.first)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            if not self.answered and self.event.body is not DROPPED:
-                yield self.event.body if self.plan.responder is not None else {"id": self.event.id}
-            await self._wait_for_asides()
-        except FromBranch as branch:
-            raise branch.error from None
-
     def _told(self, error: Exception) -> Exception:
         """The error, after those who watch have heard of it."""
         for hook in self.hooks.on_error:
             hook(self, self.event, error)
         return error
-
-    async def _wait_for_asides(self) -> None:
-        """The side branches to their ends. One that fails has been told to those who watch; it fails the run only where
-        there is no answer that it could come too late for."""
-        for aside in self._asides:
-            try:
-                await aside
-            except Exception:
-                if not self.answered:
-                    raise
 
     async def _end_asides(self) -> None:
         """Cancels the side branches that are still going, and waits until they are closed."""
@@ -244,3 +237,11 @@ class FlowRun:
             aside.cancel()
         if self._asides:
             await asyncio.gather(*self._asides, return_exceptions=True)
+
+
+def _meter(plan: Plan, event: Event, outer: FlowRun | None) -> Meter | None:
+    """What counts a run's model calls, where it has caps or an outer one; else the first call makes it."""
+    if outer is None and plan.max_tokens is None and plan.max_usd is None:
+        return None
+    spent = event.meter if outer is not None else None
+    return Meter(max_tokens=plan.max_tokens, max_usd=plan.max_usd, outer=spent, place=event.at)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graph.errors import StreamOnStream
 from graph.growing import watched
 from graph.node import Node
-from graph.results import END, again, settled
+from graph.results import END, settled
 from graph.stream import Window, fed, through
 from graph.tail import Tail, refusal
 
@@ -54,25 +54,28 @@ async def lead(walk: Walk, node: Node, source: AsyncGenerator[Any, None]) -> Asy
         chunks = watched(chunks, tail.end.responding.judge_every, tail.end.size, partial(_refuses, walk, tail.end))
     if tail.end.live:
         walk.run.streamed = True
-        return _said(walk, node, again(await anext(chunks, END), chunks))
+        return _said(walk, node, await anext(chunks, END), chunks)
     async with aclosing(chunks):
         gathered = [chunk async for chunk in chunks]
     _gather(walk, node, tail, gathered)
     return None
 
 
-async def _said(walk: Walk, node: Node, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """What the responder says, as it comes. From here on an error can only end the answer."""
+async def _said(walk: Walk, node: Node, chunk: Any, rest: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """What the responder says, as it comes: the chunk that has been taken (``END`` if there was none), and the rest.
+    From here on an error can only end the answer."""
     end = node.tail.end
+    keeps, show = bool(end.outlets), end.show
     said: list[Any] = []
     try:
-        async with aclosing(answer) as chunks:
-            async for chunk in chunks:
-                if end.outlets:
+        async with aclosing(rest) as chunks:
+            while chunk is not END:
+                if keeps:
                     said.append(chunk)
-                shown = chunk if end.show is None else end.show(chunk)
+                shown = chunk if show is None else show(chunk)
                 if shown is not None:
                     yield shown
+                chunk = await anext(chunks, END)
     except Exception as error:
         await _tell(walk, walk.blame(error), error)
         raise

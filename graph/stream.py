@@ -27,7 +27,7 @@ class _Dropped:
         return "DROPPED"  # copies of it, and what another process sends, are the same object
 
 
-_SPECIAL = (Event, _Dropped, *STREAMS)
+_SPECIAL = frozenset((Event, _Dropped, *STREAMS))
 DROPPED: Final = _Dropped()
 """What a step returns to end the way of an event, or of one chunk, without an answer (see :class:`graph.Filter`)."""
 
@@ -48,18 +48,19 @@ async def _mapped(
     source: AsyncGenerator[Any, None], nodes: Sequence[Node], event: Event, origin: str
 ) -> AsyncGenerator[Any, None]:
     """One chunk for each, or none."""
+    way = [(node, node.name, node.call if node.bare else None, node.is_async) for node in nodes]
     async with aclosing(source) as chunks:
         async for chunk in chunks:
             walked = chunk
-            for node in nodes:
-                event.at = node.name
-                if node.bare:
-                    walked = node.call(walked)
-                    if node.is_async or type(walked) is CoroutineType:
+            for node, name, call, is_async in way:
+                event.at = name
+                if call is not None:
+                    walked = call(walked)
+                    if is_async or type(walked) is CoroutineType:
                         walked = await walked
                 else:
                     walked = await _by_options(node, event.having(walked))
-                if isinstance(walked, _SPECIAL):
+                if type(walked) in _SPECIAL:
                     walked = _unwrapped(walked, node, origin)
                     if walked is DROPPED:
                         break
@@ -74,7 +75,7 @@ async def _by_options(node: Node, event: Event) -> Any:
     made = await settled(node.call(given))
     if node.full_event and made is None:
         return event.body
-    if node.result_path and not isinstance(made, _SPECIAL):
+    if node.result_path and type(made) not in _SPECIAL:
         set_path(event.body, node.result_path, made)
         return event.body
     return made

@@ -6,9 +6,16 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+
+class Copied:
+    """Marks a parameter whose value stands word for word in the conversation: ``place: Annotated[str, Copied]``.
+
+    Models that spell badly are held to that; the others are not told.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,8 @@ class Tool:
     description: str
     arguments: type[BaseModel]
     function: Callable[..., Any]
+    copied: tuple[str, ...] = ()
+    """The names of the parameters that are :class:`Copied`."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Self:
@@ -31,7 +40,8 @@ class Tool:
         name = function.__name__
         arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         description = (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
-        return cls(name, description, arguments, function)
+        copied = tuple(name for name, parameter in signature.parameters.items() if _is_copied(parameter.annotation))
+        return cls(name, description, arguments, function, copied)
 
     def to_wire(self) -> dict[str, Any]:
         """The member of a request's ``tools``."""
@@ -63,6 +73,10 @@ class Tool:
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**given)
         return await asyncio.to_thread(self.function, **given)
+
+
+def _is_copied(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and Copied in get_args(annotation)
 
 
 def _faults(error: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +13,7 @@ from graph.errors import InvalidOutlet, LimitExceeded
 from graph.event import Event
 from graph.node import Node
 from graph.paths import get_path, set_path
-from graph.results import STREAMS, as_stream, settled
+from graph.results import STREAM_TYPES, STREAMS, as_stream, settled
 from graph.step import Complete
 from graph.stream import DROPPED
 
@@ -29,10 +29,11 @@ class Walk:
         event: what walks; the same object all the way.
         node: the node that it has left last.
         left: whether it left the graph by ``Complete`` or by an error handler that ends there.
+        begun: the stream that a node has begun, which is still to be led to its end.
         refusal: of a draft that a judge refused while it grew, the event as the judge left it.
     """
 
-    __slots__ = ("event", "left", "node", "refusal", "run")
+    __slots__ = ("begun", "event", "left", "node", "refusal", "run")
 
     def __init__(self, run: FlowRun, event: Event, node: Node | None = None) -> None:
         self.run = run
@@ -40,37 +41,48 @@ class Walk:
         self.node = node
         self.left = False
         self.refusal: Event | None = None
+        self.begun: Any = None
 
     # --- the two ways to walk
 
     async def speak(self, node: Node | None) -> AsyncGenerator[Any, None]:
-        """To the end of the graph. What the responder says is yielded once nobody can refuse it any more."""
-        drafts = self.run.drafts
-        while node is not None:
-            entered = self.event.body
-            try:
-                said = await self.do(node)
-                follower = await self.next() if said is None else None
-            except Exception as error:
-                node = self.recover(entered, error)
-                continue
-            if said is not None:
-                async with aclosing(said) as chunks:
-                    async for chunk in chunks:
+        """To the end of the graph and of its side branches. What the responder says is yielded once nobody can refuse
+        it any more; where nothing says anything, the body that the walk ends with."""
+        run, drafts = self.run, self.run.drafts
+        try:
+            while node is not None:
+                if node.plain and self.begun is None and drafts.current is None and self.event.tape is None:
+                    node = await self.stride(node)
+                    continue
+                entered = self.event.body
+                try:
+                    said = await self.do(node)
+                    follower = await self.next() if said is None else None
+                except Exception as error:
+                    node = self.recover(entered, error)
+                    continue
+                if said is not None:
+                    async with aclosing(said) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                    follower = await self.next()
+                if drafts.current is not None and (follower is None or not follower.may_reach_responder):
+                    for chunk in self.accepted():
                         yield chunk
-                follower = await self.next()
-            if drafts.current is not None and (follower is None or not follower.may_reach_responder):
-                if self.event.body is DROPPED:
-                    drafts.refuse()
-                else:
-                    self.run.answered = True
-                for chunk in drafts.take():
-                    yield chunk
-            node = follower
+                node = follower
+            if not run.answered and self.event.body is not DROPPED:
+                run.answered = self.node is not None and self.node.responding is not None
+                yield self.event.body if run.plan.responder is not None else {"id": self.event.id}
+            await run.wait_for_asides()
+        except branches.FromBranch as branch:
+            raise branch.error from None
 
     async def carry(self, node: Node | None, *, to_merge: bool = False, until: Node | None = None) -> Node | None:
         """In silence: to the Merge that comes first, or until a node, or else to the end of the path (None)."""
         while node is not None and node is not until and not (to_merge and node.merges):
+            if node.plain and self.event.tape is None and self.begun is None:
+                node = await self.stride(node, until)
+                continue
             entered = self.event.body
             try:
                 said = await self.do(node)
@@ -83,9 +95,58 @@ class Walk:
                 node = self.recover(entered, error)
         return node
 
+    def accepted(self) -> Sequence[Any]:
+        """The chunks of the draft that nobody can refuse any more; none if the event was dropped on its way."""
+        if self.event.body is DROPPED:
+            self.run.drafts.refuse()
+            return ()
+        self.run.answered = True
+        return self.run.drafts.take()
+
     def branch(self, node: Node) -> Self:
         """A walk of a copy of the event, from here."""
         return type(self)(self.run, self.event.branch(), node)
+
+    # --- many steps
+
+    async def stride(self, node: Node | None, until: Node | None = None) -> Node | None:
+        """From one plain node to the next, up to the first that is not plain: what :meth:`do` and :meth:`next` do for
+        any node, with nothing looked up twice. A plain node that turns out to stream is returned with its stream begun.
+        """
+        run, event = self.run, self.event
+        visited, most, before, after = run.visited, run.plan.max_steps, run.hooks.before_step, run.hooks.after_step
+        while node is not None and node.plain and node is not until:
+            entered = event.body
+            event.at = node.name
+            try:
+                visited[node.index] += 1
+                run.steps += 1
+                if visited[node.index] > node.limit or run.steps > most:
+                    raise run.passed(node, event)
+                for hook in before:
+                    hook(run, event)
+                made = node.call(entered)
+                if node.is_async or type(made) is CoroutineType:
+                    made = await made
+                if type(made) in STREAM_TYPES:
+                    self.begun = made
+                    return node
+                event.body = made
+                self.node = node
+                for hook in after:
+                    event.at = node.name
+                    hook(run, event)
+                if made is DROPPED:
+                    return None
+                if node.select is None:
+                    node = node.next
+                else:
+                    chosen = node.select(made)
+                    follower = node.outlets.get(chosen) if type(chosen) is str else None
+                    node = follower if follower is not None else await self.part(node, self.named(node, chosen))
+            except Exception as error:
+                node = self.recover(entered, error)
+        return node
 
     # --- one step
 
@@ -97,10 +158,13 @@ class Walk:
         if node.batcher is not None:
             await go_together(self, node, node.batcher)
             return None
-        self.enter(node)
-        made = node.call(self.argument(node)) if self.event.tape is None else self._taped(node, self.event.tape)
-        if node.is_async or type(made) is CoroutineType:
-            made = await made
+        if self.begun is not None:
+            made, self.begun = self.begun, None
+        else:
+            self.enter(node)
+            made = node.call(self.argument(node)) if self.event.tape is None else self._taped(node, self.event.tape)
+            if node.is_async or type(made) is CoroutineType:
+                made = await made
         if isinstance(made, STREAMS):
             return await speech.lead(self, node, as_stream(made))
         self.take(node, made)
@@ -193,15 +257,21 @@ class Walk:
             follower = node.next
             self.left = follower is None and node.handles
             return follower
-        followers = tuple(node.outlets.values()) if node.select is None else self.selected(node)
+        return await self.part(node, tuple(node.outlets.values()) if node.select is None else self.selected(node))
+
+    async def part(self, node: Node, followers: tuple[Node, ...]) -> Node | None:
+        """Where it goes on when it leaves a node for these, be they none, one or several."""
         if len(followers) < 2:
             return followers[0] if followers else None
         return await branches.split(self, node, followers)
 
     def selected(self, node: Node) -> tuple[Node, ...]:
-        """The followers that the step selects; ``Complete`` leaves the graph."""
+        """The followers that the step selects."""
         assert node.select is not None  # noqa: S101 - asked only of nodes that select
-        chosen = node.select(self.event if node.full_event else self.event.body)
+        return self.named(node, node.select(self.event if node.full_event else self.event.body))
+
+    def named(self, node: Node, chosen: Any) -> tuple[Node, ...]:
+        """The followers by what ``select_outlets`` said: names, one or several; ``Complete`` leaves the graph."""
         names = (chosen,) if isinstance(chosen, str) else tuple(chosen or ())
         self.left = Complete in names
         for name in names:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 from graph.agents.months import MONTHS, month_of
+from graph.tool import Copied
 
 INDOOR_WEATHER = frozenset({"rain", "heavy rain", "snow", "cold", "cold and dry"})
 SIGHTS = 3
@@ -98,7 +99,7 @@ class TravelTools:
     def __init__(self, today: Callable[[], date] = date.today) -> None:
         self._today = today
 
-    def get_weather(self, location: str, date: str) -> dict[str, Any]:
+    def get_weather(self, location: Annotated[str, Copied], date: Annotated[str, Copied]) -> dict[str, Any]:
         """The typical weather of a place at a date, from monthly climate normals."""
         asked = {"location": location, "date": date}
         city = atlas().city(location)
@@ -112,7 +113,7 @@ class TravelTools:
         weather = {"condition": normal.condition, "temp_c": round(normal.temp_c), "typical_for": MONTHS[month - 1]}
         return {**asked, **known_as, **weather}
 
-    def search_attractions(self, location: str, weather: str) -> dict[str, Any]:
+    def search_attractions(self, location: Annotated[str, Copied], weather: Annotated[str, Copied]) -> dict[str, Any]:
         """Things to see in a place; in bad weather those under a roof come first."""
         city = atlas().city(location)
         if city is None:

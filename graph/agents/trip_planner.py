@@ -26,6 +26,7 @@ def build(parts: Parts) -> Flow:
             parts.llm("judge"),
             parts.llm("judge", "judge-by-copying"),
             compared=("place", "date"),
+            verbatim={"asked": "request", "found": "evidence"},
             fields=EVIDENCE,
             passed="responder",
             refused="router",

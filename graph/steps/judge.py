@@ -45,6 +45,7 @@ class JudgeStep:
         plain: the prompt for models that can compare.
         copying: the prompt, over the same model, for those that cannot.
         compared: what is compared when copying, such as ``place``.
+        verbatim: the fields that ``asked_x`` and ``found_x`` stand in word for word, by ``asked`` and ``found``.
         fields: what fills the fields of the prompts; :data:`EVIDENCE` or :data:`DRAFT`, or others.
         passed, refused: the names of the followers; ``Complete`` leaves the graph with the draft.
         max_refusals: after so many refusals the event passes all the same, with the verdict in the step's notes.
@@ -63,11 +64,13 @@ class JudgeStep:
         passed: str,
         refused: str,
         max_refusals: int | None = None,
+        verbatim: Mapping[str, str] | None = None,
     ) -> None:
         compares = plain.model.provider.compares
         self._model = (plain if compares else copying).filled_by(*fields)
         self._compared = () if compares else tuple(compared)
         self._fields = fields
+        self._verbatim = verbatim or {}
         self._passed = passed
         self._refused = refused
         self._max_refusals = max_refusals
@@ -77,6 +80,9 @@ class JudgeStep:
         request: ChatRequest = event.body
         filled = {name: fill(request) for name, fill in self._fields.items()}
         asked = self._model.request((), filled, response_format=self._format)
+        asked.copies = {
+            f"{side}_{name}": filled[field] for side, field in self._verbatim.items() for name in self._compared
+        }
         reply = await ask(self._model.model, asked, event)
         verdict = self._verdict(reply.content)
         event.score = verdict.score

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from graph.event import Event
 from graph.steps.model_call import ask
 from graph.tool import Tool
-from llm import ChatRequest, InvalidRequest, LLModel
+from llm import ChatRequest, InvalidRequest, LLModel, text_of
 
 ROUTE = "route"
 """Where the route stands in the step's notes."""
@@ -49,10 +49,13 @@ class RouterStep:
         notes = event.own_notes
         if ROUTE not in notes:
             notes[ROUTE] = await self._classify(request, event)
-        offered = [*(tool.to_wire() for tool in self._routes[notes[ROUTE]]), *request.tools]
+        own = self._routes[notes[ROUTE]]
+        offered = [*(tool.to_wire() for tool in own), *request.tools]
         if not offered:
             return
         asked = self._planner.request(request.messages, tools=offered)
+        said = "\n".join(map(text_of, request.messages))
+        asked.copies = {f"{tool.name}.{name}": said for tool in own for name in tool.copied}
         reply = await ask(self._planner.model, asked, event)
         theirs = [call for call in reply.tool_calls if call.name in request.tool_names]
         reply.tool_calls = theirs or reply.tool_calls
