@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -36,11 +36,17 @@ def instantiate(step: Step) -> tuple[Any, Callable[[Any], Any]]:
 
 def _construct(step: Step, kind: type) -> Any:
     arguments = dict(step.arguments)
-    accepted = inspect.signature(kind).parameters
     for name, value in (("name", step.name), ("context", step.flow.context)):
-        if name in accepted:
+        if name in _accepted(kind):
             arguments.setdefault(name, value)
     try:
         return kind(**arguments)
     except TypeError as error:
         raise InvalidStep(f"step '{step.name}': {kind.__name__} cannot be made: {error}") from error
+
+
+def _accepted(kind: type) -> Iterable[str]:
+    try:
+        return inspect.signature(kind).parameters
+    except ValueError:  # some classes of C do not say
+        return ()

@@ -38,6 +38,7 @@ class Node:
         unbatches: whether it parts events that a Batch has brought together.
         batcher: where events of different runs meet, if it is a Batch; ``batch_end`` is the step that parts them again.
         outside: whether what it makes comes from outside, and so goes over the tape of a recorded run.
+        ahead: how many chunks of a stream it may have in hand at once.
         bare: whether it is given just a body, and what it makes is the next one.
         plain: whether a run takes it in its stride, see :meth:`graph.walk.Walk.stride`.
         needs_whole: whether it cannot be given the chunks of a stream.
@@ -53,6 +54,7 @@ class Node:
     """
 
     __slots__ = (
+        "ahead",
         "bare",
         "batch_end",
         "batcher",
@@ -111,6 +113,7 @@ class Node:
         self.result_path = _path(step.options.result_path)
         self.bare = not (self.full_event or self.input_path or self.result_path)
         self.limit = limit
+        self.ahead = step.options.max_in_flight or 1 if self.is_async else 1
         self.plain = False
         self.responding: Responding | None = step.responding
         self.collects = _says(self.instance, "collects")

@@ -42,7 +42,8 @@ class StepOptions:
         backoff: seconds before the first retry, doubled before each further one, with jitter; an error that says how
             long to wait (``retry_after``) is heeded.
         timeout: seconds for one try; of a stream for each chunk.
-        max_in_flight: how many runs may be in it at the same time; the others wait.
+        max_in_flight: how many runs may be in it at the same time; the others wait. Given the chunks of a stream, it
+            has so many of them in hand at once; what it makes of them keeps their order.
         cache: what it made for the same key before is used again.
         execution_mechanism: where it runs; ``naive`` and ``asyncio`` on the loop.
     """

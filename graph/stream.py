@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from types import CoroutineType
 from typing import Any, Final
 
+from graph.ahead import ahead
 from graph.errors import StreamOnStream
 from graph.event import Event
 from graph.node import Node
@@ -34,32 +36,35 @@ DROPPED: Final = _Dropped()
 
 def through(source: AsyncGenerator[Any, None], nodes: Sequence[Node], event: Event) -> AsyncGenerator[Any, None]:
     """The stream after each of its chunks has walked ``nodes``; a chunk that one of them drops goes no further."""
-    origin, plain = event.at, []
+    origin, seen, plain = event.at, event, []
     for node in nodes:
-        if not node.expands:
+        if not node.expands and node.ahead < 2:
             plain.append(node)
             continue
-        source = _expanded(_mapped(source, plain, event, origin) if plain else source, node, event, origin)
+        source = _mapped(source, plain, seen, origin) if plain else source
         plain = []
-    return _mapped(source, plain, event, origin) if plain else source
+        if node.expands:
+            source = _expanded(source, node, seen, origin)
+        else:
+            before, seen = seen, seen.having(None)
+            source = _ahead(source, node, before, seen, origin)
+    source = _mapped(source, plain, seen, origin) if plain else source
+    return source if seen is event else _seen(source, seen, event)
 
 
 async def _mapped(
     source: AsyncGenerator[Any, None], nodes: Sequence[Node], event: Event, origin: str
 ) -> AsyncGenerator[Any, None]:
     """One chunk for each, or none."""
-    way = [(node, node.name, node.call if node.bare else None, node.is_async) for node in nodes]
+    way = [(node, node.name, _call(node, event), node.is_async) for node in nodes]
     async with aclosing(source) as chunks:
         async for chunk in chunks:
             walked = chunk
             for node, name, call, is_async in way:
                 event.at = name
-                if call is not None:
-                    walked = call(walked)
-                    if is_async or type(walked) is CoroutineType:
-                        walked = await walked
-                else:
-                    walked = await _by_options(node, event.having(walked))
+                walked = call(walked)
+                if is_async or type(walked) is CoroutineType:
+                    walked = await walked
                 if type(walked) in _SPECIAL:
                     walked = _unwrapped(walked, node, origin)
                     if walked is DROPPED:
@@ -69,8 +74,62 @@ async def _mapped(
                 yield walked
 
 
-async def _by_options(node: Node, event: Event) -> Any:
-    """The chunk that a node makes of one, which is the body of ``event``, by its paths and by what it works on."""
+async def _ahead(
+    source: AsyncGenerator[Any, None], node: Node, event: Event, after: Event, origin: str
+) -> AsyncGenerator[Any, None]:
+    """One chunk for each, or none, of a node that may have several in hand."""
+    own = event.having(None)
+    own.at = node.name
+    call = _call(node, own)
+
+    async def make(chunk: Any) -> Any:
+        try:
+            made = await settled(call(chunk))
+            return _unwrapped(made, node, origin) if type(made) in _SPECIAL else made
+        except Exception as error:
+            raise _Failed(error) from error
+
+    try:
+        async with aclosing(ahead(source, node.ahead, make, event, after)) as chunks:
+            async for made in chunks:
+                if made is not DROPPED:
+                    yield made
+    except _Failed as failed:
+        after.at = node.name
+        raise failed.error from failed.error.__cause__
+
+
+class _Failed(Exception):
+    """Around the error of a node that is ahead, to tell it from those of the stream that it is given."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _seen(source: AsyncGenerator[Any, None], seen: Event, event: Event) -> AsyncGenerator[Any, None]:
+    """The stream; where an error came from, which ``seen`` knows, is told to the event."""
+    try:
+        async with aclosing(source) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except Exception:
+        event.at = seen.at
+        raise
+
+
+def _call(node: Node, event: Event) -> Callable[[Any], Any]:
+    """What makes of a chunk, or makes something to await that makes of a chunk, what follows."""
+    call = node.call if node.bare else partial(_by_options, node, event)
+    tape = event.tape
+    if tape is None or not node.outside:
+        return call
+    return lambda chunk: tape.value(node.name, chunk, lambda: settled(call(chunk)))
+
+
+async def _by_options(node: Node, event: Event, chunk: Any) -> Any:
+    """The chunk that a node makes of one, by its paths and by what it works on."""
+    event = event.having(chunk)
     given = event if node.full_event else get_path(event.body, node.input_path)
     made = await settled(node.call(given))
     if node.full_event and made is None:

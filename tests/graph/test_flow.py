@@ -243,6 +243,7 @@ def test_a_flow_without_steps_and_one_with_two_starts() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda flow: flow.to(str), "has no method 'do' or 'do_event'"),
         (lambda flow: flow.to(object()), "has no method 'do' or 'do_event'"),
         (lambda flow: flow.to(Add, handler="nope"), "has no method 'nope'"),
         (lambda flow: flow.to(Add, wrong=1), "Add cannot be made: .*wrong"),

@@ -451,12 +451,19 @@ async def test_a_refusal_says_how_long_to_wait(value: str, seconds: float | None
 
 
 async def test_the_chunks_of_a_stream_are_sent_in_order() -> None:
-    """One after the other, each answer in the place of its chunk."""
+    """With ``max_in_flight`` several at once; each answer in the place of its chunk, whichever comes first."""
+    two_are_here, second_is_answered = asyncio.Barrier(2), asyncio.Event()
 
     async def doubled(request: web.Request) -> web.Response:
-        return web.json_response(2 * await request.json())
+        number = await request.json()
+        if number < 3:
+            await two_are_here.wait()
+        if number == 1:
+            await second_is_answered.wait()
+        second_is_answered.set()
+        return web.json_response(2 * number)
 
-    async with serving(doubled) as url:
+    async with serving(doubled) as url, asyncio.timeout(20):
         flow = Flow()
         flow.to(Flatten(), name="numbers").to(RemoteStep(url), name="remote", max_in_flight=2).respond()
         assert await flow.run([1, 2, 3]) == [2, 4, 6]
