@@ -34,8 +34,9 @@ format: .venv/dev.stamp  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-bench: .venv/dev.stamp  ## what the start, the first token and the embedded model cost
+bench: .venv/dev.stamp  ## what the start, the first token, the embedded model and the engine cost
 	@$(BIN)/python -m benchmarks.first_answer
+	@$(BIN)/python -m benchmarks.engine
 
 model: .venv/huggingface.stamp  ## train penstock-demo from scratch (about two hours on two cores)
 	@$(BIN)/python -m llm.embedded.training all
