@@ -38,6 +38,8 @@ class Worker:
         self.made: set[str] = set()
         self._process: BaseProcess | None = None
         self._connection: socket.socket | None = None
+        self._starting = False
+        self._unwanted = False
         self._lock = threading.Lock()
 
     def knows(self, step: str) -> bool:
@@ -95,6 +97,7 @@ class Worker:
     async def _start(self) -> None:
         """Starts the process in a thread; that takes some milliseconds, in which the loop goes on."""
         self.doing = "answering"
+        self._starting, self._unwanted = True, False
         starting = asyncio.get_running_loop().run_in_executor(None, self._spawn)
         try:
             await asyncio.shield(starting)
@@ -109,10 +112,17 @@ class Worker:
             try:
                 process.start()
             except BaseException:
+                self._starting = False
                 ours.close()
                 raise
         ours.setblocking(False)
-        self._connection, self._process = ours, process
+        with self._lock:
+            self._starting = False
+            if not self._unwanted:
+                self._connection, self._process = ours, process
+                return
+        ours.close()
+        _reaped(process)
 
     # --- ending
 
@@ -138,9 +148,12 @@ class Worker:
     def hang_up(self) -> None:
         """Tells the process to end; a stream in it is closed, a computation that does not yield is ended.
 
-        May be called from any thread. A call that is in it gets WorkerLost.
+        May be called from any thread. A call that is in it gets WorkerLost; a process that is being started is ended
+        as soon as it has been.
         """
-        connection, process = self._connection, self._process
+        with self._lock:
+            self._unwanted = self._starting
+            connection, process = self._connection, self._process
         if connection is not None:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -847,6 +847,20 @@ async def test_a_closed_flow_has_no_processes_and_may_be_run_again(build: Build,
     assert len(await flow.run(5)) == 5
 
 
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_closing_ends_a_process_that_is_being_started(build: Build, mechanism: str) -> None:
+    """The call in it fails, and nothing of it is left."""
+    flow = build(add, mechanism)
+    flow.validate()
+    call = asyncio.create_task(flow.run(2))
+    for _ in range(5):  # the call begins, and its worker starts in a thread
+        await asyncio.sleep(0)
+    flow.close()
+    with pytest.raises(WorkerLost, match="was closed"):
+        await call
+    assert multiprocessing.active_children() == []
+
+
 async def test_closing_ends_calls_and_those_that_wait(build: Build, ear: Ear) -> None:
     """Each of them fails with WorkerLost, and nothing new is started."""
     flow = build(stuck)
