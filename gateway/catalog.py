@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
@@ -37,6 +38,30 @@ class Served:
     created: int
 
 
+class Roles(dict[str, Model]):
+    """The models of a graph's roles, and which roles the graph asked for while it was built."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        super().__init__(models)
+        self._asked: list[str] = []
+
+    def get(self, role: str, default: Any = None) -> Any:
+        """The model of a role."""
+        self._asked.append(role)
+        return super().get(role, default)
+
+    def check(self, graph: str) -> None:
+        """Looks whether the graph has asked for every role that was given a model.
+
+        Raises:
+            InvalidSettings: when it has not; the message names the roles that it has.
+        """
+        for role in self:
+            if role not in self._asked:
+                known = ", ".join(dict.fromkeys(self._asked)) or "none"
+                raise InvalidSettings(f"graph '{graph}': models: it has no role '{role}'; it has: {known}")
+
+
 class Catalog:
     """What is served, by name, and the providers behind it."""
 
@@ -57,9 +82,10 @@ class Catalog:
         created = int(time.time())
         served = {entry.name: _served_model(entry, models[entry.name], created) for entry in settings.models}
         for graph in settings.graphs:
-            roles = {role: models[name] for role, name in graph.models.items()}
+            roles = Roles({role: models[name] for role, name in graph.models.items()})
             parts = Parts(models[settings.main_model], roles, prompts)
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
+            roles.check(graph.name)
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
         return cls(served, providers)
 
@@ -69,11 +95,12 @@ class Catalog:
             await provider.start()
 
     async def close(self) -> None:
-        """Gives back what flows and providers hold."""
-        for served in self:
-            await served.flow.aclose()
-        for provider in self.providers.values():
-            await provider.close()
+        """Gives back what flows and providers hold; what cannot be closed keeps nothing else from it."""
+        async with AsyncExitStack() as held:
+            for provider in self.providers.values():
+                held.push_async_callback(provider.close)
+            for served in self:
+                held.push_async_callback(served.flow.aclose)
 
     def get(self, name: str, principal: Principal) -> Served:
         """What is served under a name.
@@ -104,7 +131,7 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
 def _provider(entry: Provider) -> ModelProvider:
     if entry.kind == "embedded":
         return EmbeddedProvider()
-    transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds))
+    transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
     return OpenAIProvider(entry.base_url, entry.api_key.get_secret_value(), transport)
 
 

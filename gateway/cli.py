@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -91,7 +92,7 @@ def run_job(
         _give_up(f"there is no graph '{graph}'; there are: {', '.join(served)}")
     try:
         with Progress(console=Console(stderr=True)) as bar:
-            task = bar.add_task(graph, total=count_rows(rows))
+            task = bar.add_task(escape(graph), total=count_rows(rows))
             job = Job(served[graph], rows, output, concurrency, lambda done: bar.advance(task, done))
 
             async def work() -> None:

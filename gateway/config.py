@@ -3,21 +3,65 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
+import orjson
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 from yaml import MarkedYAMLError, YAMLError
 
+from gateway.config_checks import check_rows
 from gateway.config_faults import InvalidSettings, place_faults
 from gateway.offers import with_offers
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
+
+
+def _written(pattern: str, remedy: str) -> AfterValidator:
+    """A check of how a value is written, which says how to write it."""
+
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError(f"{value!r} will not do; write {remedy}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _sendable(value: SecretStr) -> SecretStr:
+    if re.fullmatch(r"[\x21-\x7e]*", value.get_secret_value()) is None:
+        raise ValueError(
+            "the key holds spaces, line breaks or letters outside ASCII; write one that fits into a header"
+        )
+    return value
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_KEY:
+        raise ValueError(f"the key is too short; write one with at least {MIN_KEY} characters")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_sendable)]
+
+
+Name = Annotated[str, _written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
+MIN_KEY = 8
+"""How many characters a key has at least."""
 Role: TypeAlias = Literal["anyone", "user", "admin"]
 Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "*"]
 
@@ -59,7 +103,7 @@ class Key(_Section):
     """A key that callers show, and what it may do."""
 
     name: Name
-    key: Annotated[SecretStr, Field(min_length=8)]
+    key: Annotated[Secret, AfterValidator(_long_enough)]
     role: Literal["user", "admin"] = "user"
     models: tuple[str, ...] = ("*",)
 
@@ -76,9 +120,12 @@ class Provider(_Section):
     name: Name
     kind: Literal["embedded", "openai"]
     base_url: str = "https://api.openai.com/v1"
-    api_key: SecretStr = SecretStr("")
+    api_key: Secret = SecretStr("")
     connect_seconds: Annotated[float, Field(gt=0)] = 10
     read_seconds: Annotated[float, Field(gt=0)] = 300
+    """How long the provider may be silent."""
+    total_seconds: Annotated[float, Field(gt=0)] = 3600
+    """How long one call may take, also of a provider that never falls silent."""
 
 
 class ModelEntry(_Section):
@@ -95,7 +142,7 @@ class GraphEntry(_Section):
     """A graph under a model name."""
 
     name: Name
-    build: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    build: Annotated[str, _written(r"[\w.]+:\w+", "module:function")] | None = None
     """``module:function``; the function is given the parts (models and prompts) and returns a Flow."""
     file: Path | None = None
     """A YAML file with the graph itself."""
@@ -117,7 +164,7 @@ def _upper(value: Any) -> Any:
 class ApiRow(_Section):
     """A rule over the table of endpoints. ``/*`` at the end of a path stands for everything under it."""
 
-    path: Annotated[str, Field(pattern=r"^(/([^/*{}]+|\{\w+\}))*(/\*?)?$", min_length=1)]
+    path: Annotated[str, _written(r"(?=.)(/([^/*{}]+|\{\w+\}))*(/\*?)?", "a path such as /v1/models/{id} or /admin/*")]
     method: Annotated[Method, BeforeValidator(_upper)] = "*"
     action: Annotated[Literal["ALLOW", "FORBID"], BeforeValidator(_upper)] = "ALLOW"
     role: Role | None = None
@@ -170,21 +217,7 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _no_two("provider", [provider.name for provider in self.providers])
-        _no_two("model", [*(entry.name for entry in self.models), *(graph.name for graph in self.graphs)])
-        _no_two("key", [key.name for key in self.auth.keys])
-        _no_two("key value", [key.key.get_secret_value() for key in self.auth.keys], secret=True)
-        _known("provider", [entry.provider for entry in self.models], [provider.name for provider in self.providers])
-        served = [entry.name for entry in self.models]
-        _known("model", [name for graph in self.graphs for name in graph.models.values()], served)
-        _known("model", [self.default_model] if self.default_model else [], served)
-        if self.graphs and not served:
-            raise ValueError("graphs need models: add at least one under models")
-        if not self.auth.keys and not self.server.is_loopback:
-            raise ValueError(
-                f"server.host is {self.server.host}, which others can reach, and auth.keys is empty: "
-                "add a key, or listen on 127.0.0.1"
-            )
+        check_rows(self)
         return self
 
     @property
@@ -194,26 +227,16 @@ class Settings(_Section):
 
     @property
     def secrets(self) -> list[str]:
-        """The values of all keys in the settings, for whoever must leave them out."""
+        """The values of all keys in the settings, also as they stand in JSON, for whoever must leave them out. Longer
+        ones come first, so that of two keys that begin alike nothing is left over."""
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
-        return [value for key in keys if (value := key.get_secret_value())]
+        values = {value for key in keys if (value := key.get_secret_value())}
+        return sorted(values | {orjson.dumps(value).decode()[1:-1] for value in values}, key=len, reverse=True)
 
     @property
     def main_model(self) -> str:
         """The model of roles that name none; empty when there is no model at all."""
         return self.default_model or next((model.name for model in self.models), "")
-
-
-def _no_two(kind: str, names: list[str], *, secret: bool = False) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two entries have the same {kind}" + ("" if secret else f" '{name}'"))
-
-
-def _known(kind: str, wanted: list[str], known: list[str]) -> None:
-    for name in wanted:
-        if name not in known:
-            raise ValueError(f"there is no {kind} '{name}'; there are: {', '.join(known) or 'none'}")
 
 
 def _merged(under: Any, over: Any) -> Any:
@@ -237,7 +260,8 @@ def load(path: Path | None = None, *, host: str | None = None, port: int | None 
     """
     tree = _read(path) if path is not None else _offered()
     environment = _environment()
-    command_line = {"server": {name: value for name, value in (("host", host), ("port", port)) if value is not None}}
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    command_line = {"server": given} if given else {}
     try:
         return Settings.model_validate(_merged(_merged(tree, environment), command_line))
     except ValidationError as error:

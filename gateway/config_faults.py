@@ -10,6 +10,15 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+WORDS = {
+    "missing": "this is missing; write it",
+    "tuple_type": "this is no list; write one, such as [ … ], or leave the key out",
+    "dict_type": "this is no mapping; write one, such as {key: value}, or leave the key out",
+    "model_type": "this is no mapping; write one, such as {key: value}, or leave the key out",
+    "path_type": "this is no path; write one in quotation marks",
+}
+"""Faults that Pydantic tells in the words of a programmer, in those of an operator."""
+
 
 class InvalidSettings(Exception):
     """The settings cannot be used. The message is for the operator, one fault a line; it holds no values of secrets."""
@@ -47,7 +56,7 @@ def _tell(fault: Any, where: str, model: type[BaseModel]) -> str:
     key = ".".join(map(str, place))
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'{_nearest(str(place[-1]), _fields(model, place[:-1]))}"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return f"{where}: {key}: {message}" if key else f"{where}: {message}"
 
 

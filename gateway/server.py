@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+from math import ceil
 from types import FrameType
 
 import uvicorn
@@ -46,7 +47,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 server_header=False,
                 ws="none",
-                timeout_graceful_shutdown=round(settings.server.drain_seconds),
+                timeout_graceful_shutdown=ceil(settings.server.drain_seconds),
             )
         )
 

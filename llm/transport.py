@@ -22,10 +22,11 @@ LARGE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds: for a connection, and for each read of the answer."""
+    """How long to wait, in seconds: for a connection, for each read of the answer, and for all of it."""
 
     connect: float = 10.0
     read: float = 300.0
+    total: float | None = None
 
 
 class Response(Protocol):
@@ -134,7 +135,7 @@ class AiohttpTransport:
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(
-                total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
+                total=self._timeouts.total, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
             )
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, loop=asyncio.get_running_loop())
             self._session = aiohttp.ClientSession(

@@ -23,6 +23,7 @@ class Gateway:
 
     address: str
     http: aiohttp.ClientSession
+    server: Server
 
     def sdk(self, api_key: str = "none") -> openai.AsyncOpenAI:
         """The official SDK, with only the base URL and the key set, and no retries of its own."""
@@ -39,6 +40,15 @@ class Gateway:
         async with self.http.get(self.address + path, headers=headers) as answer:
             return answer.status, answer.headers, await answer.json()
 
+    async def runs(self, least: int = 1) -> list[Any]:
+        """The record of the last runs, the latest first, once at least so many have ended."""
+        async with asyncio.timeout(10):
+            while True:
+                _, _, body = await self.get("/admin/runs")
+                if len(body["runs"]) >= least:
+                    runs: list[Any] = body["runs"]
+                    return runs
+
 
 @asynccontextmanager
 async def serving(**tree: Any) -> AsyncGenerator[Gateway, None]:
@@ -48,7 +58,7 @@ async def serving(**tree: Any) -> AsyncGenerator[Gateway, None]:
     running = asyncio.create_task(server.serve([server.socket]))
     try:
         async with aiohttp.ClientSession() as http:
-            yield Gateway(server.address, http)
+            yield Gateway(server.address, http, server)
     finally:
         server.should_exit = True
         await running

@@ -77,17 +77,58 @@ def test_only_the_server_knows_the_server() -> None:
     assert [path.name for path in sources(*ORDER) if "uvicorn" in set(imports(path))] == ["server.py"]
 
 
+READS_ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "expandvars", "EnvSettingsSource", "BaseSettings"}
+"""What a module must name to read the environment: of ``os``, and of pydantic-settings."""
+
+
 def test_only_config_reads_the_environment() -> None:
-    """``os.environ`` stands in one file."""
-    readers = {path.name for path in sources(*ORDER) if "os" in set(imports(path)) and "environ" in names_in(path)}
-    assert readers == {"config.py"}
-
-
-def names_in(path: Path) -> set[str]:
-    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return {
-        getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "arg", None) or "" for node in tree
+    """One file reads it, and gives what it read to whoever needs it."""
+    assert {path.name for path in sources(*ORDER) if reads_environment(path.read_text(encoding="utf-8"))} == {
+        "config.py"
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [
+        ("import os\nx = os.environ['X']", True),
+        ("import os\nx = os.environ.get('X')", True),
+        ("import os\nx = os.getenv('X')", True),
+        ("import os as o\nx = o.getenvb(b'X')", True),
+        ("from os import environ as e\nx = e['X']", True),
+        ("def f():\n    from os import getenv\n    return getenv('X')", True),
+        ("from os.path import expandvars\nx = expandvars('$X')", True),
+        ("from pydantic_settings import BaseSettings\nclass S(BaseSettings): x: str", True),
+        ("import os\nos.replace('a', 'b')", False),
+        ("def f(environ):\n    return environ.get('X')", False),
+    ],
+)
+def test_who_reads_the_environment_is_found(source: str, reads: bool) -> None:
+    """In whatever way it is written; a mapping that is handed in is no environment."""
+    assert reads_environment(source) is reads
+
+
+def reads_environment(source: str) -> bool:
+    """Whether a module names something of ``os`` or of pydantic-settings that reads the environment."""
+    tree = list(ast.walk(ast.parse(source)))
+    modules = {alias.asname or alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
+    brought = {
+        alias.name
+        for node in tree
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "os.path", "posixpath", "pydantic_settings")
+        for alias in node.names
+    }
+    used = {
+        node.attr for node in tree if isinstance(node, ast.Attribute) and root_of(node).partition(".")[0] in modules
+    }
+    return bool((brought | used) & READS_ENVIRONMENT)
+
+
+def root_of(node: ast.expr) -> str:
+    """The name that a chain of attributes begins with."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def test_httpx_is_not_imported() -> None:

@@ -23,8 +23,8 @@ class Principal:
     models: tuple[str, ...] = ("*",)
 
     def may_use(self, model: str) -> bool:
-        """Whether one of the patterns of the key covers this model name."""
-        return any(fnmatchcase(model, pattern) for pattern in self.models)
+        """Whether the key names this model, or one of its patterns covers it."""
+        return model in self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
 NOBODY = Principal("nobody", "anyone")

@@ -50,6 +50,41 @@ def looping() -> Flow:
     return flow
 
 
+def drafting() -> Flow:
+    """A graph whose judge accepts no draft; the best of them is the answer all the same."""
+    flow = Flow("drafting", allow_cyclic=True, max_iterations=3)
+
+    async def draft(request: ChatRequest) -> AsyncGenerator[str, None]:
+        yield "a "
+        yield "draft"
+
+    class Never(Choice):
+        def select_outlets(self, body: Any) -> str:
+            return "draft"
+
+    flow.to(draft).respond(on_limit="best").to(Never(), name="never").cycle_to("draft")
+    flow.steps["never"].to(lambda body: body, name="way out")
+    return flow
+
+
+def leaking() -> Flow:
+    """A graph whose step breaks and says in its error what it was given."""
+
+    def leak(request: ChatRequest) -> str:
+        raise RuntimeError(f"this was sent: {request.text}")
+
+    flow = Flow("leaking")
+    flow.to(leak).respond()
+    return flow
+
+
+def nested(parts: Parts) -> Flow:
+    """A graph inside another."""
+    flow = Flow("nested")
+    flow.to(relay(parts).as_step(), name="outer").respond()
+    return flow
+
+
 def relay(parts: Parts) -> Flow:
     """A graph around a model."""
     flow = Flow("relay")

@@ -10,9 +10,9 @@ import aiohttp
 import openai
 import pytest
 
-from llm.testing import Cut, Hang, Json, Pause, Stream
+from llm.testing import Cut, Hang, Json, Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import answer, choice, frame
-from tests.serving import serving_upstream
+from tests.serving import serving, serving_upstream
 
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
@@ -59,6 +59,21 @@ async def test_an_answer_that_is_not_streamed() -> None:
         "stop": ["x"],
         "top_k": 2,
     }
+
+
+async def test_no_cookie_of_an_upstream_is_kept() -> None:
+    """What one answer sets does not go along with the next request, which may be another caller's."""
+    first = answer("Hello")
+    sets = Json(first.body, headers={"set-cookie": "session=of-the-first; Path=/"})
+    async with ScriptedUpstream(sets, answer("Hello")) as upstream:
+        named = upstream.base_url.replace("127.0.0.1", "localhost")  # of an address no client keeps cookies
+        provider = {"name": "scripted", "kind": "openai", "base_url": named}
+        models = [{"name": "up", "provider": "scripted"}]
+        async with serving(providers=[provider], models=models, graphs=[]) as gateway:
+            for _ in range(2):
+                status, headers, _ = await gateway.post("/v1/chat/completions", {"model": "up", "messages": MESSAGES})
+                assert (status, "set-cookie" in headers) == (200, False)
+    assert [received.headers.get("Cookie") for received in upstream.received] == [None, None]
 
 
 async def test_nothing_of_the_callers_headers_goes_upstream() -> None:
@@ -196,6 +211,32 @@ async def test_an_upstream_that_fails_before_its_first_chunk(
         assert raised.value.response.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"retry-after": "0"}, "1"),
+        ({"retry-after": "0.3"}, "1"),
+        ({"retry-after-ms": "1500"}, "2"),
+        ({"retry-after": "7"}, "7"),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, "1"),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+async def test_when_an_upstream_wants_to_be_asked_again(
+    said: dict[str, str], told: str | None, status: int, stream: bool
+) -> None:
+    """The client is told in whole seconds from 1 on, or nothing where the upstream says nothing that makes sense."""
+    async with serving_upstream(Json({"error": {}}, status, said)) as (gateway, _):
+        answered, headers, _ = await gateway.post(
+            "/v1/chat/completions", {"model": "up", "messages": MESSAGES, "stream": stream}
+        )
+    assert (answered, headers.get("retry-after")) == (status, told)
+
+
 @pytest.mark.parametrize(
     ("end", "code"),
     [
@@ -216,6 +257,22 @@ async def test_an_upstream_that_fails_after_its_first_chunk(end: list[Any], code
     assert got[:2] == ["", "Hel"]
     assert raised.value.code == code
     assert "sk-abc" not in str(raised.value)
+
+
+@pytest.mark.parametrize("limit", ["read_seconds", "total_seconds"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_settings_say_how_long_a_provider_may_take(limit: str, stream: bool) -> None:
+    """To fall silent, or for a whole call: before the first chunk it is a status, after it an event."""
+    async with ScriptedUpstream(Stream([*Stream.words("Hel"), Hang()]) if stream else Hang()) as upstream:
+        provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url, limit: 0.2}
+        models = [{"name": "up", "provider": "scripted"}]
+        async with serving(providers=[provider], models=models, graphs=[]) as gateway, gateway.sdk() as client:
+            with pytest.raises(openai.APIError) as raised:
+                answered: Any = await client.chat.completions.create(model="up", messages=MESSAGES, stream=stream)
+                [chunk async for chunk in answered]
+            await asyncio.wait_for(upstream.left.wait(), 5)
+    assert raised.value.code == "upstream_timeout"
+    assert isinstance(raised.value, openai.APIStatusError) is not stream
 
 
 async def test_an_error_event_ends_the_stream_properly() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from yarl import URL
 
+from llm.testing import ScriptedUpstream
 from llm.testing.upstream import answer
-from tests.serving import Gateway, serving_upstream
+from tests.serving import Gateway, serving, serving_upstream
 
 KEYS = {
     "keys": [
@@ -64,7 +67,7 @@ async def test_who_may_call_what(
         assert body["error"]["code"] == code
         assert "key-123" not in str(body)
     if status == 405:
-        assert response.headers["allow"]
+        assert response.headers["allow"] == {"/v1/models": "GET", "/v1/chat/completions": "POST"}[path]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,42 @@ async def test_a_key_sees_and_uses_only_its_models() -> None:
     assert (status, refused["error"]["code"], good) == (404, "model_not_found", 200)
     assert refused["error"]["message"] == "The model `up` does not exist or you do not have access to it."
     assert (v2, body) == (404, {"error": refused["error"]["message"]})
+
+
+async def test_a_rule_may_open_an_endpoint_to_anyone() -> None:
+    """That one, for callers without a key and with a wrong one; a known key goes on seeing only its own models."""
+    async with serving_upstream(auth=KEYS, api=[{"path": "/v1/models", "role": "anyone"}]) as (gateway, _):
+        for headers in ({}, {"Authorization": "Bearer wrong-key-1"}, APP):
+            status, _, seen = await gateway.get("/v1/models", **headers)
+            assert (status, [model["id"] for model in seen["data"]]) == (200, ["up"])
+        _, _, none = await gateway.get("/v1/models", **NARROW)
+        others = [(await gateway.get(path))[0] for path in ("/v1/models/up", "/v2/models", "/admin/runs")]
+        chat, _, _ = await gateway.post("/v1/chat/completions", CHAT)
+    assert none["data"] == []
+    assert [*others, chat] == [401, 401, 401, 401]
+
+
+@pytest.mark.parametrize(("name", "spelled"), [("a/b", "a%2Fb"), ("ü:1", "%C3%BC%3A1"), ("100%25", "100%2525")])
+async def test_a_value_in_a_path_reaches_its_endpoint_decoded(name: str, spelled: str) -> None:
+    """Once, for the endpoints of the control plane and for hot ones; what is named reads like the model's name."""
+    async with ScriptedUpstream(answer("Hello")) as upstream:
+        provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url}
+        models = [{"name": name, "provider": "scripted"}]
+        async with serving(providers=[provider], models=models, graphs=[]) as gateway:
+            paths = (f"/v1/models/{spelled}", f"/v2/models/{spelled}", f"/v2/models/{spelled}/ready")
+            shown = [await get_as_written(gateway, path) for path in (*paths, f"/admin/graphs/{spelled}")]
+            url = URL(f"{gateway.address}/v2/models/{spelled}/infer", encoded=True)
+            async with gateway.http.post(url, json={"inputs": ["hi"]}) as response:
+                inferred = await response.json()
+    assert [body.get("id") or body.get("name") for body in shown] == [name] * 4
+    assert (inferred["model_name"], inferred["outputs"]) == (name, ["Hello"])
+    assert upstream.received[0].body["model"] == name
+
+
+async def get_as_written(gateway: Gateway, path: str) -> Any:
+    """The body for a path that no client rewrites."""
+    async with gateway.http.get(URL(gateway.address + path, encoded=True)) as response:
+        return await response.json()
 
 
 async def test_health_needs_no_key() -> None:
@@ -185,6 +224,27 @@ async def test_bad_input_is_never_a_500(body: bytes, status: int, message: str) 
         answered, _, parsed = await gateway.post("/v1/chat/completions", body)
     assert (answered, message in parsed["error"]["message"]) == (status, True)
     assert parsed["error"]["type"] == "invalid_request_error"
+
+
+async def test_a_body_that_never_ends_is_given_up() -> None:
+    """The client is told with 408, and nothing was asked of any model."""
+    server = {"port": 0, "body_seconds": 0.05, "drain_seconds": 1}
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n"
+    async with serving_upstream(server=server) as (gateway, upstream):
+        status, body = await raw(gateway, head, b'{"model": "up"')
+    assert (status, json.loads(body)["error"]["code"]) == (408, "body_timeout")
+    assert upstream.received == []
+
+
+async def test_a_body_of_too_many_values_is_refused() -> None:
+    """Within the limit on its length, it would take a hundred times that in memory."""
+    many = b'{"model": "up", "x": [' + b",".join([b"[]"] * 200_000) + b"]}"
+    async with serving_upstream() as (gateway, _):
+        status, _, body = await gateway.post("/v1/chat/completions", many)
+        v2, _, told = await gateway.post("/v2/models/up/infer", many)
+    assert (status, v2) == (400, 400)
+    assert body["error"]["message"] == told["error"]
+    assert "more than 200000 arrays and objects" in told["error"]
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_error() -> None:

@@ -11,9 +11,9 @@ import pytest
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
-from llm.testing import Stream
-from llm.testing.upstream import answer
-from tests.serving import serving_upstream
+from llm.testing import ScriptedUpstream, Stream
+from llm.testing.upstream import answer, choice, frame
+from tests.serving import serving, serving_upstream
 
 MESSAGES: Any = [{"role": "user", "content": "hey"}]
 
@@ -61,6 +61,58 @@ async def test_a_cap_is_an_error_of_its_own() -> None:
             await client.chat.completions.create(model="looping", messages=MESSAGES)
     assert raised.value.code == "max_iterations_exceeded"
     assert raised.value.response.headers["x-should-retry"] == "false"
+
+
+async def test_a_cap_that_ends_with_the_best_draft_is_told_as_a_length() -> None:
+    """The answer ends with finish_reason "length", streamed or not, and the run is recorded as limited by that cap."""
+    async with serving_upstream(graphs=own("drafting")) as (gateway, _), gateway.sdk() as client:
+        whole = await client.chat.completions.create(model="drafting", messages=MESSAGES)
+        stream = await client.chat.completions.create(model="drafting", messages=MESSAGES, stream=True)
+        chunks = [chunk.choices[0] async for chunk in stream]
+        runs = await gateway.runs(2)
+    assert (whole.choices[0].message.content, whole.choices[0].finish_reason) == ("a draft", "length")
+    assert "".join(chunk.delta.content or "" for chunk in chunks) == "a draft"
+    assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["length"]
+    assert {(run["outcome"], run["error"]) for run in runs} == {("limited", "MaxIterationsExceeded")}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_upstream_that_ran_out_of_tokens_is_told_as_a_length(stream: bool) -> None:
+    """Its own word for that goes through a graph as it came."""
+    cut = answer("Hel")
+    cut.body["choices"][0]["finish_reason"] = "length"
+    pieces = [*Stream.words("Hel"), frame(choice({}, finish_reason="length")), b"data: [DONE]\n\n"]
+    reply = Stream(pieces) if stream else cut
+    async with serving_upstream(reply, graphs=own("relay")) as (gateway, _), gateway.sdk() as client:
+        if stream:
+            chunks = await client.chat.completions.create(model="relay", messages=MESSAGES, stream=True)
+            ends = [chunk.choices[0].finish_reason async for chunk in chunks]
+        else:
+            completion = await client.chat.completions.create(model="relay", messages=MESSAGES)
+            ends = [completion.choices[0].finish_reason]
+    assert ends[-1] == "length"
+
+
+@pytest.mark.parametrize(("roles", "asked"), [({"speaker": "two"}, "upstream-two"), ({}, "upstream-one")])
+async def test_a_role_is_played_by_the_model_that_the_settings_name(roles: dict[str, str], asked: str) -> None:
+    """A role that they do not name is played by the default model."""
+    async with ScriptedUpstream(answer("Hello")) as upstream:
+        provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url}
+        models = [{"name": name, "provider": "scripted", "model": f"upstream-{name}"} for name in ("one", "two")]
+        graphs = [{**own("relay")[0], "models": roles}]
+        async with serving(providers=[provider], models=models, graphs=graphs) as gateway:
+            await gateway.post("/v1/chat/completions", {"model": "relay", "messages": MESSAGES})
+    assert upstream.received[0].body["model"] == asked
+
+
+async def test_steps_of_a_graph_inside_another_stand_under_it() -> None:
+    """In the record of runs they are called ``outer/inner``, with what they cost; the client's usage counts it once."""
+    async with serving_upstream(answer("Hello"), graphs=own("nested")) as (gateway, _):
+        _, _, body = await gateway.post("/v1/chat/completions", {"model": "nested", "messages": MESSAGES})
+        (run,) = await gateway.runs()
+    assert body["usage"]["total_tokens"] == run["usage"]["total_tokens"] == 10
+    assert [step["step"] for step in run["steps"]] == ["outer", "outer/speaker"]
+    assert [usage["total_tokens"] for usage in run["steps"][1]["usage"]] == [10]
 
 
 async def test_the_record_of_runs() -> None:

@@ -82,6 +82,20 @@ async def test_the_first_failure_is_told_and_ends_the_others() -> None:
     assert (status, body) == (429, {"error": "The upstream provider limits our rate."})
 
 
+@pytest.mark.parametrize("inputs", [["a"], ["a", "b"]])
+async def test_a_client_that_leaves_ends_the_upstreams_work(inputs: list[str]) -> None:
+    """Every run of the request is ended, the upstream sees its connections closed, and each run is recorded as left."""
+    async with serving_upstream(*[Hang() for _ in inputs]) as (gateway, upstream):
+        asked = asyncio.create_task(gateway.post("/v2/models/up/infer", {"inputs": inputs}))
+        while len(upstream.received) < len(inputs):
+            await asyncio.sleep(0)
+        assert not upstream.left.is_set()
+        asked.cancel()
+        await asyncio.wait_for(upstream.left.wait(), 5)
+        runs = await gateway.runs(len(inputs))
+    assert [run["outcome"] for run in runs] == ["left"] * len(inputs)
+
+
 async def test_metadata() -> None:
     """Server and model say what they are; unknown models are 404."""
     async with serving_upstream() as (gateway, _):

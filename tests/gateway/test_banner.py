@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
@@ -41,3 +43,20 @@ def test_with_a_real_model_there_is_nothing_to_connect() -> None:
     shown = text(providers=[far], models=[{"name": "m", "provider": "far"}], graphs=[])
     assert "OPENAI_API_KEY" not in shown
     assert '"model": "m"' in shown
+
+
+@pytest.mark.parametrize("name", ["[red]mine[/red]", "[/nope]", "a\\b"])
+def test_names_are_printed_as_they_are(name: str) -> None:
+    """What looks like the markup of a terminal library is none."""
+    far = {"name": "far", "kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
+    graphs = [{"name": name, "build": "tests.end_to_end.own_graphs:spelling", "description": "[bold]ours[/bold]"}]
+    shown = text(providers=[far], models=[{"name": "m", "provider": "far"}], graphs=graphs)
+    assert f"\n  {name}  graph, streams live. [bold]ours[/bold]\n" in shown
+
+
+def test_with_nothing_to_serve_there_is_nothing_to_try() -> None:
+    """No model and no graph: where it listens, no curl line, no advice about a model that is not there."""
+    shown = text(models=[], graphs=[])
+    assert "listens on http://127.0.0.1:8080" in shown
+    assert "curl" not in shown
+    assert "demonstration" not in shown

@@ -62,6 +62,24 @@ def test_graph_list_names_everything(config: Path) -> None:
     assert re.search(r"spelling .*graph .*spell upper .*live", output)
 
 
+MARKUP = "[/nope][bold]x[/bold]"
+
+
+def test_markup_in_a_name_is_printed_as_it_is(config: Path, tmp_path: Path) -> None:
+    """A name is text for the terminal, in tables, in errors and beside progress bars."""
+    config.write_text(CONFIG.replace("name: spelling", f'name: "{MARKUP}"'))
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows.write_text('"ab"\n')
+    _, listed = call("graph", "list", "-c", str(config))
+    shown, drawn = call("graph", "show", MARKUP, "-c", str(config))
+    code, ran = call("run", MARKUP, "-i", str(rows), "-o", str(output), "-c", str(config))
+    _, refused = call("graph", "show", "[/other]", "-c", str(config))
+    assert MARKUP in listed
+    assert (shown, drawn.startswith("flowchart LR\n")) == (0, True)
+    assert (code, MARKUP in ran) == (0, True)
+    assert f"there is no graph '[/other]'; there are: up, {MARKUP}" in refused
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -119,17 +119,12 @@ def test_a_key_whose_upstream_does_not_answer_is_offered_all_the_same(monkeypatc
         ("server: {xyz: 1}", ":1: unknown key 'server.xyz'; known are host, port"),
         ("models:\n  - {name: a, provider: mini}\n  - {name: b, provder: mini}", ":3: unknown key 'models.1.provder'"),
         ("server:\n  port: 99999", ":2: server.port: Input should be less than or equal to 65535"),
-        ("auth:\n  keys:\n    - {name: a, key: short}", ":3: auth.keys.0.key: "),
-        ("auth:\n  keys:\n    - {name: a, key: long-enough, role: boss}", ":3: auth.keys.0.role: "),
-        ("auth: {keys: [{name: a, key: long-enough}, {name: a, key: long-enuogh}]}", "the same key 'a'"),
-        ("auth: {keys: [{name: a, key: long-enough}, {name: b, key: long-enough}]}", "the same key value"),
+        ("server: 5", ":1: server: this is no mapping; write one, such as {key: value}, or leave the key out"),
+        ("server: {drain_seconds: 0}", ":1: server.drain_seconds: Input should be greater than 0"),
+        ("server: {max_body_mb: 2000}", ":1: server.max_body_mb: Input should be less than or equal to 1024"),
         ("server: {host: 0.0.0.0}", "others can reach, and auth.keys is empty: add a key, or listen on 127.0.0.1"),
-        ("models: [{name: a, provider: nope}]", "there is no provider 'nope'; there are: mini"),
-        ("default_model: nope", "there is no model 'nope'; there are: penstock-demo"),
-        ("models: [{name: trip-planner, provider: mini}]", "the same model 'trip-planner'"),
-        ("models: []", "graphs need models"),
-        ("graphs: [{name: a, build: no-colon}]", "graphs.0.build"),
-        ("api: [{path: nope}]", "api.0.path"),
+        ("prompts: {path: 5}", ":1: prompts.path: this is no path; write one in quotation marks"),
+        ("record: {contents: maybe}", ":1: record.contents: Input should be a valid boolean"),
         ("a: 1\nb: c: d", ":2: mapping values are not allowed"),
         ("- 1", "the file is no mapping"),
         ('auth: {keys: [{name: a, key: "${oc.env:SURELY_NOT_SET}"}]}', "SURELY_NOT_SET"),
@@ -142,6 +137,105 @@ def test_faults_are_placed(tmp_path: Path, text: str, message: str) -> None:
         load(path)
     assert message in str(raised.value)
     assert str(raised.value).startswith(str(path))
+
+
+KEY = "{name: a, key: long-enough}"
+ROWS = {
+    "auth:\n  keys:\n    - {key: long-enough}": ":3: auth.keys.0.name: this is missing; write it",
+    "auth:\n  keys:\n    - {name: a}": ":3: auth.keys.0.key: this is missing; write it",
+    "auth:\n  keys:\n    - {name: a, key: short}": (
+        ":3: auth.keys.0.key: the key is too short; write one with at least 8 characters"
+    ),
+    'auth:\n  keys:\n    - {name: a, key: "long-enough\\n"}': (
+        ":3: auth.keys.0.key: the key holds spaces, line breaks or letters outside ASCII; write one that fits"
+    ),
+    'auth:\n  keys:\n    - {name: "a b", key: long-enough}': (
+        ":3: auth.keys.0.name: 'a b' will not do; write a name of 1 to 200 characters without spaces"
+    ),
+    "auth:\n  keys:\n    - {name: a, key: long-enough, role: anyone}": (
+        ":3: auth.keys.0.role: Input should be 'user' or 'admin'"
+    ),
+    "auth:\n  keys:\n    - {name: a, key: long-enough, models: up}": (
+        ":3: auth.keys.0.models: this is no list; write one, such as [ … ]"
+    ),
+    f"auth:\n  keys:\n    - {KEY}\n    - {{name: a, key: long-enuogh}}": (
+        ":4: auth.keys.1.name: two entries have the same key 'a', the other is auth.keys.0; rename one of them"
+    ),
+    f"auth:\n  keys:\n    - {KEY}\n    - {{name: b, key: long-enough}}": (
+        ":4: auth.keys.1.key: two entries have the same key value, the other is auth.keys.0; give each its own"
+    ),
+    "providers:\n  - {name: mini, kind: cohere}": ":2: providers.0.kind: Input should be 'embedded' or 'openai'",
+    "providers:\n  - {name: mini, kind: embedded}\n  - {name: mini, kind: openai}": (
+        ":3: providers.1.name: two entries have the same provider 'mini', the other is providers.0; rename one of them"
+    ),
+    "providers:\n  - {name: mini, kind: openai, total_seconds: 0}": (
+        ":2: providers.0.total_seconds: Input should be greater than 0"
+    ),
+    'providers:\n  - {name: mini, kind: openai, api_key: "sk a"}': ":2: providers.0.api_key: the key holds spaces",
+    "models:\n  - {name: a}": ":2: models.0.provider: this is missing; write it",
+    "models:\n  - {name: a, provider: nope}": (":2: models.0.provider: there is no provider 'nope'; there are: mini"),
+    "models:\n  - {name: a, provider: mini}\n  - {name: a, provider: mini}": (
+        ":3: models.1.name: two entries have the same model 'a', the other is models.0; rename one of them"
+    ),
+    "models: []": ":1: models: graphs need models: add at least one under models",
+    "default_model: nope": ":1: default_model: there is no model 'nope'; there are: penstock-demo",
+    "graphs:\n  - {name: g}": ":2: graphs.0: graph 'g' needs either build or file",
+    "graphs:\n  - {name: g, build: no-colon}": ":2: graphs.0.build: 'no-colon' will not do; write module:function",
+    "graphs:\n  - {name: penstock-demo, build: 'a:b'}": (
+        ":2: graphs.0.name: two entries have the same model 'penstock-demo', the other is models.0; rename one of them"
+    ),
+    "graphs:\n  - name: g\n    build: a:b\n    models:\n      writer: nope": (
+        ":5: graphs.0.models.writer: there is no model 'nope'; there are: penstock-demo"
+    ),
+    "graphs:\n  - {name: g, build: 'a:b', models: [a]}": (
+        ":2: graphs.0.models: this is no mapping; write one, such as {key: value}"
+    ),
+    "api:\n  - {path: nope}": ":2: api.0.path: 'nope' will not do; write a path such as /v1/models/{id} or /admin/*",
+    "api:\n  - {path: ''}": ":2: api.0.path: '' will not do; write a path such as /v1/models/{id} or /admin/*",
+    "api:\n  - {path: /v1/models, method: FETCH}": ":2: api.0.method: Input should be 'GET', 'HEAD', 'POST'",
+    "api:\n  - {path: /v1/models, action: DENY}": ":2: api.0.action: Input should be 'ALLOW' or 'FORBID'",
+    "api:\n  - {path: /v1/models, role: boss}": ":2: api.0.role: Input should be 'anyone', 'user' or 'admin'",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), ROWS.items(), ids=[message.split(": ")[1] for message in ROWS.values()])
+def test_every_faulty_row_is_named_with_its_remedy(tmp_path: Path, text: str, message: str) -> None:
+    """One line: the file and the line, the row and its key, what is wrong with it, and what to write."""
+    path = write(tmp_path, text)
+    with pytest.raises(InvalidSettings) as raised:
+        load(path)
+    (told,) = str(raised.value).splitlines()
+    assert told.startswith(f"{path}{message}")
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    """One a line, so that the operator need not start once for each."""
+    path = write(tmp_path, "models:\n  - {name: a, provider: x}\n  - {name: a, provider: y}\ngraphs: []")
+    with pytest.raises(InvalidSettings) as raised:
+        load(path)
+    assert [line.split(": ")[:2] for line in str(raised.value).splitlines()] == [
+        [f"{path}:3", "models.1.name"],
+        [f"{path}:2", "models.0.provider"],
+        [f"{path}:3", "models.1.provider"],
+    ]
+
+
+def test_a_row_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no file and no line for it."""
+    monkeypatch.setenv("PENSTOCK_MODELS", '[{"name": "a", "provider": "nope"}]')
+    with pytest.raises(
+        InvalidSettings, match=r"^PENSTOCK_MODELS__0__PROVIDER: models\.0\.provider: there is no provider"
+    ):
+        load()
+
+
+def test_of_two_secrets_that_begin_alike_the_longer_is_named_first() -> None:
+    """Whoever takes them out of a text one after the other leaves nothing of either; nor of one that JSON escapes."""
+    values = ("key-12345", "key-12345-longer", 'key"12345')
+    keys = [{"name": str(index), "key": value} for index, value in enumerate(values)]
+    secrets = Settings.model_validate({"auth": {"keys": keys}}).secrets
+    assert secrets.index("key-12345-longer") < secrets.index("key-12345")
+    assert {*values, 'key\\"12345'} == set(secrets)
 
 
 def test_a_fault_never_prints_a_secret(tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ def test_a_missing_field_is_named() -> None:
     [
         ([{"role": "wizard", "content": "x"}], {}, "message 0: role is 'wizard'"),
         ([{"role": "user"}], {}, "message 0: content is missing"),
+        ([{"role": "user", "content": 5}], {}, "message 0: content is missing, write a string"),
+        ([{"role": "user", "content": "x"}, "hi"], {}, "message 1: write an object with role and content"),
         ([{"role": "user", "content": "{{ a"}], {}, "message 0: "),
         ([{"role": "user", "content": "{{ a }}"}], {"b": {}}, "the legend explains b.*it uses a"),
     ],
@@ -122,6 +124,17 @@ def test_prompts_of_ones_own_replace_those_that_ship(tmp_path: Path) -> None:
         ("nope = 1", r"bad\.toml: unknown key 'nope'; known are description"),
         ('name = "x"', r"bad\.toml: .*prompt_template"),
         ("prompt_template = [{role = 'user', content = '{% if %}'}]", r"bad\.toml: prompt 'bad', message 0"),
+        ("prompt_template = 'x'", r"bad\.toml: prompt_template: Input should be a valid list"),
+        ("prompt_template = ['x']", r"bad\.toml: prompt_template\.0: Input should be a valid dictionary"),
+        ("prompt_template = [{role = 'user', content = 5}]", r"bad\.toml: prompt_template\.0\.content: .*string"),
+        ("prompt_template = [{content = 'x'}]", r"bad\.toml: prompt 'bad', message 0: role is None, write one of"),
+        ("version = '2'\nprompt_template = []", r"bad\.toml: version: Input should be a valid integer"),
+        ("version = true\nprompt_template = []", r"bad\.toml: version: Input should be a valid integer"),
+        ("name = 5\nprompt_template = []", r"bad\.toml: name: Input should be a valid string"),
+        ("description = ['x']\nprompt_template = []", r"bad\.toml: description: Input should be a valid string"),
+        ("prompt_legend = {a = 'x'}\nprompt_template = []", r"bad\.toml: prompt_legend\.a: .*dictionary"),
+        ("prompt_legend = {a = {field = 1}}\nprompt_template = []", r"bad\.toml: prompt_legend\.a\.field: .*string"),
+        ("invocation_config = 'x'\nprompt_template = []", r"bad\.toml: invocation_config: .*dictionary"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: str, message: str) -> None:

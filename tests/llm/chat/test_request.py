@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llm import ChatRequest, InvalidRequest, text_of
+from llm.chat.validation import MAX_MESSAGES
 
 HELLO = {"role": "user", "content": "hello"}
 MINIMAL = {"model": "m", "messages": [HELLO]}
@@ -72,6 +73,9 @@ def test_stream_options_are_taken_apart() -> None:
         ({"stop": ["a", 1]}, "stop[1]", "invalid_type", "expected a string"),
         ({"stream": "yes"}, "stream", "invalid_type", "expected a boolean"),
         ({"stream_options": {"include_usage": True}}, "stream_options", None, "only allowed when 'stream' is enabled"),
+        ({"stream": False, "stream_options": {}}, "stream_options", None, "only allowed when 'stream' is enabled"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage", "invalid_type", ""),
+        ({"messages": [HELLO] * (MAX_MESSAGES + 1)}, "messages", "array_above_max_length", "maximum length 2048"),
         ({"tools": [{"type": "function"}]}, "tools[0].function", "missing_required_parameter", "tools[0].function"),
         ({"tools": [{"type": "retrieval"}]}, "tools[0].type", "invalid_value", "'function', 'custom'"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", None, "function.name"),
@@ -91,6 +95,11 @@ def test_what_is_wrong_is_named(change: dict[str, Any], param: str | None, code:
     assert message in str(raised.value)
     assert raised.value.param == param
     assert code is None or raised.value.code == code
+
+
+def test_a_conversation_may_be_as_long_as_openais() -> None:
+    """So many messages, and not one more."""
+    assert len(ChatRequest.from_wire({**MINIMAL, "messages": [HELLO] * MAX_MESSAGES}).messages) == MAX_MESSAGES
 
 
 @pytest.mark.parametrize("body", [[], "x", None, 5])

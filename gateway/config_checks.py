@@ -1,0 +1,98 @@
+"""What must hold between the rows of the settings: names that are given once, and names that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+Place: TypeAlias = tuple[str | int, ...]
+Fault: TypeAlias = tuple[Place, str]
+
+
+def check_rows(settings: Settings) -> None:
+    """Looks at every row beside the others.
+
+    Raises:
+        ValidationError: with the place of each fault. No values of secrets are in it.
+    """
+    faults = [_told(place, message) for place, message in _faults(settings)]
+    if faults:
+        raise ValidationError.from_exception_data("Settings", faults)
+
+
+def _told(place: Place, message: str) -> InitErrorDetails:
+    return {"type": PydanticCustomError("row", "{told}", {"told": message}), "loc": place, "input": None}
+
+
+def _faults(settings: Settings) -> Iterator[Fault]:
+    keys, providers, models = settings.auth.keys, settings.providers, settings.models
+    yield from _no_two("provider", [(("providers", at), entry.name) for at, entry in enumerate(providers)])
+    yield from _no_two("model", _served(settings))
+    yield from _no_two("key", [(("auth", "keys", at), key.name) for at, key in enumerate(keys)])
+    yield from _no_shared_key(settings)
+    known = [provider.name for provider in providers]
+    for at, entry in enumerate(models):
+        yield from _known("provider", ("models", at, "provider"), entry.provider, known)
+    yield from _roles(settings)
+    if not keys and not settings.server.is_loopback:
+        yield (
+            (),
+            f"server.host is {settings.server.host}, which others can reach, and auth.keys is empty: "
+            "add a key, or listen on 127.0.0.1",
+        )
+
+
+def _served(settings: Settings) -> list[tuple[Place, str]]:
+    """Models and graphs, which share their names."""
+    models: list[tuple[Place, str]] = [(("models", at), entry.name) for at, entry in enumerate(settings.models)]
+    return models + [(("graphs", at), entry.name) for at, entry in enumerate(settings.graphs)]
+
+
+def _roles(settings: Settings) -> Iterator[Fault]:
+    """The models that graphs ask for."""
+    served = [entry.name for entry in settings.models]
+    for at, graph in enumerate(settings.graphs):
+        for role, name in graph.models.items():
+            yield from _known("model", ("graphs", at, "models", role), name, served)
+    if settings.default_model:
+        yield from _known("model", ("default_model",), settings.default_model, served)
+    if settings.graphs and not served:
+        yield ("models",), "graphs need models: add at least one under models"
+
+
+def _no_two(kind: str, named: Sequence[tuple[Place, str]]) -> Iterator[Fault]:
+    first: dict[str, Place] = {}
+    for place, name in named:
+        if name in first:
+            yield (
+                (*place, "name"),
+                f"two entries have the same {kind} '{name}', the other is {dotted(first[name])}; rename one of them",
+            )
+        first.setdefault(name, place)
+
+
+def _no_shared_key(settings: Settings) -> Iterator[Fault]:
+    first: dict[str, int] = {}
+    for at, key in enumerate(settings.auth.keys):
+        other = first.setdefault(key.key.get_secret_value(), at)
+        if other != at:
+            yield (
+                ("auth", "keys", at, "key"),
+                f"two entries have the same key value, the other is auth.keys.{other}; give each its own",
+            )
+
+
+def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator[Fault]:
+    if name not in known:
+        yield place, f"there is no {kind} '{name}'; there are: {', '.join(known) or 'none'}"
+
+
+def dotted(place: tuple[Any, ...]) -> str:
+    """A place in the settings as it is told: ``models.0.provider``."""
+    return ".".join(map(str, place))
