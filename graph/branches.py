@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from graph.walk import Walk
 
 
+MOST_FORKS = 64
+"""How many selections a node remembers; what a request selects, and in which order, is not ours to bound."""
+
+
 class FromBranch(Exception):
     """An error of a branch on its way out of the run. Its step has been blamed for it."""
 
@@ -36,7 +40,9 @@ async def split(walk: Walk, node: Node, followers: tuple[Node, ...]) -> Node | N
     others go on by themselves, and the run ends when they have. What follows is where those meet."""
     fork = node.forks.get(followers)
     if fork is None:
-        fork = node.forks[followers] = fork_of(followers)
+        fork = fork_of(node, followers)
+        if len(node.forks) < MOST_FORKS:
+            node.forks[followers] = fork
     if fork.meet is not None:
         raise InvalidOutlet(f"the paths from '{node.name}' meet in '{fork.meet.name}'; put a Merge before it")
     if fork.aside:
@@ -48,6 +54,7 @@ async def split(walk: Walk, node: Node, followers: tuple[Node, ...]) -> Node | N
 
 async def _aside(walk: Walk, node: Node, followers: Sequence[Node]) -> None:
     """A branch that does not lead to the answer: down these paths, to their ends."""
+    walk.aside = True
     follower = followers[0] if len(followers) == 1 else await _join(walk, node, followers)
     await walk.carry(follower)
 
@@ -63,13 +70,18 @@ async def _join(walk: Walk, node: Node, followers: Sequence[Node]) -> Node | Non
         going = []
         for merge_node in _earlier(arrived):
             branch = walk.branch(node)
-            merge(branch, merge_node, arrived.pop(merge_node))
-            follower = await branch.next()
+            try:
+                merge(branch, merge_node, arrived.pop(merge_node))
+                follower = await branch.next()
+            except Exception:
+                walk.event.at = branch.event.at
+                raise
             going += [(branch, follower)] if follower is not None else []
     if walk.left:
         return None
     if not arrived:
-        walk.event.body = DROPPED
+        if walk.run.plan.responder is not None:
+            walk.event.body = DROPPED
         return None
     ((merge_node, branches),) = arrived.items()
     merge(walk, merge_node, branches)
@@ -116,4 +128,6 @@ def merge(walk: Walk, node: Node, walks: Sequence[Walk]) -> None:
     for branch in walks:
         walk.event.notes |= branch.event.notes
     walk.take(node, node.call({branch.node.name if branch.node else "": branch.event.body for branch in walks}))
+    if node.responding is not None and walk.event.body is not DROPPED:
+        walk.run.hold(walk.event, [walk.event.body])
     walk.leave(node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ def in_cycle(node: Node) -> bool:
     return any(node in follower.reaches for follower in node.outlets.values())
 
 
-def meeting_point(starts: tuple[Node, ...]) -> Node | None:
-    """The first node, other than a Merge, in which the paths of two of these nodes meet; None when they do not."""
+def meeting_point(split: Node, starts: tuple[Node, ...]) -> Node | None:
+    """The first node, other than a Merge, in which two of the paths from a split meet before they come back to it; None
+    when they do not."""
     seen: set[Node] = set()
     for start in starts:
-        path = reachable(start, _but_merges) if not start.merges else {}
+        path = reachable(start, partial(_but_merges, split)) if not start.merges else {}
         met = next((node for node in path if node in seen), None)
         if met is not None:
             return met
@@ -59,11 +61,11 @@ def meeting_point(starts: tuple[Node, ...]) -> Node | None:
     return None
 
 
-def _but_merges(node: Node) -> Iterable[Node]:
-    return (follower for follower in node.outlets.values() if not follower.merges)
+def _but_merges(split: Node, node: Node) -> Iterable[Node]:
+    return () if node is split else (follower for follower in node.outlets.values() if not follower.merges)
 
 
-def fork_of(starts: tuple[Node, ...]) -> Fork:
-    """The paths that begin in these nodes."""
+def fork_of(split: Node, starts: tuple[Node, ...]) -> Fork:
+    """The paths from a split that begin in these nodes."""
     awaited = tuple(start for start in starts if start.leads_to_answer)
-    return Fork(awaited, tuple(start for start in starts if not start.leads_to_answer), meeting_point(starts))
+    return Fork(awaited, tuple(start for start in starts if not start.leads_to_answer), meeting_point(split, starts))

@@ -27,6 +27,7 @@ class FlowRun:
         plan: what it walks.
         hooks: who watches.
         outer: the run that this one is a step of.
+        capped: whether what it spends has a cap, of its own or of an outer run.
         steps: how many steps have been entered; error handlers do not count.
         streamed: whether the answer was made as a stream.
         answered: whether something that the responder said has left as the answer.
@@ -42,6 +43,7 @@ class FlowRun:
         "_asides",
         "_walk",
         "answered",
+        "capped",
         "drafts",
         "error",
         "hooks",
@@ -58,6 +60,9 @@ class FlowRun:
         self.plan = plan
         self.hooks = hooks
         self.outer = outer
+        self.capped: bool = (
+            plan.max_tokens is not None or plan.max_usd is not None or (outer is not None and outer.capped)
+        )
         self.steps = 0
         self.streamed = False
         self.answered = False
@@ -134,23 +139,32 @@ class FlowRun:
     # --- for the walks
 
     def count(self, node: Node, event: Event) -> None:
-        """Counts a visit, once an event, under the caps.
+        """Counts a visit, once an event, under the caps. Error handlers have but the one on visits.
 
         Raises:
-            MaxIterationsExceeded, MaxStepsExceeded: when one is passed.
+            LimitExceeded: when one is passed.
         """
         self.visited[node.index] += 1
-        self.steps += not node.handles
-        if self.visited[node.index] > node.limit or (self.steps > self.plan.max_steps and not node.handles):
-            raise self.passed(node, event)
+        if not node.handles:
+            self.steps += 1
+            self.check(node, event)
+        elif self.visited[node.index] > node.limit:
+            raise self._too_often(node, event)
 
-    def passed(self, node: Node, event: Event) -> LimitExceeded:
-        """The error for the cap on visits or on steps that entering a node has passed."""
+    def check(self, node: Node, event: Event) -> None:
+        """Looks whether the caps hold on entering a node.
+
+        Raises:
+            MaxIterationsExceeded, MaxStepsExceeded, TokensExceeded, MoneyExceeded: the first that does not.
+        """
         if self.visited[node.index] > node.limit:
-            return MaxIterationsExceeded(f"Max iterations exceeded in step '{node.name}' for event {event.id}")
-        return MaxStepsExceeded(
-            f"the run of '{self.plan.name}' entered more than {self.plan.max_steps} steps, the last '{node.name}'"
-        )
+            raise self._too_often(node, event)
+        if self.steps > self.plan.max_steps:
+            raise MaxStepsExceeded(
+                f"the run of '{self.plan.name}' entered more than {self.plan.max_steps} steps, the last '{node.name}'"
+            )
+        if self.capped:
+            event.meter.check(node.name)
 
     def hold(self, event: Event, chunks: list[Any]) -> None:
         """Takes a draft; the one before it has the score that a judge gave it."""
@@ -174,11 +188,9 @@ class FlowRun:
         """The side branches to their ends. One that fails has been told to those who watch; it fails the run only where
         there is no answer that it could come too late for."""
         for aside in self._asides:
-            try:
-                await aside
-            except Exception:
-                if not self.answered:
-                    raise
+            await asyncio.wait([aside])
+            if not aside.cancelled() and (error := aside.exception()) is not None and not self.answered:
+                raise error
 
     # --- the answer
 
@@ -224,6 +236,9 @@ class FlowRun:
                 if chunk is END:
                     return
                 yield chunk
+
+    def _too_often(self, node: Node, event: Event) -> MaxIterationsExceeded:
+        return MaxIterationsExceeded(f"Max iterations exceeded in step '{node.name}' for event {event.id}")
 
     def _told(self, error: Exception) -> Exception:
         """The error, after those who watch have heard of it."""

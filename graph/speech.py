@@ -154,6 +154,7 @@ def _teed(walk: Walk, node: Node, source: AsyncGenerator[Any, None]) -> AsyncGen
 
 async def _listen(walk: Walk, node: Node, tail: Tail, window: Window) -> None:
     """A side branch: gathers the stream in the window, then walks on."""
+    walk.aside = True
     for passed in tail.passed:
         walk.enter(passed)
     walk.event.at = node.name

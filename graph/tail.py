@@ -57,7 +57,10 @@ def _tail(start: Node, follower: Node | None) -> Tail:
 
 
 def _takes_chunks(node: Node) -> bool:
-    return node.collects or node.expands or not (node.streams or node.needs_whole or len(node.outlets) > 1)
+    if node.collects:
+        return True
+    forks = len(node.outlets) > 1 and not node.responding
+    return not (forks or node.needs_whole) and (node.expands or not node.streams)
 
 
 def refusal(source: Node, tail: Tail) -> str:

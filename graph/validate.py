@@ -207,7 +207,7 @@ def _check_splits(flow: Flow, plan: Plan) -> None:
         followers = tuple(node.outlets.values())
         if len(followers) < 2 or node.select is not None:
             continue
-        met = meeting_point(followers)
+        met = meeting_point(node, followers)
         if met is not None:
             raise PathsMeet(
                 f"the parallel paths from step '{node.name}' meet in '{met.name}', where one of them would silently "

@@ -28,18 +28,20 @@ class Walk:
     Attributes:
         event: what walks; the same object all the way.
         node: the node that it has left last.
+        aside: whether it goes on beside the answer, which is none of its business.
         left: whether it left the graph by ``Complete`` or by an error handler that ends there.
         begun: the stream that a node has begun, which is still to be led to its end.
         refusal: of a draft that a judge refused while it grew, the event as the judge left it.
     """
 
-    __slots__ = ("begun", "event", "left", "node", "refusal", "run")
+    __slots__ = ("aside", "begun", "event", "left", "node", "refusal", "run")
 
     def __init__(self, run: FlowRun, event: Event, node: Node | None = None) -> None:
         self.run = run
         self.event = event
         self.node = node
         self.left = False
+        self.aside = False
         self.refusal: Event | None = None
         self.begun: Any = None
 
@@ -65,7 +67,7 @@ class Walk:
                     async with aclosing(said) as chunks:
                         async for chunk in chunks:
                             yield chunk
-                    follower = await self.next()
+                    follower = await self._onward(entered)
                 if drafts.current is not None and (follower is None or not follower.may_reach_responder):
                     for chunk in self.accepted():
                         yield chunk
@@ -76,6 +78,13 @@ class Walk:
             await run.wait_for_asides()
         except branches.FromBranch as branch:
             raise branch.error from None
+
+    async def _onward(self, entered: Any) -> Node | None:
+        """The node to go to after an answer that has left, or the handler of what went wrong in choosing it."""
+        try:
+            return await self.next()
+        except Exception as error:
+            return self.recover(entered, error)
 
     async def carry(self, node: Node | None, *, to_merge: bool = False, until: Node | None = None) -> Node | None:
         """In silence: to the Merge that comes first, or until a node, or else to the end of the path (None)."""
@@ -105,7 +114,9 @@ class Walk:
 
     def branch(self, node: Node) -> Self:
         """A walk of a copy of the event, from here."""
-        return type(self)(self.run, self.event.branch(), node)
+        walk = type(self)(self.run, self.event.branch(), node)
+        walk.aside = self.aside
+        return walk
 
     # --- many steps
 
@@ -121,8 +132,8 @@ class Walk:
             try:
                 visited[node.index] += 1
                 run.steps += 1
-                if visited[node.index] > node.limit or run.steps > most:
-                    raise run.passed(node, event)
+                if visited[node.index] > node.limit or run.steps > most or run.capped:
+                    run.check(node, event)
                 for hook in before:
                     hook(run, event)
                 made = node.call(entered)
@@ -230,9 +241,11 @@ class Walk:
         node = self.blame(error)
         handler = node.handler_of(error)
         best_is_wanted = isinstance(error, LimitExceeded) and self.run.answers_by_draft
-        if handler is None or best_is_wanted or (self.run.has_answered_for_good and handler.may_reach_responder):
+        answered = self.aside or self.run.has_answered_for_good
+        if handler is None or best_is_wanted or (answered and handler.may_reach_responder):
             raise error
-        self.run.drafts.refuse()
+        if not self.aside:
+            self.run.drafts.refuse()
         self.event.body = entered
         self.event.error = error
         self.event.origin_state = node.name
@@ -273,7 +286,7 @@ class Walk:
     def named(self, node: Node, chosen: Any) -> tuple[Node, ...]:
         """The followers by what ``select_outlets`` said: names, one or several; ``Complete`` leaves the graph."""
         names = (chosen,) if isinstance(chosen, str) else tuple(chosen or ())
-        self.left = Complete in names
+        self.left = names == (Complete,)
         for name in names:
             if name != Complete and name not in node.outlets:
                 allowed = ", ".join(sorted((Complete, *node.outlets)))

@@ -1,23 +1,35 @@
-"""Cycles: cases 1 to 8 of the behaviour of serving graphs, and the caps of a run."""
+"""Cycles: cases 1 to 12 of the behaviour of serving graphs, and the caps of a run."""
 
 from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from graph import (
     Choice,
+    Collector,
     Complete,
     Event,
+    Filter,
+    FlatMap,
     Flow,
+    GraphError,
     InvalidOutlet,
+    LimitExceeded,
     MaxIterationsExceeded,
     MaxStepsExceeded,
+    Merge,
+    MoneyExceeded,
     RunTimeout,
+    TokensExceeded,
 )
+from graph.steps.responder import ResponderStep
+from llm import ChatRequest, Model, Usage
+from llm.testing import ScriptedProvider, say
 
 
 class Count:
@@ -177,7 +189,121 @@ async def test_case_8_five_thousand_iterations() -> None:
     assert peak < 100_000
 
 
-async def test_steps_of_a_run_are_capped_in_all() -> None:
+def zero(body: Any) -> dict[str, int]:
+    return {"counter": 0}
+
+
+async def passes_by(body: Any) -> Any:
+    return body
+
+
+async def spelled(body: Any) -> AsyncGenerator[str, None]:
+    for letter in "ab":
+        yield letter
+
+
+class Back(Choice):
+    """Always goes back to ``x``."""
+
+    def select_outlets(self, body: Any) -> str:
+        return "x"
+
+
+def inner() -> Flow:
+    flow = Flow("inner")
+    flow.to(start).respond()
+    return flow
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [start, passes_by, Count(), spelled, FlatMap(lambda body: [body]), Filter(lambda body: True), Merge(), inner()],
+    ids=["def", "async", "class", "stream", "FlatMap", "Filter", "Merge", "flow"],
+)
+async def test_case_9_the_limit_of_a_step_holds_for_every_kind(kind: Any) -> None:
+    """Whatever it is, with max_iterations=2 it is entered twice, and the third time is the error that names it."""
+    flow = Flow(allow_cyclic=True)
+    step = flow.to(zero, name="first").to(kind, name="x", max_iterations=2).to(Collector(), name="collector")
+    step.to(zero, name="again").to(Back(), name="back").cycle_to("x").to(end)
+    run = flow.start(Event())
+    with pytest.raises(MaxIterationsExceeded, match="'x'"):
+        await run.result()
+    assert run.visits("back") == 2
+
+
+async def test_case_9_the_limit_of_a_choice_holds() -> None:
+    """A Choice counts like any other step, also where it is the step that the cycle comes back to."""
+
+    class Itself(Choice):
+        def select_outlets(self, body: Any) -> str:
+            asked.append(body)
+            return "x"
+
+    asked: list[Any] = []
+    flow = Flow(allow_cyclic=True)
+    flow.to(Itself(), name="x", max_iterations=3).cycle_to("x").to(end)
+    with pytest.raises(MaxIterationsExceeded, match="'x'"):
+        await flow.run(1)
+    assert asked == [1, 1, 1]
+
+
+async def test_case_9_the_limit_of_a_model_step_holds() -> None:
+    """The model is asked as often as the step may be entered, and no more."""
+    provider = ScriptedProvider([say("one"), say("two")])
+    flow = Flow(allow_cyclic=True)
+    model = flow.to(ResponderStep(Model("scripted", provider, "scripted")), name="x", max_iterations=2).respond()
+    model.to(Back(), name="back").cycle_to("x")
+    with pytest.raises(MaxIterationsExceeded, match="'x'"):
+        await flow.run(ChatRequest("agent", [{"role": "user", "content": "Hello"}], {}, stream=True))
+    assert len(provider.requests) == 2
+
+
+async def test_case_10_visits_are_counted_once_an_event_never_per_chunk() -> None:
+    """Two passes of a stream of two hundred chunks are two visits of every step that the chunks walk."""
+
+    async def many(body: list[int]) -> AsyncGenerator[int, None]:
+        for _ in range(200):
+            yield body[0] + 1
+
+    class Twice(Choice):
+        def select_outlets(self, body: list[int]) -> str:
+            return "many" if body[0] < 2 else "end"
+
+    flow = Flow(allow_cyclic=True, max_iterations=2)
+    each = flow.to(lambda body: [0], name="zero").to(many).to(start, name="each")
+    each.to(Collector(), name="collector").to(Twice(), name="twice").cycle_to("many").to(end).respond()
+    run = flow.start(Event())
+    assert await run.result() == [2] * 200
+    assert [run.visits(name) for name in ("many", "each", "collector", "twice")] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("caps", "error"),
+    [
+        ({"max_iterations": 3}, MaxIterationsExceeded),
+        ({"max_steps": 5}, MaxStepsExceeded),
+        ({"max_seconds": 0.01}, RunTimeout),
+        ({"max_tokens": 5}, TokensExceeded),
+        ({"max_usd": 0.5}, MoneyExceeded),
+    ],
+)
+async def test_case_11_each_cap_has_an_error_of_its_own(caps: dict[str, Any], error: type[GraphError]) -> None:
+    """The same endless loop ends by whichever cap there is; the next run has all of it again."""
+
+    async def ask(event: Event) -> None:
+        await asyncio.sleep(0)
+        event.account("model", Usage.of(1, 1), 0.2)
+        event.meter.check(event.at)
+
+    flow = Flow(allow_cyclic=True, **{"max_iterations": 1_000_000, **caps})
+    flow.to(ask, name="x", full_event=True).to(Back(), name="back").cycle_to("x").to(end).respond()
+    for _ in range(2):
+        with pytest.raises(LimitExceeded) as raised:
+            await flow.run()
+        assert type(raised.value) is error
+
+
+async def test_case_11_steps_of_a_run_are_capped_in_all() -> None:
     """max_steps counts every step of a run, whichever it is."""
     flow = counting(max_steps=6)
     assert await flow.run({"counter": 3}) == {"counter": 5}
@@ -185,7 +311,7 @@ async def test_steps_of_a_run_are_capped_in_all() -> None:
         await flow.run({"counter": 1})
 
 
-async def test_seconds_of_a_run_are_capped() -> None:
+async def test_case_11_seconds_of_a_run_are_capped() -> None:
     """A run that takes too long is cancelled where it is, and the error says where that was."""
     closed = asyncio.Event()
 
@@ -221,7 +347,7 @@ async def test_a_steps_own_timeout_is_not_the_runs() -> None:
         (["end", "end"], "selected an outlet twice"),
     ],
 )
-async def test_a_wrong_outlet_is_named(selected: list[str], message: str) -> None:
+async def test_case_12_a_wrong_outlet_is_named(selected: list[str], message: str) -> None:
     """An outlet that is not there is an error that lists those that are."""
 
     class Wrong(Choice):

@@ -296,7 +296,7 @@ def fail(body: Any) -> Any:
     raise ValueError(f"cannot do {body}")
 
 
-async def test_the_handler_sees_the_event_that_entered_the_step() -> None:
+async def test_case_18_the_handler_sees_the_event_that_entered_the_step() -> None:
     """It gets the body as it came into the failed step, the exception and the step's name."""
     seen: list[tuple[Any, Any, Any]] = []
 
@@ -310,14 +310,14 @@ async def test_the_handler_sees_the_event_that_entered_the_step() -> None:
     assert seen == [(4, "cannot do 4", "fail")]
 
 
-async def test_a_handler_may_lead_back_into_the_flow() -> None:
+async def test_case_18_a_handler_may_lead_back_into_the_flow() -> None:
     """With before= the flow goes on there with what the handler made."""
     flow = Flow().error_handler(lambda body: body + 1, name="mend", before="after")
     flow.to(double).to(fail).to(double, name="after").respond()
     assert await flow.run(2) == 10
 
 
-async def test_a_steps_own_handler_goes_before_the_flows() -> None:
+async def test_case_18_a_steps_own_handler_goes_before_the_flows() -> None:
     """Only steps without a handler of their own use that of the flow."""
     flow = Flow().error_handler(lambda body: "flow", name="of_flow")
     flow.to(fail).error_handler(lambda body: "step", name="of_step").respond()
@@ -356,7 +356,7 @@ async def test_the_handler_of_a_cap_is_not_under_it() -> None:
     assert "more than 1 steps, the last 'two'" in await flow.run(1)
 
 
-async def test_a_failing_handler_reports_its_own_error() -> None:
+async def test_case_19_a_failing_handler_reports_its_own_error() -> None:
     """A handler is never its own handler."""
     flow = Flow().error_handler(fail, name="handler")
     flow.to(lambda body: 1 / body, name="divide").respond()
@@ -524,7 +524,7 @@ async def test_the_mock_server_works_inside_a_running_loop() -> None:
         assert server.test(body=2) == 204
 
 
-def test_the_mock_server_streams() -> None:
+def test_case_47_the_mock_server_streams() -> None:
     """Of a streaming flow test() gives an iterator; leaving it early closes the steps."""
     closed: list[bool] = []
 

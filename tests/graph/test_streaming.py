@@ -1,4 +1,4 @@
-"""Streaming: cases 22 to 27 and 30 to 32 of the behaviour of serving graphs, and drafts."""
+"""Streaming: cases 22 to 27 and 29 to 32 of the behaviour of serving graphs, and drafts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from graph import Choice, Collector, Event, Filter, Flow, RunTimeout, StreamNotCollected, StreamOnStream
+from graph import (
+    Choice,
+    Collector,
+    Event,
+    Filter,
+    Flow,
+    InvalidOutlet,
+    Merge,
+    RunTimeout,
+    StreamNotCollected,
+    StreamOnStream,
+)
 from graph.flow import Flow as FlowType
 from llm import Usage
 
@@ -152,7 +163,7 @@ async def test_the_deadline_of_a_run_is_one_for_all_chunks() -> None:
         await flow.run()
 
 
-async def test_case_23_visits_are_counted_once_an_event() -> None:
+async def test_case_10_visits_are_counted_once_an_event() -> None:
     """A step that sees two hundred chunks has been entered once."""
     flow = Flow(max_iterations=1)
     flow.to(words).to(shout).respond()
@@ -350,6 +361,53 @@ async def test_case_20_after_the_first_chunk_the_handler_is_told() -> None:
             async for chunk in chunks:
                 got.append(chunk)
     assert (got, told) == (["chunk 0"], [("breaking", "broken")])
+
+
+class Selected(Choice):
+    """Selects the streams that the body names."""
+
+    def select_outlets(self, body: str) -> list[str]:
+        return body.split()
+
+
+async def test_case_29_one_of_two_streams_is_live() -> None:
+    """Whichever a Choice selects, its chunks reach the responder as they are made."""
+    go_on = asyncio.Event()
+
+    async def halting(body: str) -> AsyncGenerator[str, None]:
+        yield "first"
+        await go_on.wait()
+        yield body
+
+    flow = Flow()
+    choice = flow.to(Selected(), name="choice")
+    choice.to(words, name="a")
+    choice.to(halting, name="b")
+    flow.add_step(shout, "out", after=["a", "b"]).respond()
+    assert flow.streaming.kind == "live"
+    assert await read(flow, "a") == ["A"]
+    async with aclosing(flow.stream("b")) as chunks:
+        assert await anext(chunks) == "FIRST"
+        go_on.set()
+        assert [chunk async for chunk in chunks] == ["B"]
+
+
+async def test_case_29_two_selected_streams_cannot_both_be_the_answer() -> None:
+    """Two at once are an error that says where they would meet; collected and merged they are one answer."""
+    flow = Flow()
+    choice = flow.to(Selected(), name="choice")
+    choice.to(words, name="a")
+    choice.to(words, name="b")
+    flow.add_step(shout, "out", after=["a", "b"]).respond()
+    with pytest.raises(InvalidOutlet, match="the paths from 'choice' meet in 'out'; put a Merge before it"):
+        await flow.run("a b")
+    merged = Flow()
+    choice = merged.to(Selected(), name="choice")
+    choice.to(words, name="a").to(Collector(), name="all of a")
+    choice.to(words, name="b").to(Collector(), name="all of b")
+    merged.add_step(Merge("list"), "merge", after=["all of a", "all of b"]).respond()
+    assert await merged.run("a b") == [["a", "b"], ["a", "b"]]
+    assert await merged.run("b") == ["b"]
 
 
 async def test_case_30_a_client_that_leaves_closes_every_generator() -> None:
