@@ -5,7 +5,7 @@ from __future__ import annotations
 from graph.agents.travel import TravelTools
 from graph.flow import Flow
 from graph.parts import Parts
-from graph.steps.judge import EVIDENCE, JudgeStep
+from graph.steps.judge import COPIES, EVIDENCE, JudgeStep
 from graph.steps.responder import ResponderStep
 from graph.steps.router import RouterStep
 from graph.steps.tools import ToolsStep
@@ -26,8 +26,8 @@ def build(parts: Parts) -> Flow:
             parts.llm("judge"),
             parts.llm("judge", "judge-by-copying"),
             compared=("place", "date"),
-            verbatim={"asked": "request", "found": "evidence"},
             fields=EVIDENCE,
+            copies=COPIES,
             passed="responder",
             refused="router",
             max_refusals=2,

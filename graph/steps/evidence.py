@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from llm import ChatRequest, Message, text_of
 
@@ -20,6 +23,14 @@ class Evidence:
 
     def __str__(self) -> str:
         return f"{self.tool}: {text_of(self.result)}"
+
+    @property
+    def strings(self) -> list[str]:
+        """The strings in the JSON that it returned, names of members left out."""
+        try:
+            return list(_strings(orjson.loads(text_of(self.result))))
+        except orjson.JSONDecodeError:
+            return []
 
 
 def gathered(request: ChatRequest) -> list[Evidence]:
@@ -44,3 +55,11 @@ def as_messages(evidence: Iterable[Evidence]) -> list[Message]:
     for piece in evidence:
         messages += [{"role": "assistant", "content": None, "tool_calls": [piece.call]}, piece.result]
     return messages
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)

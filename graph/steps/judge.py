@@ -28,8 +28,15 @@ def _asked(request: ChatRequest) -> str:
 
 Fields: TypeAlias = Mapping[str, Callable[[ChatRequest], str]]
 """What fills the fields of a prompt."""
+Copies: TypeAlias = Mapping[str, Callable[[ChatRequest], str | Sequence[str]]]
+"""What ``asked_x`` and ``found_x`` are copied from, by ``asked`` and ``found``; see :attr:`ChatRequest.copies`."""
 EVIDENCE: Fields = {"request": _asked, "evidence": lambda request: "\n".join(map(str, gathered(request)))}
 """For a prompt that judges what tools returned."""
+COPIES: Copies = {
+    "asked": _asked,
+    "found": lambda request: [value for piece in gathered(request) for value in piece.strings],
+}
+"""With :data:`EVIDENCE`, where what was asked stands in the request, and what was found is a value in a result."""
 DRAFT: Fields = {"request": _asked, "draft": lambda request: text_of(request.messages[-1])}
 """For a prompt that judges the last draft."""
 
@@ -45,8 +52,8 @@ class JudgeStep:
         plain: the prompt for models that can compare.
         copying: the prompt, over the same model, for those that cannot.
         compared: what is compared when copying, such as ``place``.
-        verbatim: the fields that ``asked_x`` and ``found_x`` stand in word for word, by ``asked`` and ``found``.
         fields: what fills the fields of the prompts; :data:`EVIDENCE` or :data:`DRAFT`, or others.
+        copies: what is copied word for word, and from where; :data:`COPIES`, or nothing.
         passed, refused: the names of the followers; ``Complete`` leaves the graph with the draft.
         max_refusals: after so many refusals the event passes all the same, with the verdict in the step's notes.
     """
@@ -63,14 +70,14 @@ class JudgeStep:
         *,
         passed: str,
         refused: str,
+        copies: Copies | None = None,
         max_refusals: int | None = None,
-        verbatim: Mapping[str, str] | None = None,
     ) -> None:
         compares = plain.model.provider.compares
         self._model = (plain if compares else copying).filled_by(*fields)
         self._compared = () if compares else tuple(compared)
         self._fields = fields
-        self._verbatim = verbatim or {}
+        self._copies = copies or {}
         self._passed = passed
         self._refused = refused
         self._max_refusals = max_refusals
@@ -80,9 +87,8 @@ class JudgeStep:
         request: ChatRequest = event.body
         filled = {name: fill(request) for name, fill in self._fields.items()}
         asked = self._model.request((), filled, response_format=self._format)
-        asked.copies = {
-            f"{side}_{name}": filled[field] for side, field in self._verbatim.items() for name in self._compared
-        }
+        sources = {side: source(request) for side, source in self._copies.items()}
+        asked.copies = {f"{side}_{name}": sources[side] for side in sources for name in self._compared}
         reply = await ask(self._model.model, asked, event)
         verdict = self._verdict(reply.content)
         event.score = verdict.score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
@@ -31,6 +31,10 @@ class ChatRequest:
     """How many of the messages the caller sent; those after them were added by the steps of a graph."""
     labels: tuple[str, ...] = ()
     """When set, the answer must be one of these. Providers that decode hold it to them; it is not on OpenAI's wire."""
+    copies: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """What values are copied from: those of the answer's properties by name (``place``), those of arguments by tool and
+    name (``get_weather.location``). From a text words are copied, of several texts one. Models that spell badly are
+    held to it; it is not on OpenAI's wire either."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:

@@ -2,7 +2,8 @@
 
 A `Constraint` is compiled once (`Constraints`, by llguidance) and immutable; a `Guide` follows it through one
 generation. A tool call is opened by the special token `<|tool_call|>`, which no text can spell; from there on a grammar
-holds the model to `{"name": …, "arguments": …}` of a declared tool.
+holds the model to `{"name": …, "arguments": …}` of a declared tool. Values that are copies of what was said can be
+held to be that (see `copying.py`).
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
+from llm.embedded.copying import Copying, Source, literal
 from llm.embedded.errors import InvalidSchema
 from llm.embedded.schema import FREE_OBJECT, bounded
 from llm.embedded.template import Special
@@ -22,6 +24,9 @@ from llm.embedded.tokenizer import Tokenizer
 
 Mask = NDArray[np.bool_]
 ToolMode = Literal["auto", "required"] | Mapping[str, str]
+Copies = Mapping[str, Source]
+"""What string properties are copied from, by their names; arguments of a tool by `tool.property`. A text: words of it;
+several: one of them. What is no such property is passed over."""
 
 _MAX_LABELS = 1000
 _MAX_TOOLS = 128
@@ -58,9 +63,16 @@ class Constraints:
             verbose_errors=False,
         )
 
-    def json_schema(self, schema: Mapping[str, Any] | bool) -> Constraint:
-        """JSON that the schema accepts, keys in its order, with ", " and ": " between. Unknown keywords are refused."""
-        return Constraint(answer=self._compile_schema(bounded(schema)))
+    def json_schema(self, schema: Mapping[str, Any] | bool, copies: Copies | None = None) -> Constraint:
+        """JSON that the schema accepts, keys in its order, with ", " and ": " between. Unknown keywords are refused.
+
+        A copied property may be "" too.
+        """
+        narrowed = bounded(schema)
+        copying = Copying(_JSON)
+        if copies and copying.add("start", narrowed, copies, empty=True):
+            return Constraint(answer=self._compile_lark(copying.rules))
+        return Constraint(answer=self._compile_schema(narrowed))
 
     def json_object(self) -> Constraint:
         """Any JSON object, at most three levels deep."""
@@ -70,8 +82,7 @@ class Constraints:
         """Exactly one of the labels, as plain text."""
         if not labels or len(labels) > _MAX_LABELS or not all(labels):
             raise InvalidSchema(f"a choice needs 1 to {_MAX_LABELS} labels, none of them empty")
-        literals = " | ".join(json.dumps(label, ensure_ascii=False) for label in labels)
-        return Constraint(answer=self._compile(LLMatcher.grammar_from_lark(f"start: {literals}")))
+        return Constraint(answer=self._compile_lark([f"start: {' | '.join(map(literal, labels))}"]))
 
     def tools(
         self,
@@ -79,18 +90,20 @@ class Constraints:
         mode: ToolMode = "auto",
         parallel: bool = True,
         answer: Constraint | None = None,
+        copies: Copies | None = None,
     ) -> Constraint:
         """Calls of declared tools. "auto": the model decides; "required": at least one; {"name": n}: only that one.
 
         `parallel` allows several calls in a row; `answer` is what the text is held to where no tool is called.
-        Arguments follow the tool's schema as far as it can be followed: keywords that cannot be are ignored.
+        Arguments follow the tool's schema as far as it can be followed: keywords that cannot be are ignored. A copied
+        argument is never "".
         """
         chosen = [_function(tool) for tool in tools]
         if isinstance(mode, Mapping):
             chosen = [function for function in chosen if function["name"] == mode["name"]]
         if not chosen or len(chosen) > _MAX_TOOLS:
             raise InvalidSchema(f"tool calls need 1 to {_MAX_TOOLS} declared tools, the chosen one among them")
-        call = self._compile(LLMatcher.grammar_from_lark(_call_grammar(chosen)))
+        call = self._compile_lark(_call_grammar(chosen, copies or {}))
         return Constraint(answer.answer if answer else None, call, must_call=mode != "auto", parallel=parallel)
 
     def _compile_schema(self, schema: Mapping[str, Any]) -> LLMatcher:
@@ -98,6 +111,9 @@ class Constraints:
             return self._compile(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_JSON))
         except (ValueError, RecursionError) as error:
             raise InvalidSchema(str(error)) from error
+
+    def _compile_lark(self, rules: Sequence[str]) -> LLMatcher:
+        return self._compile(LLMatcher.grammar_from_lark("\n".join(rules)))
 
     def _compile(self, grammar: str) -> LLMatcher:
         matcher = LLMatcher(self._tokenizer, grammar, limits=self._limits, log_level=0)
@@ -197,19 +213,29 @@ def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     return function
 
 
-def _call_grammar(functions: Sequence[Mapping[str, Any]]) -> str:
-    """A Lark grammar: one alternative a tool, its arguments by the tool's own schema."""
+def _call_grammar(functions: Sequence[Mapping[str, Any]], copies: Copies) -> list[str]:
+    """The rules of a Lark grammar: one alternative a tool, its arguments by the tool's own schema."""
     rules = ["start: " + " | ".join(f"call{index}" for index in range(len(functions)))]
+    copying = Copying(_LENIENT)
     for index, function in enumerate(functions):
-        opening = json.dumps(f'{{"name": {json.dumps(function["name"])}, "arguments": ', ensure_ascii=False)
-        rules.append(f'call{index}: {opening} arguments{index} "}}"')
-        rules.append(f"arguments{index}: %json {json.dumps(_arguments_schema(function))}")
-    return "\n".join(rules)
+        rules.append(f'call{index}: {_opening(function)} arguments{index} "}}"')
+        schema = _arguments_schema(function)
+        if not copying.add(f"arguments{index}", schema, _of_tool(copies, function["name"]), empty=False):
+            rules.append(f"arguments{index}: %json {json.dumps(schema | {'x-guidance': _LENIENT})}")
+    return rules + copying.rules
+
+
+def _opening(function: Mapping[str, Any]) -> str:
+    return literal(f'{{"name": {json.dumps(function["name"])}, "arguments": ')
 
 
 def _arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
-    schema = bounded(function.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False})
-    return schema | {"x-guidance": _LENIENT}
+    return bounded(function.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False})
+
+
+def _of_tool(copies: Copies, name: str) -> Copies:
+    """The copies of one tool, by the names of its properties alone."""
+    return {key.removeprefix(f"{name}."): text for key, text in copies.items() if key.startswith(f"{name}.")}
 
 
 def _first_line(message: str) -> str:

@@ -128,13 +128,14 @@ def _constraint(engine: Engine, request: ChatRequest) -> Constraint | None:
     elif wanted.get("type") == "json_object":
         answer = engine.constraint.json_object()
     elif wanted.get("type") == "json_schema":
-        answer = engine.constraint.json_schema(wanted["json_schema"].get("schema") or {"type": "object"})
+        schema = wanted["json_schema"].get("schema") or {"type": "object"}
+        answer = engine.constraint.json_schema(schema, request.copies)
     if not request.tools:
         return answer
     choice = request.parameters.get("tool_choice", "auto")
     mode = choice["function"] if isinstance(choice, dict) and "function" in choice else choice
     parallel = request.parameters.get("parallel_tool_calls", True)
-    return engine.constraint.tools(request.tools, mode, parallel, answer)
+    return engine.constraint.tools(request.tools, mode, parallel, answer, request.copies)
 
 
 def _chunk(piece: Piece) -> ChatChunk:

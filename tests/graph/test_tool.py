@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from graph.tool import Tool
+from graph.tool import Copied, Tool
 
 
 def book(city: str, nights: int = 1, kind: Literal["hotel", "hostel"] = "hotel") -> dict[str, Any]:
@@ -34,6 +34,18 @@ def test_the_schema_comes_from_the_signature() -> None:
         "required": ["city"],
         "additionalProperties": False,
     }
+
+
+def test_which_parameters_are_copies_is_not_in_the_schema() -> None:
+    """It is for our own models to know; the schema is that of a plain string."""
+
+    def fly(where: Annotated[str, Copied], seat: Annotated[str, "a window seat"], how: str = "fast") -> None:
+        """Flies."""
+
+    tool = Tool.of(fly)
+    assert tool.copied == ("where",)
+    assert tool.to_wire()["function"]["parameters"]["properties"]["where"] == {"type": "string"}
+    assert Tool.of(book).copied == ()
 
 
 async def test_a_def_runs_in_a_thread() -> None:

@@ -30,7 +30,9 @@ from llm import (
     UpstreamUnavailable,
     Usage,
 )
-from llm.testing import ScriptedProvider, Turn, call, fail, say
+from llm.providers.openai import OpenAIProvider
+from llm.testing import ScriptedProvider, ScriptedUpstream, Turn, call, fail, say
+from llm.testing.upstream import answer as upstream_answer
 from prompts import InvalidPrompt, PromptStore
 
 LISBON = {"location": "Lisbon", "date": "14 May"}
@@ -168,6 +170,50 @@ async def test_where_a_model_cannot_compare_code_compares_what_it_copied(said: d
     assert provider.requests[4].messages[-1]["content"] == f"Reviewer: {reason}"
 
 
+async def test_models_that_spell_badly_are_told_where_copies_come_from() -> None:
+    """Arguments of the agent's own tools stand in the conversation, results included; what was found is in a result."""
+    script = (say("travel"), WEATHER, say("done"), say(json.dumps({**COPIED, "score": 5, "reason": "x"})), say("Go!"))
+    with ScriptedProvider.of(*script, compares=False) as provider:
+        await answer(trip_planner.build(parts(provider)), asked(tools=[BOOK]))
+    route, first, second, judged, last = (dict(request.copies) for request in provider.requests)
+    arguments = [
+        "get_weather.location",
+        "get_weather.date",
+        "search_attractions.location",
+        "search_attractions.weather",
+    ]
+    assert first == dict.fromkeys(arguments, "Plan a trip to Lisbon on 14 May")
+    assert list(second) == arguments
+    assert all("partly cloudy" in text and str(text).startswith("Plan a trip") for text in second.values())
+    assert {judged["asked_place"], judged["asked_date"]} == {"Plan a trip to Lisbon on 14 May"}
+    assert judged["found_place"] == judged["found_date"] == ["Lisbon", "14 May", "partly cloudy", "May"]
+    assert (route, last) == ({}, {})
+
+
+async def test_a_topic_is_no_copy() -> None:
+    """The reviewer may put it into words of its own."""
+    verdict = say(json.dumps({"asked_topic": "an ETF", "found_topic": "an ETF", "score": 5, "reason": "x"}))
+    with ScriptedProvider.of(say("An ETF is a fund."), verdict, compares=False) as provider:
+        await answer(reviewed_answer.build(parts(provider)), asked("what is an etf?"))
+    assert dict(provider.requests[1].copies) == {}
+
+
+async def test_nothing_of_copies_goes_to_an_upstream() -> None:
+    """Strict schemas refuse keywords that are not OpenAI's, and so may the body."""
+    replies = [upstream_answer("travel"), upstream_answer("done"), upstream_answer("When?")]
+    async with ScriptedUpstream(*replies) as upstream:
+        provider = OpenAIProvider(upstream.base_url, "sk-x")
+        request = ChatRequest("agent", [{"role": "user", "content": "A trip to Lisbon"}])
+        await answer(trip_planner.build(Parts(Model("up", provider, "upstream-model"))), request)
+        await provider.close()
+    planned = upstream.received[1].body
+    assert set(planned) == {"model", "messages", "tools", "temperature", "max_tokens"}
+    for tool in planned["tools"]:
+        schema = tool["function"]["parameters"]
+        assert set(schema) == {"properties", "required", "additionalProperties", "type"}
+        assert list(schema["properties"].values()) == [{"type": "string"}] * 2
+
+
 @pytest.mark.parametrize("said", ["no json", '{"score": "high"}', '{"score": true}', "[1]", '{"reason": "x"}'])
 async def test_an_answer_without_a_verdict_refuses(said: str) -> None:
     """A judge that says nothing usable does not let pass."""
@@ -246,6 +292,7 @@ def test_evidence_is_the_latest_result_of_each_tool() -> None:
             {"role": "tool", "tool_call_id": "call_0", "content": result},
         ]
     (evidence,) = gathered(request)
+    assert evidence.strings == []
     assert (evidence.call["function"]["arguments"], str(evidence)) == ("Rome", "weather: hot")
 
 

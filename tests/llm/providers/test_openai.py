@@ -56,7 +56,9 @@ async def read(provider: OpenAIProvider, asked: ChatRequest) -> list[ChatChunk]:
 async def test_a_streamed_answer() -> None:
     """Words come as chunks, then the end, then the usage; the upstream is asked for the usage."""
     async with upstream(Stream.of_text("Hel", "lo", usage=USAGE)) as (server, provider):
-        completion = await collect(provider.stream("upstream-model", request(temperature=0, top_k=5)))
+        asked = request(temperature=0, top_k=5)
+        asked.labels, asked.copies = ("yes", "no"), {"place": "Lisbon"}  # not on OpenAI's wire
+        completion = await collect(provider.stream("upstream-model", asked))
     assert (completion.content, completion.finish_reason) == ("Hello", "stop")
     assert completion.usage == Usage(7, 2, 9)
     sent = server.received[0]
