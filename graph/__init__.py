@@ -7,13 +7,16 @@ from graph.errors import (
     FlowIsBuilt,
     GraphDefinitionError,
     GraphError,
+    InvalidInput,
     InvalidOutlet,
     InvalidPath,
+    InvalidSelection,
     InvalidStep,
     LimitExceeded,
     LoopDetected,
     MaxIterationsExceeded,
     MaxStepsExceeded,
+    ModelRunnerError,
     MoneyExceeded,
     PathsMeet,
     RemoteError,
@@ -30,6 +33,7 @@ from graph.errors import (
     StreamOnStream,
     TokensExceeded,
     TooManyResponders,
+    UnknownRoute,
     UnknownStep,
     UnreachableStep,
     WorkerLost,
@@ -39,6 +43,11 @@ from graph.flow import Flow
 from graph.instrument import Hooks, Instrument
 from graph.meter import Meter, StepUsage
 from graph.mock_server import MockServer
+from graph.models.calling import ModelCall
+from graph.models.entry import ModelEndpointCreationStrategy
+from graph.models.llmodel import LLModel, StreamingLLModel
+from graph.models.model import Model
+from graph.models.selector import ModelEndpoint, ModelRunnerSelector, ModelSelector
 from graph.options.cache import Cache
 from graph.response import Response
 from graph.run import FlowRun
@@ -55,6 +64,7 @@ from graph.steps.flat_map import FlatMap, Flatten
 from graph.steps.for_each import ForEach
 from graph.steps.map import Map
 from graph.steps.merge import Merge
+from graph.steps.model_runner import ModelRunnerStep
 from graph.steps.partition import Partition, Partitioned
 from graph.steps.reduce import Reduce
 from graph.steps.remote import RemoteStep
@@ -88,9 +98,12 @@ __all__ = [
     "GraphError",
     "Hooks",
     "Instrument",
+    "InvalidInput",
     "InvalidOutlet",
     "InvalidPath",
+    "InvalidSelection",
     "InvalidStep",
+    "LLModel",
     "LimitExceeded",
     "LoopDetected",
     "Map",
@@ -100,6 +113,14 @@ __all__ = [
     "Merge",
     "Meter",
     "MockServer",
+    "Model",
+    "ModelCall",
+    "ModelEndpoint",
+    "ModelEndpointCreationStrategy",
+    "ModelRunnerError",
+    "ModelRunnerSelector",
+    "ModelRunnerStep",
+    "ModelSelector",
     "MoneyExceeded",
     "Partition",
     "Partitioned",
@@ -126,9 +147,11 @@ __all__ = [
     "StreamNotCollected",
     "StreamOnStream",
     "StreamVerdict",
+    "StreamingLLModel",
     "TokensExceeded",
     "TooManyResponders",
     "Unbatch",
+    "UnknownRoute",
     "UnknownStep",
     "UnreachableStep",
     "WorkerLost",
