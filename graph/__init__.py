@@ -64,13 +64,18 @@ from graph.steps.flat_map import FlatMap, Flatten
 from graph.steps.for_each import ForEach
 from graph.steps.map import Map
 from graph.steps.merge import Merge
+from graph.steps.model_router import ModelRouter
 from graph.steps.model_runner import ModelRunnerStep
+from graph.steps.parallel_run import ParallelRun
 from graph.steps.partition import Partition, Partitioned
 from graph.steps.reduce import Reduce
 from graph.steps.remote import RemoteStep
 from graph.steps.rename import Rename
 from graph.steps.sample_window import SampleWindow
+from graph.steps.semantic_router import SemanticRouter
 from graph.steps.stateful import MapWithState
+from graph.steps.v2_model_server import V2ModelServer
+from graph.steps.voting_ensemble import VotingEnsemble
 from graph.stream import DROPPED
 from graph.validate import StreamVerdict
 
@@ -117,11 +122,13 @@ __all__ = [
     "ModelCall",
     "ModelEndpoint",
     "ModelEndpointCreationStrategy",
+    "ModelRouter",
     "ModelRunnerError",
     "ModelRunnerSelector",
     "ModelRunnerStep",
     "ModelSelector",
     "MoneyExceeded",
+    "ParallelRun",
     "Partition",
     "Partitioned",
     "PathsMeet",
@@ -138,6 +145,7 @@ __all__ = [
     "RunError",
     "RunTimeout",
     "SampleWindow",
+    "SemanticRouter",
     "ServingFunction",
     "StateConflict",
     "Step",
@@ -154,6 +162,8 @@ __all__ = [
     "UnknownRoute",
     "UnknownStep",
     "UnreachableStep",
+    "V2ModelServer",
+    "VotingEnsemble",
     "WorkerLost",
     "added",
     "joined",

@@ -15,6 +15,7 @@ from graph.event import Event
 from graph.models.blocking import LOOP
 from graph.models.hosted import ENDPOINT
 from graph.models.selector import ModelEndpoint
+from graph.models.v2 import PREFIX
 from graph.node import Node
 from graph.paths import get_path, set_path
 from graph.processes.stand_in import StandIn
@@ -57,9 +58,10 @@ class CallableModel:
         """What it is called."""
         return self.endpoint.name
 
-    async def value(self, event: Event, body: Any, path: str | None = None) -> Any:
-        """Its result for a body. It raises what the model raises."""
-        asked = self._asked(event, _taken(body, self.input_path), path)
+    async def value(self, event: Event, body: Any, operation: str | None = None) -> Any:
+        """Its result for a body; with an operation it is asked as if by the URL of that. It raises what the model
+        raises."""
+        asked = self._asked(event, _taken(body, self.input_path), operation)
         begun = time.perf_counter()
         result, failed = None, None
         try:
@@ -74,9 +76,9 @@ class CallableModel:
             self._tell(event, asked.body, result, failed, begun)
         return _placed(body, self.result_path, result)
 
-    async def stream(self, event: Event, body: Any, path: str | None = None) -> AsyncGenerator[Any, None]:
+    async def stream(self, event: Event, body: Any, operation: str | None = None) -> AsyncGenerator[Any, None]:
         """Its chunks for a body."""
-        asked = self._asked(event, _taken(body, self.input_path), path)
+        asked = self._asked(event, _taken(body, self.input_path), operation)
         begun, failed = time.perf_counter(), None
         watched = _watched(event)
         said: list[Any] = []
@@ -92,13 +94,13 @@ class CallableModel:
         finally:
             self._tell(event, asked.body, None if failed else said, failed, begun)
 
-    def _asked(self, event: Event, body: Any, path: str | None) -> Event:
+    def _asked(self, event: Event, body: Any, operation: str | None) -> Event:
         """The event that the model is given: the request, without the state of the run."""
         LOOP.set(asyncio.get_running_loop())
         asked = Event(
             body,
             id=event.id,
-            path=path or event.path,
+            path=event.path if operation is None else f"{PREFIX}/{self.name}/{operation}",
             method=event.method,
             headers=event.headers,
             caller=event.caller,
@@ -108,7 +110,7 @@ class CallableModel:
         return asked
 
     def _given(self, asked: Event) -> Any:
-        return asked if self.node.full_event else get_path(asked.body, self.node.input_path)
+        return asked if self.node.full_event else asked.body
 
     async def _made(self, asked: Event) -> Any:
         tape = asked.tape
@@ -118,9 +120,9 @@ class CallableModel:
             )
         else:
             made = await settled(self.node.call(self._given(asked)))
-        if self.node.full_event and (made is None or isinstance(made, Event)) and not self.endpoint.model_class:
-            made = asked.body if made is None else made.body
-        return made
+        if made is None and self.node.full_event and self.endpoint.model_class is None:
+            return asked.body
+        return made.body if isinstance(made, Event) else made
 
     def _chunks(self, asked: Event) -> AsyncGenerator[Any, None]:
         tape = asked.tape
@@ -134,37 +136,52 @@ class CallableModel:
         return isinstance(self.node.instance, StandIn) or getattr(self.endpoint.model_class, "outside", False)
 
     def _tell(self, event: Event, body: Any, result: Any, error: Exception | None, begun: float) -> None:
-        if event.run is not None and event.run.hooks.after_model:
+        tells_itself = error is None and hasattr(self.node.instance, "logged_results")
+        if _watched(event) and event.run is not None and not tells_itself:
             call = ModelCall(self.endpoint, body, result, error, time.perf_counter() - begun)
             for hook in event.run.hooks.after_model:
                 hook(event.run, event, call)
 
 
-async def values(
-    step: str, models: Sequence[CallableModel], event: Event, body: Any, *, raises: bool, path: str | None = None
-) -> dict[str, Any]:
-    """The results of models that are called side by side, by name. Each has a copy of the body, if there are several.
+async def outcomes(
+    models: Sequence[CallableModel], event: Event, body: Any, operation: str | None = None
+) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """The results of models that are called side by side, and the errors of those that failed, by name. Each has a copy
+    of the body, if there are several.
 
     Raises:
-        ModelRunnerError: with the error of each that failed, if ``raises``; else ``{"error": …}`` is its result.
         LimitExceeded: when a cap of the run was reached.
     """
     if len(models) == 1:
-        made = [await _tried(models[0], event, body, path)]
+        made = [await _tried(models[0], event, body, operation)]
     else:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_tried(model, event, copied(body), path)) for model in models]
+            tasks = [group.create_task(_tried(model, event, copied(body), operation)) for model in models]
         made = [task.result() for task in tasks]
-    errors = {model.name: result.error for model, result in zip(models, made, strict=True) if type(result) is _Failed}
+    results, errors = {}, {}
+    for model, outcome in zip(models, made, strict=True):
+        if isinstance(outcome, _Failed):
+            errors[model.name] = outcome.error
+        else:
+            results[model.name] = outcome
     for error in errors.values():
         if isinstance(error, NEVER_KEPT):
             raise error
+    return results, errors
+
+
+async def values(
+    step: str, models: Sequence[CallableModel], event: Event, body: Any, *, raises: bool
+) -> dict[str, Any]:
+    """The results of models that are called side by side, by name.
+
+    Raises:
+        ModelRunnerError: with the error of each that failed, if ``raises``; else ``{"error": …}`` is its result.
+    """
+    results, errors = await outcomes(models, event, body)
     if errors and raises:
         raise failed(step, errors)
-    return {
-        model.name: told(result.error) if isinstance(result, _Failed) else result
-        for model, result in zip(models, made, strict=True)
-    }
+    return {model.name: told(errors[model.name]) if model.name in errors else results[model.name] for model in models}
 
 
 async def chunks_of(model: CallableModel, event: Event, body: Any, *, raises: bool) -> AsyncGenerator[Any, None]:
@@ -192,9 +209,9 @@ class _Failed:
     error: Exception
 
 
-async def _tried(model: CallableModel, event: Event, body: Any, path: str | None) -> Any:
+async def _tried(model: CallableModel, event: Event, body: Any, operation: str | None) -> Any:
     try:
-        return await model.value(event, body, path)
+        return await model.value(event, body, operation)
     except Exception as error:
         return _Failed(error)
 

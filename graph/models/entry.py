@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from graph.flow import Flow
 
 OURS: Mapping[str, type[Model]] = {"LLModel": LLModel, "StreamingLLModel": StreamingLLModel}
-MLRUN = ("mlrun.serving.states.", "mlrun.serving.")
 
 
 class ModelEndpointCreationStrategy(StrEnum):
@@ -157,8 +156,6 @@ def _model_class(name: str, given: Any) -> type[Model] | Model:
 
 def _found(reference: str) -> Any:
     """The class of that name: one of the caller's, or of ours."""
-    for prefix in MLRUN:
-        reference = reference.removeprefix(prefix)
     try:
         found = find(reference, namespace_of_caller())
     except UnknownStep:

@@ -51,7 +51,7 @@ class HostedModel:
         self.model.load()
 
     @classmethod
-    def described(cls, arguments: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def described_from(cls, arguments: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
         """What there is to know of it without making it: the class, and the method that will be called."""
         method = method_of(f"model '{arguments['model_name']}'", arguments["kind"], arguments["mechanism"])
         return cls, getattr(cls, cls._form(method.call))

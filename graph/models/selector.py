@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graph.event import Event
-from graph.models.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +16,7 @@ class ModelEndpoint:
     Attributes:
         name: the endpoint.
         step: the ModelRunnerStep, or the router, that it is in.
-        model_class: the class of the model; of a proxy that of the shared model.
+        model_class: the class of the model; of a proxy that of the shared model; None of a route that is any step.
         execution_mechanism: where it runs; ``shared_executor`` of a proxy.
         streams: whether its results are streams.
         shared_model: the shared model that it is a proxy of.
@@ -28,7 +27,7 @@ class ModelEndpoint:
 
     name: str
     step: str = ""
-    model_class: type[Model] | None = None
+    model_class: type | None = None
     execution_mechanism: str = "naive"
     streams: bool = False
     shared_model: str | None = None

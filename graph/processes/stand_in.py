@@ -67,8 +67,8 @@ def _described(step: Step) -> tuple[Any, Callable[[Any], Any]]:
     The engine's own steps are cheap to make, and some say what they are only then.
     """
     kind = step.target
-    if hasattr(kind, "described"):
-        source, method = kind.described(step.arguments)
+    if hasattr(kind, "described_from"):
+        source, method = kind.described_from(step.arguments)
         return source, method
     if not isinstance(kind, type) or kind.__module__.partition(".")[0] == "graph":
         return instantiate(step)
