@@ -75,8 +75,11 @@ class LLModel(Model):
         event = event or Event(body)
         if not messages or isinstance(messages[0], Mapping):
             return await self._answer(messages, invocation_config or {}, event)
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(self._answer(each, invocation_config or {}, event)) for each in messages]
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._answer(each, invocation_config or {}, event)) for each in messages]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         return [task.result() for task in asked]
 
     def enrich_prompt(

@@ -112,6 +112,14 @@ async def test_a_batch_of_bodies_is_a_list_of_answers() -> None:
     assert [(body["country"], body["out"]["answer"]) for body in bodies] == [("France", "Paris"), ("Italy", "Rome")]
 
 
+async def test_the_first_error_of_a_batch_is_its_error() -> None:
+    """Not a group of errors; the other calls are ended."""
+    limited = llm.UpstreamRateLimited("slowly")
+    with pytest.raises(ModelRunnerError) as caught:
+        await of(LLModel, model(fail(limited), say("x"))).run(["a", "b"])
+    assert caught.value.errors["m"] is limited
+
+
 async def test_the_error_of_a_provider_keeps_its_class() -> None:
     """What the provider raised is the error of the model, and how long to wait is known."""
     limited = llm.UpstreamRateLimited("slowly", retry_after=7.0)

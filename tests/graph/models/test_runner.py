@@ -37,6 +37,7 @@ from graph import (
     UnknownStep,
 )
 from graph.errors import StreamNotCollected
+from graph.tape import Recording, Replay
 
 MECHANISMS = ("naive", "asyncio", "thread_pool", "process_pool", "dedicated_process", "shared_executor")
 
@@ -599,6 +600,20 @@ async def test_monitors_see_whole_streams() -> None:
     monitor = Monitor()
     await of(ModelRunnerStep("r").add_model("m", Counts)).run(3, hooks=Hooks.of([monitor]))
     assert [call.result for call in monitor.calls] == [[0, 1, 2]]
+
+
+async def test_a_replay_needs_no_process() -> None:
+    """What a model in a process made, value or stream, goes over the tape as a whole."""
+    for kind, body in ((Times, 4), (Counts, 3)):
+        flow = placed(kind, "dedicated_process")
+        event, tape = Event(body, id="e"), Recording()
+        event.tape = tape
+        made = await flow.start(event).result()
+        flow.close()
+        again = Event(body, id="e")
+        again.tape = Replay(tape.entries, tape.steps)
+        assert await flow.start(again).result() == made
+        assert multiprocessing.active_children() == []
 
 
 async def test_a_batch_goes_as_bodies() -> None:
