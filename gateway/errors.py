@@ -26,13 +26,16 @@ from typing import Any
 from gateway.config_faults import InvalidSettings
 from graph import (
     GraphError,
+    InvalidInput,
     LimitExceeded,
     MaxIterationsExceeded,
     MaxStepsExceeded,
+    ModelRunnerError,
     MoneyExceeded,
     RunTimeout,
     StepTimeout,
     TokensExceeded,
+    UnknownRoute,
 )
 from llm import (
     InvalidRequest,
@@ -152,6 +155,8 @@ TABLE: Mapping[type[BaseException], Row] = {
     TokensExceeded: Row(500, SERVER, "max_tokens_exceeded", hopeless=True),
     MoneyExceeded: Row(500, SERVER, "max_usd_exceeded", hopeless=True),
     StepTimeout: Row(504, SERVER, "step_timeout"),
+    InvalidInput: Row(400, CALLER),
+    UnknownRoute: Row(404, CALLER),
     LimitExceeded: Row(500, SERVER, "limit_exceeded", hopeless=True),
     GraphError: INTERNAL,
     PromptError: INTERNAL,
@@ -171,7 +176,9 @@ class Fault:
 
     @classmethod
     def of(cls, error: BaseException) -> Fault:
-        """The fault that the table makes of an error."""
+        """The fault that the table makes of an error; where a single model failed, of that."""
+        if isinstance(error, ModelRunnerError) and len(error.errors) == 1:
+            return cls.of(next(iter(error.errors.values())))
         row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
         status, code, param = row.status, row.code, None
         if isinstance(error, UpstreamRequestRefused):

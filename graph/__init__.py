@@ -7,13 +7,16 @@ from graph.errors import (
     FlowIsBuilt,
     GraphDefinitionError,
     GraphError,
+    InvalidInput,
     InvalidOutlet,
     InvalidPath,
+    InvalidSelection,
     InvalidStep,
     LimitExceeded,
     LoopDetected,
     MaxIterationsExceeded,
     MaxStepsExceeded,
+    ModelRunnerError,
     MoneyExceeded,
     PathsMeet,
     RemoteError,
@@ -30,6 +33,7 @@ from graph.errors import (
     StreamOnStream,
     TokensExceeded,
     TooManyResponders,
+    UnknownRoute,
     UnknownStep,
     UnreachableStep,
     WorkerLost,
@@ -39,6 +43,11 @@ from graph.flow import Flow
 from graph.instrument import Hooks, Instrument
 from graph.meter import Meter, StepUsage
 from graph.mock_server import MockServer
+from graph.models.calling import ModelCall
+from graph.models.entry import ModelEndpointCreationStrategy
+from graph.models.llmodel import LLModel, StreamingLLModel
+from graph.models.model import Model
+from graph.models.selector import ModelEndpoint, ModelRunnerSelector, ModelSelector
 from graph.options.cache import Cache
 from graph.response import Response
 from graph.run import FlowRun
@@ -55,12 +64,18 @@ from graph.steps.flat_map import FlatMap, Flatten
 from graph.steps.for_each import ForEach
 from graph.steps.map import Map
 from graph.steps.merge import Merge
+from graph.steps.model_router import ModelRouter
+from graph.steps.model_runner import ModelRunnerStep
+from graph.steps.parallel_run import ParallelRun
 from graph.steps.partition import Partition, Partitioned
 from graph.steps.reduce import Reduce
 from graph.steps.remote import RemoteStep
 from graph.steps.rename import Rename
 from graph.steps.sample_window import SampleWindow
+from graph.steps.semantic_router import SemanticRouter
 from graph.steps.stateful import MapWithState
+from graph.steps.v2_model_server import V2ModelServer
+from graph.steps.voting_ensemble import VotingEnsemble
 from graph.stream import DROPPED
 from graph.validate import StreamVerdict
 
@@ -88,9 +103,12 @@ __all__ = [
     "GraphError",
     "Hooks",
     "Instrument",
+    "InvalidInput",
     "InvalidOutlet",
     "InvalidPath",
+    "InvalidSelection",
     "InvalidStep",
+    "LLModel",
     "LimitExceeded",
     "LoopDetected",
     "Map",
@@ -100,7 +118,17 @@ __all__ = [
     "Merge",
     "Meter",
     "MockServer",
+    "Model",
+    "ModelCall",
+    "ModelEndpoint",
+    "ModelEndpointCreationStrategy",
+    "ModelRouter",
+    "ModelRunnerError",
+    "ModelRunnerSelector",
+    "ModelRunnerStep",
+    "ModelSelector",
     "MoneyExceeded",
+    "ParallelRun",
     "Partition",
     "Partitioned",
     "PathsMeet",
@@ -117,6 +145,7 @@ __all__ = [
     "RunError",
     "RunTimeout",
     "SampleWindow",
+    "SemanticRouter",
     "ServingFunction",
     "StateConflict",
     "Step",
@@ -126,11 +155,15 @@ __all__ = [
     "StreamNotCollected",
     "StreamOnStream",
     "StreamVerdict",
+    "StreamingLLModel",
     "TokensExceeded",
     "TooManyResponders",
     "Unbatch",
+    "UnknownRoute",
     "UnknownStep",
     "UnreachableStep",
+    "V2ModelServer",
+    "VotingEnsemble",
     "WorkerLost",
     "added",
     "joined",

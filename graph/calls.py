@@ -14,7 +14,8 @@ from graph.step import Step
 def instantiate(step: Step) -> tuple[Any, Callable[[Any], Any]]:
     """The object behind a step, and what to call: its ``handler``, else ``do_event``, else ``do``, else itself.
 
-    The constructor is given ``name`` and ``context`` only if it asks for them.
+    The constructor is given ``name`` and ``context`` only if it asks for them. An object that has ``bound_to`` is told
+    the step that it is, once that is known, and gives what shall stand in the flow for it.
 
     Raises:
         InvalidStep: when the target cannot be constructed or has nothing to call.
@@ -22,7 +23,9 @@ def instantiate(step: Step) -> tuple[Any, Callable[[Any], Any]]:
     instance = step.target
     if isinstance(instance, type):
         instance = _construct(step, instance)
-    elif step.arguments and callable(instance):
+    if hasattr(instance, "bound_to"):
+        instance = instance.bound_to(step)
+    elif step.arguments and callable(instance) and not isinstance(step.target, type):
         instance = partial(instance, **step.arguments)
     for method in (step.handler,) if step.handler else ("do_event", "do"):
         call = getattr(instance, method, None)

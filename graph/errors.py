@@ -22,6 +22,10 @@
         ├── StateConflict           branches left different values in the state, and no reducer makes one of them
         ├── ReplayDiffers           a replayed run does something else than the recorded one
         ├── StepTimeout             one step took longer than its own timeout
+        ├── ModelRunnerError        models of a step failed
+        ├── InvalidSelection        a selector chose models that are not there, or cannot be run together
+        ├── InvalidInput            the body is not what a model takes
+        ├── UnknownRoute            a router has no such model, or the model no such operation
         ├── WorkerLost              the process of a step ended before its work did
         ├── RemoteError             a remote step could not be done
         │   ├── RemoteRefused       it answered with a status from 300 on
@@ -37,6 +41,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class GraphError(Exception):
@@ -129,6 +135,45 @@ class ReplayDiffers(RunError):
 
 class StepTimeout(RunError, TimeoutError):
     """One step took longer than its own ``timeout``."""
+
+
+class ModelRunnerError(RunError):
+    """Models of a step failed.
+
+    Attributes:
+        errors: what each of them raised, by its name.
+        retry_after: seconds after which the one that wants to wait longest may be asked again, if one said so.
+    """
+
+    def __init__(self, step: str, errors: Mapping[str, Exception]) -> None:
+        super().__init__(step, errors)
+        self.step = step
+        self.errors = dict(errors)
+        waits = (getattr(error, "retry_after", None) for error in errors.values())
+        self.retry_after = max((wait for wait in waits if wait is not None), default=None)
+        self.hopeless = any(getattr(error, "hopeless", False) for error in errors.values())
+
+    def __str__(self) -> str:
+        faults = "; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in self.errors.items())
+        return f"step '{self.step}': {faults}"
+
+
+class InvalidSelection(RunError):
+    """A selector chose a model that is not there, one twice, or models that cannot be run together."""
+
+    hopeless = True
+
+
+class InvalidInput(RunError):
+    """The body is not what a model takes."""
+
+    hopeless = True
+
+
+class UnknownRoute(RunError):
+    """A router has no such model, or the model no such operation; the message lists what there is."""
+
+    hopeless = True
 
 
 class WorkerLost(RunError):

@@ -89,10 +89,6 @@ class Event:
             self._id = token_hex(16)
         return self._id
 
-    @id.setter
-    def id(self, name: str) -> None:
-        self._id = name
-
     @property
     def meter(self) -> Meter:
         """Made when something is booked first, if the run has no caps to count against."""

@@ -12,6 +12,9 @@ from graph.event import Event
 from graph.explain import explain
 from graph.instrument import NO_HOOKS, Hooks
 from graph.lookup import find, namespace_of_caller
+from graph.models.entry import entry
+from graph.models.model import Model
+from graph.models.shared import SharedModels
 from graph.plan import Plan, compile_plan
 from graph.plot import graphviz, mermaid
 from graph.processes.processes import Processes
@@ -72,6 +75,7 @@ class Flow:
         self.context = context
         self.max_processes = max_processes
         self.processes = Processes(max_processes)
+        self.shared_models = SharedModels(self)
         self.steps: dict[str, Step] = {}
         self.edges: list[tuple[str, str]] = []
         self.cycles: set[tuple[str, str]] = set()
@@ -148,6 +152,42 @@ class Flow:
         step = self.add_step(class_name, name, after=(), before=before or (), **options)
         self.handlers.add(step.name)
         return step.name
+
+    def add_shared_model(
+        self,
+        name: str,
+        model_class: type[Model] | Model | str = "LLModel",
+        execution_mechanism: str = "naive",
+        model_artifact: Any = None,
+        *,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+        input_path: str | None = None,
+        result_path: str | None = None,
+        override: bool = False,
+        **model_parameters: Any,
+    ) -> Flow:
+        """Adds a model that endpoints of several steps may share; see :meth:`graph.ModelRunnerStep.add_model`.
+
+        It is made and loaded once. :meth:`graph.ModelRunnerStep.add_shared_model_proxy` gives it an endpoint.
+
+        Raises:
+            GraphDefinitionError: when the name is taken, or there is no such class of models.
+        """
+        self.must_be_open()
+        added = entry(
+            name,
+            model_class,
+            execution_mechanism,
+            model_artifact,
+            inputs=inputs,
+            outputs=outputs,
+            input_path=input_path,
+            result_path=result_path,
+            parameters=model_parameters,
+        )
+        self.shared_models.add(added, override=override)
+        return self
 
     def respond(self, *, drafts: Drafts = "hide", on_limit: OnLimit = "error", judge_every: int | None = None) -> Flow:
         """Makes the step that was added last the responder; see :meth:`Step.respond`."""

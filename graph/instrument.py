@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graph.event import Event
+    from graph.models.calling import ModelCall
     from graph.run import FlowRun
 
 
@@ -22,6 +23,9 @@ class Instrument:
 
     def after_step(self, run: FlowRun, event: Event) -> None:
         """The step named ``event.at`` is done; if it streams, its stream has ended."""
+
+    def after_model(self, run: FlowRun, event: Event, call: ModelCall) -> None:
+        """A model of the step named ``event.at`` has been called: what it was given, and what it gave."""
 
     def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
         """A chunk of the answer is on its way out."""
@@ -39,6 +43,7 @@ class Hooks:
 
     before_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
     after_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
+    after_model: tuple[Callable[[FlowRun, Event, ModelCall], None], ...] = ()
     on_chunk: tuple[Callable[[FlowRun, Event, Any], None], ...] = ()
     on_error: tuple[Callable[[FlowRun, Event, Exception], None], ...] = ()
     on_run_end: tuple[Callable[[FlowRun], None], ...] = ()

@@ -21,8 +21,8 @@ def namespace_of_caller(package: str = "graph") -> Mapping[str, Any]:
         depth += 1
 
 
-STOREY = "storey."
-"""Steps that are named as storey's are ours of the same name."""
+FOREIGN = ("storey.", "mlrun.serving.states.", "mlrun.serving.routers.", "mlrun.serving.")
+"""Steps and models that are named as storey's or MLRun's are ours of the same name."""
 HUB = "hub://"
 """Steps that another installed distribution offers, as an entry point of the group ``penstock.steps``."""
 HUB_GROUP = "penstock.steps"
@@ -30,7 +30,7 @@ HUB_GROUP = "penstock.steps"
 
 def find(reference: str, namespace: Mapping[str, Any]) -> Any:
     """What ``reference`` names: ``module:attribute``, ``module.attribute``, a name in ``namespace``, ``hub://name``, or
-    a step of storey's that we have too (``storey.Batch``).
+    a step or model of storey's or MLRun's that we have too (``storey.Batch``).
 
     Raises:
         UnknownStep: when there is no such thing.
@@ -39,8 +39,9 @@ def find(reference: str, namespace: Mapping[str, Any]) -> Any:
         return namespace[reference]
     if reference.startswith(HUB):
         return _from_hub(reference.removeprefix(HUB))
-    if reference.startswith(STOREY):
-        reference = f"graph.{reference.removeprefix(STOREY)}"
+    foreign = next((prefix for prefix in FOREIGN if reference.startswith(prefix)), None)
+    if foreign is not None:
+        reference = f"graph.{reference.removeprefix(foreign)}"
     module, _, attribute = reference.replace(":", ".").rpartition(".")
     try:
         return getattr(import_module(module), attribute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import minijinja
@@ -44,6 +44,10 @@ class LLMPromptArtifact:
         object.__setattr__(self, "_environment", compiled)
         object.__setattr__(self, "variables", found)
         self._check_legend()
+
+    def __reduce__(self) -> tuple[type[LLMPromptArtifact], tuple[Any, ...]]:
+        """It is sent and copied as it was written, and compiled again."""
+        return type(self), tuple(getattr(self, member.name) for member in fields(self) if member.init)
 
     @property
     def needs(self) -> frozenset[str]:

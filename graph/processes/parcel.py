@@ -15,7 +15,7 @@ from graph.event import Event
 from graph.meter import Meter, StepUsage
 from graph.processes.failure import sendable
 
-ATTRIBUTES = ("id", "path", "method", "headers", "caller", "at", "origin_state", "score")
+ATTRIBUTES = ("path", "method", "headers", "caller", "at", "origin_state", "score")
 """What an event says of itself that is sent as it is."""
 
 
@@ -64,6 +64,7 @@ class Changes:
 class Parcel:
     """An event as it is sent: without its run, and with a meter of its own under the same caps."""
 
+    id: str
     attributes: Mapping[str, Any]
     error: Exception | None
     meter: Meter
@@ -75,6 +76,7 @@ class Parcel:
         """The parcel of an event. It raises what pickle raises."""
         spent = event.meter
         return cls(
+            event.id,
             {name: getattr(event, name) for name in ATTRIBUTES},
             sendable(event.error) if event.error is not None else None,
             Meter(max_tokens=spent.max_tokens, max_usd=spent.max_usd, tokens=spent.tokens, usd=spent.usd),
@@ -83,7 +85,7 @@ class Parcel:
 
     def opened(self) -> Event:
         """The worker's copy of the event."""
-        event = Event()
+        event = Event(id=self.id)
         event.body, event.state, event.notes = pickle.loads(self.contents)  # noqa: S301 - sent by ourselves
         for name, value in self.attributes.items():
             setattr(event, name, value)

@@ -53,7 +53,8 @@ def in_process(step: Step) -> tuple[StandIn, Callable[[Any], Any]]:
     streams = is_generator_function(method)
     stand_in = StandIn(step.name, source, method)
     _must_fit(step, source, asked=streams or step.responding is not None)
-    if step.options.full_event or (step.options.full_event is None and stand_in.full_event):
+    wants_event = stand_in.full_event if step.options.full_event is None else step.options.full_event
+    if wants_event and getattr(source, "sends_state", True):
         _must_send_state(step)
     recipe = Recipe.of(step).frame()
     pool = step.flow.processes.pool_of(step, streams=streams)
@@ -66,6 +67,9 @@ def _described(step: Step) -> tuple[Any, Callable[[Any], Any]]:
     The engine's own steps are cheap to make, and some say what they are only then.
     """
     kind = step.target
+    if hasattr(kind, "described_from"):
+        source, method = kind.described_from(step.arguments)
+        return source, method
     if not isinstance(kind, type) or kind.__module__.partition(".")[0] == "graph":
         return instantiate(step)
     names = (step.handler,) if step.handler else ("do_event", "do", "__call__")

@@ -49,6 +49,10 @@ class EmbeddedProvider:
         self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-model")
 
+    def __reduce__(self) -> tuple[type[EmbeddedProvider], tuple[Path]]:
+        """To a process it is sent as its folder, and reads that there."""
+        return type(self), (self._folder,)
+
     async def start(self) -> None:
         """Reads the weights, about 0.1 s.
 

@@ -189,8 +189,8 @@ def test_the_published_streaming_step() -> None:
 # --- topology, steps by storey's names, mock server
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(("router",), "topology"), (("flow", "sync"), "one engine")])
-def test_there_is_one_topology_and_one_engine(arguments: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), [(("star",), "topology"), (("flow", "sync"), "one engine")])
+def test_there_are_two_topologies_and_one_engine(arguments: tuple[str, ...], message: str) -> None:
     """What is not there is refused with a sentence."""
     with pytest.raises(InvalidStep, match=message):
         ServingFunction().set_topology(*arguments)

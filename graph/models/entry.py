@@ -1,0 +1,170 @@
+"""ModelEntry: what was said of a model when it was added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from graph.errors import InvalidStep, UnknownStep
+from graph.lookup import find, namespace_of_caller
+from graph.models.hosted import HostedModel
+from graph.models.llmodel import LLModel, StreamingLLModel
+from graph.models.methods import method_of
+from graph.models.model import Model
+from graph.models.selector import ModelEndpoint
+from graph.node import Node
+from graph.results import is_generator_function
+from graph.step import Step, StepOptions
+
+if TYPE_CHECKING:
+    from graph.flow import Flow
+
+OURS: Mapping[str, type[Model]] = {"LLModel": LLModel, "StreamingLLModel": StreamingLLModel}
+
+
+class ModelEndpointCreationStrategy(StrEnum):
+    """What a monitor shall do with an endpoint that it knows already."""
+
+    INPLACE = "inplace"
+    ARCHIVE = "archive"
+    OVERWRITE = "overwrite"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model, or with ``shared_model_name`` a proxy of a shared one, as it was added.
+
+    Attributes:
+        name: the endpoint, or the name of the shared model.
+        model_class: the class, or a model; None for a proxy.
+        execution_mechanism: where it runs.
+        model_artifact: what it is made from; of a proxy what it brings to each call.
+        shared_model_name: of which shared model it is a proxy; empty for the only one there is.
+        input_path: a dotted path into the body: what the model is given.
+        result_path: a dotted path: where its result goes in a copy of the body, which then is its result.
+        parameters: further arguments of the class.
+    """
+
+    name: str
+    model_class: type[Model] | Model | None = None
+    execution_mechanism: str = "naive"
+    model_artifact: Any = None
+    shared_model_name: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    input_path: tuple[str, ...] = ()
+    result_path: tuple[str, ...] = ()
+    creation_strategy: str = ModelEndpointCreationStrategy.INPLACE
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> type[Model]:
+        """The class of the model."""
+        assert self.model_class is not None  # noqa: S101 - not asked of proxies
+        return self.model_class if isinstance(self.model_class, type) else type(self.model_class)
+
+    def node(self, flow: Flow, label: str, artifacts: Mapping[str, Any]) -> Node:
+        """The model as the engine calls it; ``label`` is what errors and processes call it.
+
+        Raises:
+            InvalidStep: when it cannot be made, or cannot be where it should.
+        """
+        assert self.model_class is not None  # noqa: S101 - not asked of proxies
+        method = method_of(f"model '{label}'", self.model_class, self.execution_mechanism)
+        if self.result_path and is_generator_function(method.call):
+            raise InvalidStep(
+                f"model '{label}' streams, so there is no body that its result could go into; put a Collector after "
+                "the step, with result_path= there"
+            )
+        arguments = {
+            "kind": self.model_class,
+            "model_name": self.name,
+            "mechanism": self.execution_mechanism,
+            "model_artifact": self.model_artifact,
+            "parameters": dict(self.parameters),
+            "artifacts": dict(artifacts),
+        }
+        options = StepOptions(execution_mechanism=method.mechanism)
+        return Node(0, Step(flow, label, HostedModel, arguments, options=options), flow.max_iterations)
+
+    def endpoint(self, step: str, node: Node, shared: ModelEntry | None) -> ModelEndpoint:
+        """What selectors and monitors see of it."""
+        source = shared or self
+        return ModelEndpoint(
+            self.name,
+            step,
+            source.kind,
+            "shared_executor" if shared is not None else self.execution_mechanism,
+            node.streams,
+            shared.name if shared is not None else None,
+            self.labels,
+            self.inputs or source.inputs,
+            self.outputs or source.outputs,
+            self.creation_strategy,
+        )
+
+    def as_proxy_of(self, shared: ModelEntry) -> ModelEntry:
+        """The proxy with the paths of the shared model, where it has none of its own."""
+        return replace(
+            self, input_path=self.input_path or shared.input_path, result_path=self.result_path or shared.result_path
+        )
+
+
+def entry(
+    name: str,
+    model_class: Any,
+    execution_mechanism: str,
+    model_artifact: Any,
+    *,
+    labels: Mapping[str, Any] | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    input_path: str | None = None,
+    result_path: str | None = None,
+    creation_strategy: str = ModelEndpointCreationStrategy.INPLACE,
+    parameters: Mapping[str, Any],
+) -> ModelEntry:
+    """The entry of a model that was added; a class may be given by name.
+
+    Raises:
+        InvalidStep, UnknownStep: when there is no such class, or it is no class of models.
+    """
+    return ModelEntry(
+        name=name,
+        model_class=_model_class(name, model_class),
+        execution_mechanism=execution_mechanism,
+        model_artifact=model_artifact,
+        labels=dict(labels or {}),
+        inputs=tuple(inputs or ()),
+        outputs=tuple(outputs or ()),
+        input_path=_path(input_path),
+        result_path=_path(result_path),
+        creation_strategy=creation_strategy,
+        parameters=parameters,
+    )
+
+
+def _model_class(name: str, given: Any) -> type[Model] | Model:
+    found = _found(given) if isinstance(given, str) else given
+    if isinstance(found, Model) or (isinstance(found, type) and issubclass(found, Model)):
+        return found
+    raise InvalidStep(f"model '{name}': {found!r} is no model; give a subclass of graph.Model, such as LLModel")
+
+
+def _found(reference: str) -> Any:
+    """The class of that name: one of the caller's, or of ours."""
+    try:
+        found = find(reference, namespace_of_caller())
+    except UnknownStep:
+        if reference not in OURS:
+            raise
+        return OURS[reference]
+    ours = reference in OURS and not (isinstance(found, type) and issubclass(found, Model))
+    return OURS[reference] if ours else found
+
+
+def _path(dotted: str | None) -> tuple[str, ...]:
+    return tuple(dotted.split(".")) if dotted else ()

@@ -1,0 +1,75 @@
+"""The URLs and bodies of the V2 protocol, in MLRun's loose form, as steps see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from graph.errors import InvalidInput
+
+PREFIX = "/v2/models"
+INFER = ("infer", "predict", "infer_dict", "predict_dict")
+"""Operations that predict; those with ``_dict`` are given inputs as objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What ``<prefix>/<model>[/versions/<version>][/<operation>]`` names; empty where it does not say."""
+
+    model: str = ""
+    version: str = ""
+    operation: str = ""
+
+    @classmethod
+    def of(cls, path: str, prefix: str = PREFIX) -> Address:
+        """What a path names; nothing where it is not below the prefix."""
+        inside = path == prefix or path.startswith(f"{prefix}/")
+        segments = [part for part in path[len(prefix) :].split("/") if part] if inside else []
+        model, rest = (segments[0], segments[1:]) if segments else ("", [])
+        version = ""
+        if len(rest) > 1 and rest[0] == "versions":
+            version, rest = rest[1], rest[2:]
+        return cls(model, version, "/".join(rest))
+
+
+def parsed(body: Any) -> dict[str, Any]:
+    """The object in a body, which may be JSON text still; no body is an empty object.
+
+    Raises:
+        InvalidInput: when it is no object.
+    """
+    if isinstance(body, (bytes, str)):
+        try:
+            body = orjson.loads(body or b"{}")
+        except orjson.JSONDecodeError as error:
+            raise InvalidInput(f"the body is not JSON: {error}") from None
+    if body is None:
+        return {}
+    if not isinstance(body, Mapping):
+        raise InvalidInput(f'the body must be an object such as {{"inputs": [...]}}, not a {type(body).__name__}')
+    return dict(body)
+
+
+def as_lists(inputs: list[Any]) -> list[list[Any]]:
+    """Inputs that came as objects, as lists of their values in the order of the first one's keys.
+
+    Raises:
+        InvalidInput: when they are no objects, or do not have the same keys.
+    """
+    if not all(isinstance(row, Mapping) for row in inputs):
+        raise InvalidInput("this operation takes inputs as objects; use infer for lists")
+    keys = list(inputs[0]) if inputs else []
+    for number, row in enumerate(inputs):
+        if set(row) != set(keys):
+            own, first = (", ".join(sorted(map(str, names))) for names in (row, keys))
+            raise InvalidInput(f"input {number} has {own}, and the first has {first}")
+    return [[row[key] for key in keys] for row in inputs]
+
+
+def response_of(request: Mapping[str, Any], name: str, version: str, outputs: Any, timestamp: str) -> dict[str, Any]:
+    """The answer to an inference request; its ``id`` is the client's, where it sent one."""
+    answer = {"id": request["id"], "model_name": name, "outputs": outputs, "timestamp": timestamp}
+    return {**answer, "model_version": version} if version else answer

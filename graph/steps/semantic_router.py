@@ -1,0 +1,151 @@
+"""SemanticRouter: the event goes where the examples lie that its text is most like."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.errors import InvalidInput, InvalidStep, RunError, UnknownStep
+from graph.event import Event
+from graph.results import settled
+from graph.step import Complete, Step
+from llm import ChatRequest
+
+Vectors: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
+Embeddings: TypeAlias = Callable[[list[str]], Vectors | Awaitable[Vectors]]
+"""One vector for each text, all of one length; a ``def`` or an ``async def``."""
+ROUTE, SCORE = "route", "score"
+"""Where the follower that was chosen, and how like its nearest example is, stand in the step's notes."""
+
+
+class SemanticRouter:
+    """Chooses the follower whose examples are nearest to the text of the body, by the cosine of their embeddings.
+
+    The body passes unchanged. The examples are embedded once, when the first event comes. There is no embedding of our
+    own and nothing is downloaded: ``embeddings`` must be given.
+
+    Args:
+        routes: examples by the name of the follower that they lead to.
+        embeddings: makes vectors of texts: a function, or an object with a method ``embed``.
+        text: what of the body is compared: a function, or the key of a dict body; by default the body itself, or the
+            last text of a chat request.
+        threshold: from -1 to 1; an event less like any example goes to ``default``.
+        default: the follower for those.
+
+    Raises:
+        InvalidStep: when something is missing, or does not fit.
+    """
+
+    full_event = True
+    needs_whole = True
+
+    def __init__(
+        self,
+        routes: Mapping[str, Sequence[str]],
+        embeddings: Embeddings | Any = None,
+        *,
+        text: Callable[[Any], str] | str | None = None,
+        threshold: float | None = None,
+        default: str | None = None,
+    ) -> None:
+        embed = getattr(embeddings, "embed", embeddings)
+        if not callable(embed):
+            raise InvalidStep(
+                "SemanticRouter needs embeddings=: a function that makes vectors of a list of texts, or an object with "
+                "a method embed that does; none ships with us"
+            )
+        if not routes or not all(routes.values()) or any(isinstance(texts, str) for texts in routes.values()):
+            raise InvalidStep("SemanticRouter: routes= maps each follower to a list of at least one example")
+        if (threshold is None) is not (default is None):
+            raise InvalidStep("SemanticRouter: threshold= and default= go together: who is unlike all goes to default")
+        self._embed: Callable[[list[str]], Any] = embed
+        self._text = text
+        self._threshold = threshold
+        self._default = default
+        self._followers = (*routes, *([default] if default else ()))
+        self._labels = [route for route, texts in routes.items() for _ in texts]
+        self._examples = [text for texts in routes.values() for text in texts]
+        self._vectors: NDArray[np.float64] | None = None
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    def bound_to(self, step: Step) -> SemanticRouter:
+        """Itself, once it is known that its routes are there.
+
+        Raises:
+            UnknownStep: when one does not follow the step.
+        """
+        followers = [follower for source, follower in step.flow.edges if source == step.name]
+        for route in self._followers:
+            if route not in (Complete, *followers):
+                known = ", ".join((Complete, *followers))
+                raise UnknownStep(f"step '{step.name}' may choose '{route}', which does not follow it; it has {known}")
+        return self
+
+    async def do(self, event: Event) -> None:
+        examples = await self._embedded_examples()
+        asked = await self._embedded(event, [self._text_of(event.body)])
+        if asked.shape[1] != examples.shape[1]:
+            raise RunError(f"the examples have vectors of {examples.shape[1]}, and the text one of {asked.shape[1]}")
+        scores = examples @ asked[0]
+        nearest = int(np.argmax(scores))
+        event.own_notes[SCORE] = score = float(scores[nearest])
+        alike = self._threshold is None or score >= self._threshold
+        event.own_notes[ROUTE] = self._labels[nearest] if alike else self._default
+
+    def select_outlets(self, event: Event) -> str:
+        """The follower that was chosen."""
+        route: str = event.own_notes[ROUTE]
+        return route
+
+    def _text_of(self, body: Any) -> str:
+        text = body
+        if callable(self._text):
+            text = self._text(body)
+        elif self._text is not None:
+            text = body.get(self._text) if isinstance(body, Mapping) else None
+        elif isinstance(body, ChatRequest):
+            text = body.text
+        if not isinstance(text, str):
+            raise InvalidInput(f"the text to compare is a {type(text).__name__}; say by text= where in the body it is")
+        return text
+
+    async def _embedded_examples(self) -> NDArray[np.float64]:
+        """The examples' vectors, made once."""
+        if self._vectors is None:
+            async with self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                if self._vectors is None:
+                    self._vectors = _unit(await _awaited(self._embed(list(self._examples))), len(self._examples))
+        return self._vectors
+
+    async def _embedded(self, event: Event, texts: list[str]) -> NDArray[np.float64]:
+        async def make() -> list[list[float]]:
+            vectors: list[list[float]] = np.asarray(await _awaited(self._embed(texts)), dtype=np.float64).tolist()
+            return vectors
+
+        made = await make() if event.tape is None else await event.tape.value(event.at, texts, make)
+        return _unit(made, len(texts))
+
+
+async def _awaited(made: Any) -> Any:
+    return await made if isinstance(made, Awaitable) else await settled(made)
+
+
+def _unit(vectors: Any, number: int) -> NDArray[np.float64]:
+    """The vectors, each of length 1.
+
+    Raises:
+        RunError: when they are not so many, not all of one length, or not finite.
+    """
+    try:
+        made = np.asarray(vectors, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"the embeddings are no vectors of one length: {error}") from error
+    if made.ndim != 2 or made.shape[0] != number or not made.shape[1] or not np.isfinite(made).all():
+        raise RunError(f"the embeddings must be {number} vectors of finite numbers; they have the shape {made.shape}")
+    lengths = np.linalg.norm(made, axis=1, keepdims=True)
+    return made / np.where(lengths == 0, 1.0, lengths)

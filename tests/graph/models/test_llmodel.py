@@ -1,0 +1,235 @@
+"""LLModel: case 38 of the behaviour of serving graphs, and what else a prompted model must do in a graph."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llm
+from gateway.errors import Fault
+from graph import (
+    Event,
+    Flow,
+    InvalidInput,
+    InvalidStep,
+    LLModel,
+    ModelRunnerError,
+    ModelRunnerStep,
+    StreamingLLModel,
+    TokensExceeded,
+)
+from llm import ChatRequest, Usage
+from llm.providers.embedded import EmbeddedProvider
+from llm.providers.openai import OpenAIProvider
+from llm.testing import ScriptedProvider, ScriptedUpstream, fail, say
+from llm.testing.upstream import Json, answer
+from prompts import LLMPromptArtifact
+
+USAGE = {
+    "prompt_tokens": 14,
+    "completion_tokens": 59,
+    "total_tokens": 73,
+    "completion_tokens_details": {"reasoning_tokens": 0},
+    "prompt_tokens_details": {"cached_tokens": 3},
+}
+PROMPT = LLMPromptArtifact(
+    "capital",
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "The capital of {{ country }}?"}],
+    invocation_config={"temperature": 0.0},
+)
+
+
+def model(*turns: Any) -> llm.Model:
+    return llm.Model("mini", ScriptedProvider.of(*turns), "mini-1")
+
+
+def of(kind: Any, artifact: Any, mechanism: str = "naive", **options: Any) -> Flow:
+    flow = Flow("llm", max_processes=1)
+    flow.to(ModelRunnerStep("r").add_model("m", kind, mechanism, artifact, **options)).respond()
+    return flow
+
+
+async def test_38_answer_and_usage_at_the_result_path() -> None:
+    """The body keeps what it had; the usage is the provider's own object, whole."""
+    asked = model(say("Paris it is.", usage=Usage.from_wire(USAGE)))
+    flow = of(LLModel, llm.LLModel(asked, PROMPT), result_path="output")
+    assert await flow.run({"country": "France"}) == {
+        "country": "France",
+        "output": {"answer": "Paris it is.", "usage": USAGE},
+    }
+    provider = asked.provider
+    assert isinstance(provider, ScriptedProvider)
+    assert provider.requests[0].messages[1] == {"role": "user", "content": "The capital of France?"}
+    assert provider.requests[0].parameters == {"temperature": 0.0}
+
+
+async def test_38_what_nobody_counted_is_marked_as_an_estimate() -> None:
+    """Where the provider reports no usage it is estimated, and says so."""
+    result = await of(LLModel, model(say("four", usage=None))).run("two and two")
+    assert result["usage"] == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4, "estimated": True}
+
+
+async def test_38_the_calls_are_booked_on_the_run() -> None:
+    """What a model costs counts for the run, and under its caps."""
+    event = Event("x")
+    await of(LLModel, model(say("y"))).run(event)
+    assert [(call.step, call.model, call.usage.total_tokens) for call in event.meter.calls] == [("r", "mini", 15)]
+    flow = Flow("capped", max_tokens=5)
+    flow.to(
+        ModelRunnerStep("r", raise_exception=False).add_model("m", LLModel, model_artifact=model(say("y")))
+    ).respond()
+    with pytest.raises(TokensExceeded):
+        await flow.run("x")
+
+
+async def test_without_a_prompt_the_messages_of_the_body_are_asked() -> None:
+    """A body may be a text, have messages, or be a chat request; anything else is refused."""
+    messages = [{"role": "user", "content": "hi"}]
+    asked = model(say("1"), say("2"), say("3"))
+    flow = of(LLModel, asked)
+    for body in ("hi", {"messages": messages}, ChatRequest("any", messages, {"top_p": 0.5})):
+        await flow.run(body)
+    provider = asked.provider
+    assert isinstance(provider, ScriptedProvider)
+    assert [request.messages for request in provider.requests] == [messages] * 3
+    assert provider.requests[2].parameters == {"top_p": 0.5}
+    with pytest.raises(
+        ModelRunnerError, match="m: InvalidInput: model 'm' has no prompt, so the body must be"
+    ) as caught:
+        await flow.run({"x": 1})
+    assert isinstance(caught.value.errors["m"], InvalidInput)
+
+
+async def test_a_batch_of_bodies_is_a_list_of_answers() -> None:
+    """Of a list of bodies the result is the list of their results."""
+    flow = of(LLModel, llm.LLModel(model(say("Paris"), say("Rome")), PROMPT), result_path="out")
+    bodies = await flow.run([Event({"country": "France"}), Event({"country": "Italy"})])
+    assert [(body["country"], body["out"]["answer"]) for body in bodies] == [("France", "Paris"), ("Italy", "Rome")]
+
+
+async def test_the_first_error_of_a_batch_is_its_error() -> None:
+    """Not a group of errors; the other calls are ended."""
+    limited = llm.UpstreamRateLimited("slowly")
+    with pytest.raises(ModelRunnerError) as caught:
+        await of(LLModel, model(fail(limited), say("x"))).run(["a", "b"])
+    assert caught.value.errors["m"] is limited
+
+
+async def test_the_error_of_a_provider_keeps_its_class() -> None:
+    """What the provider raised is the error of the model, and how long to wait is known."""
+    limited = llm.UpstreamRateLimited("slowly", retry_after=7.0)
+    with pytest.raises(ModelRunnerError) as caught:
+        await of(LLModel, model(fail(limited))).run("x")
+    assert caught.value.errors["m"] is limited
+    assert (caught.value.retry_after, caught.value.hopeless) == (7.0, False)
+
+
+async def test_streaming_keeps_the_finish_reason_and_the_usage() -> None:
+    """StreamingLLModel streams chat chunks; gathered they are an answer."""
+    flow = of(StreamingLLModel, model(say("to be or")))
+    async with aclosing(flow.stream("x")) as stream:
+        chunks = [chunk async for chunk in stream]
+    assert [chunk.content for chunk in chunks if chunk.content] == ["to ", "be ", "or"]
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
+    assert chunks[-1].usage == Usage.of(10, 5)
+    followed = Flow()
+    followed.to(ModelRunnerStep("r").add_model("m", StreamingLLModel, model_artifact=model(say("a b")))).to(
+        lambda chunk: chunk.content or "", name="text"
+    ).respond()
+    assert "".join(await followed.run("x")) == "a b"
+
+
+async def test_a_streaming_model_refuses_a_batch() -> None:
+    """Its answers cannot be one stream."""
+    with pytest.raises(ModelRunnerError, match="use LLModel for batches"):
+        await of(StreamingLLModel, model(say("x"))).run(["a", "b"])
+
+
+class Polite(LLModel):
+    """One's own enrichment, in MLRun's way."""
+
+    def enrich_prompt(self, body: Any, origin_name: str, llm_prompt_artifact: Any) -> Any:
+        messages, config = super().enrich_prompt(body, origin_name, llm_prompt_artifact)
+        return [*messages, {"role": "user", "content": "Please."}], config
+
+    def predict(self, body: Any, messages: Any = None, invocation_config: Any = None, **given: Any) -> Any:
+        result = super().predict(body, messages, invocation_config, **given)
+        return {**result, "answer": result["answer"].upper()}
+
+
+@pytest.mark.parametrize("mechanism", ["thread_pool", "dedicated_process"])
+async def test_a_subclass_may_override_predict(mechanism: str) -> None:
+    """In a thread it waits for the loop of the run, in a process for one of its own; the cost is booked either way."""
+    async with ScriptedUpstream(answer("yes"), answer("no")) as upstream:
+        provider = OpenAIProvider(upstream.base_url)
+        flow = of(Polite, llm.Model("mini", provider, "mini-1"), mechanism)
+        try:
+            for said in ("YES", "NO"):
+                event = Event("really?")
+                result = await flow.run(event)
+                assert result["answer"] == said
+                assert event.usage.total_tokens == 10
+        finally:
+            flow.close()
+            await provider.close()
+        assert [message["content"] for message in upstream.received[0].body["messages"]] == ["really?", "Please."]
+
+
+async def test_a_blocking_predict_on_the_loop_is_an_error() -> None:
+    """It would stop the loop, and says what to do."""
+    with pytest.raises(ModelRunnerError, match="would stop the loop; write predict_async"):
+        await of(Polite, model(say("x"))).run("x")
+
+
+async def test_a_call_in_flight_ends_with_its_client() -> None:
+    """Closing the stream closes the provider's."""
+    asked = model(say("one two three"))
+    stream: AsyncGenerator[Any, None] = of(StreamingLLModel, asked).stream("x")
+    await anext(stream)
+    await stream.aclose()
+    provider = asked.provider
+    assert isinstance(provider, ScriptedProvider)
+    assert provider.closed == 1
+
+
+def test_a_model_without_a_model_is_refused() -> None:
+    """Neither a prompt alone nor nothing says which model; a prompt must be one."""
+    for artifact in (None, PROMPT):
+        with pytest.raises(InvalidStep, match="nothing says which language model it is"):
+            of(LLModel, artifact).validate()
+    with pytest.raises(InvalidStep, match="is no prompt; give an LLMPromptArtifact"):
+        of(LLModel, "store://x", model=model()).validate()
+    of(LLModel, PROMPT, model=model()).validate()
+
+
+def test_what_goes_to_a_process_is_made_again_there() -> None:
+    """Prompts and the embedded model are sent as what they were made from."""
+    prompt, provider = pickle.loads(pickle.dumps((PROMPT, EmbeddedProvider(Path("there")))))
+    assert prompt == PROMPT
+    assert prompt.render({"country": "Peru"}) == PROMPT.render({"country": "Peru"})
+    assert provider._folder == Path("there")
+
+
+def test_callers_see_the_error_of_the_one_model_that_failed() -> None:
+    """What the gateway answers is by its class; of several it is a 500 without their words."""
+    limited = llm.UpstreamRateLimited("slowly", retry_after=7.0)
+    assert Fault.of(ModelRunnerError("r", {"m": limited})).status == 429
+    several = Fault.of(ModelRunnerError("r", {"m": limited, "n": ValueError("secret")}))
+    assert (several.status, "secret" in several.message) == (500, False)
+
+
+async def test_tool_calls_are_part_of_the_result() -> None:
+    """An answer that calls tools says so."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    reply = Json({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": USAGE})
+    async with ScriptedUpstream(reply) as upstream:
+        provider = OpenAIProvider(upstream.base_url)
+        result = await of(LLModel, llm.Model("mini", provider, "m")).run("x")
+        await provider.close()
+    assert result == {"answer": "", "usage": USAGE, "tool_calls": [call]}
