@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from secrets import token_hex
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
-from llm.errors import InvalidRequest, UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
+from llm.errors import UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
+from llm.providers.http import checked_base_url, encoded, is_whole, parsed_object, read_object
 from llm.providers.openai_errors import error_of_answer, error_of_event
 from llm.sse import events
 from llm.transport import AiohttpTransport, Response, Transport
@@ -41,12 +41,7 @@ class OpenAIProvider:
     compares = True
 
     def __init__(self, base_url: str, api_key: str = "", transport: Transport | None = None) -> None:
-        parts = urlsplit(base_url)
-        if parts.username or parts.password:
-            raise ValueError("base_url holds a user or password; put the key into api_key")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"base_url is {base_url!r}; write an address such as https://api.openai.com/v1")
-        self._base = base_url.rstrip("/")
+        self._base = checked_base_url(base_url)
         self._headers = {"content-type": "application/json"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
@@ -66,7 +61,7 @@ class OpenAIProvider:
         """
         response = await self._transport.get(f"{self._base}/models", self._headers)
         try:
-            listed = await _read_json(response)
+            listed = await read_object(response)
             return [str(model["id"]) for model in listed["data"]]
         except (KeyError, TypeError) as error:
             raise UpstreamGarbled("the upstream's list of models has another shape than OpenAI's") from error
@@ -76,12 +71,12 @@ class OpenAIProvider:
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         response = await self._transport.post(f"{self._base}/chat/completions", self._headers, _encode(model, request))
         try:
-            if request.stream and not _is_json(response):
+            if request.stream and not is_whole(response):
                 async with aclosing(_streamed(response)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             else:
-                yield _chunk_of_answer(await _read_json(response))
+                yield _chunk_of_answer(await read_object(response))
         finally:
             response.close()
 
@@ -91,32 +86,7 @@ def _encode(model: str, request: ChatRequest) -> bytes:
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    try:
-        return orjson.dumps(body)
-    except TypeError as error:
-        raise InvalidRequest(f"the request cannot be written as JSON: {error}") from error
-
-
-def _is_json(response: Response) -> bool:
-    """Whether an answer is whole although a stream was asked for; some upstreams cannot stream everything."""
-    return response.status == 200 and response.headers.get("content-type", "").startswith("application/json")
-
-
-async def _read_json(response: Response) -> dict[str, Any]:
-    body = await response.read()
-    if response.status != 200:
-        raise error_of_answer(response.status, response.headers, body)
-    return _object(body)
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise UpstreamGarbled("the upstream's answer is not JSON") from error
-    if not isinstance(parsed, dict):
-        raise UpstreamGarbled("the upstream's answer is not a JSON object")
-    return parsed
+    return encoded(body)
 
 
 async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
@@ -128,7 +98,7 @@ async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
         async for data in datas:
             if data == DONE:
                 return
-            event = _object(data)
+            event = parsed_object(data)
             if event.get("error"):
                 raise error_of_event(event["error"])
             chunk = _chunk_of_event(event, calls)
