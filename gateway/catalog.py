@@ -19,6 +19,7 @@ from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from llm import LLModel, Model, ModelProvider, UnknownModel
+from llm.providers.anthropic import AnthropicProvider
 from llm.providers.embedded import EmbeddedProvider
 from llm.providers.openai import OpenAIProvider
 from llm.transport import AiohttpTransport, Timeouts
@@ -105,7 +106,18 @@ def _provider(entry: Provider) -> ModelProvider:
     if entry.kind == "embedded":
         return EmbeddedProvider()
     transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds))
-    return OpenAIProvider(entry.base_url, entry.api_key.get_secret_value(), transport)
+    key = entry.api_key.get_secret_value()
+    if entry.kind == "anthropic":
+        return AnthropicProvider(entry.base_url, key, transport, max_tokens=entry.max_tokens)
+    return OpenAIProvider(
+        entry.base_url,
+        key,
+        transport,
+        organization=entry.organization,
+        project=entry.project,
+        api_version=entry.api_version,
+        rename=entry.rename,
+    )
 
 
 def _model(entry: ModelEntry, provider: ModelProvider) -> Model:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +17,8 @@ from yaml import MarkedYAMLError, YAMLError
 
 from gateway.config_faults import InvalidSettings, place_faults
 from gateway.offers import with_offers
+from gateway.presets import with_implied, with_preset
+from llm.providers.presets import presets
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
@@ -70,15 +74,68 @@ class Auth(_Section):
     keys: tuple[Key, ...] = ()
 
 
+def _known_kind(value: Any) -> Any:
+    if isinstance(value, str) and value not in (known := [*get_args(Kind), *presets()]):
+        raise ValueError(f"there is no kind '{value}'; there are: {', '.join(dict.fromkeys(known))}")
+    return value
+
+
+Kind: TypeAlias = Literal["embedded", "openai", "azure", "anthropic"]
+OVER_HTTP = frozenset({"openai", "azure", "anthropic"})
+OPTIONS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("base_url", "api_key", "connect_seconds", "read_seconds"), OVER_HTTP),
+    **dict.fromkeys(("organization", "project"), frozenset({"openai"})),
+    "rename": frozenset({"openai", "azure"}),
+    "api_version": frozenset({"azure"}),
+    "max_tokens": frozenset({"anthropic"}),
+}
+"""The kinds of provider that each option is for."""
+
+
 class Provider(_Section):
-    """Whoever runs models."""
+    """Whoever runs models. ``kind`` may be a preset (``groq``, ``ollama``, …): its address, and its key from the
+    environment, stand in for those that the row does not give."""
 
     name: Name
-    kind: Literal["embedded", "openai"]
-    base_url: str = "https://api.openai.com/v1"
+    kind: Annotated[Kind, BeforeValidator(_known_kind)]
+    base_url: str = ""
     api_key: SecretStr = SecretStr("")
+    organization: str = ""
+    project: str = ""
+    api_version: str = ""
+    """Of Azure's API, such as ``2024-10-21``."""
+    rename: dict[str, str] = {}
+    """Parameters that the upstream calls otherwise, or with an empty text refuses."""
+    max_tokens: Annotated[int, Field(ge=1)] = 4096
+    """How many tokens an answer may have where the request does not say; Anthropic wants a number."""
     connect_seconds: Annotated[float, Field(gt=0)] = 10
     read_seconds: Annotated[float, Field(gt=0)] = 300
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_preset(cls, row: Any) -> Any:
+        return with_preset(row, os.environ) if isinstance(row, dict) else row
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        for option in sorted(self.model_fields_set & OPTIONS.keys()):
+            if self.kind not in OPTIONS[option]:
+                kinds = " or ".join(sorted(OPTIONS[option]))
+                raise ValueError(f"'{option}' says nothing to kind {self.kind}, it is for {kinds}: leave it out")
+        for option, example in NEEDED.get(self.kind, {}).items():
+            if not getattr(self, option):
+                raise ValueError(f"kind {self.kind} needs {option}, {example}")
+        return self
+
+
+NEEDED: Mapping[str, Mapping[str, str]] = {
+    "azure": {
+        "base_url": "such as https://my-resource.openai.azure.com",
+        "api_version": "such as 2024-10-21",
+        "api_key": 'such as "${oc.env:AZURE_OPENAI_API_KEY}"',
+    },
+}
+"""What a kind cannot do without, and how to write it."""
 
 
 class ModelEntry(_Section):
@@ -86,6 +143,7 @@ class ModelEntry(_Section):
 
     name: Name
     provider: str
+    """The name of a row under ``providers``, or a preset."""
     model: str = ""
     """What the provider calls it; by default the same name."""
     description: str = ""
@@ -168,6 +226,11 @@ class Settings(_Section):
     prompts: Prompts = Prompts()
     record: Record = Record()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, tree: Any) -> Any:
+        return with_implied(tree, cls.model_fields["providers"].default, os.environ) if isinstance(tree, dict) else tree
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         _no_two("provider", [provider.name for provider in self.providers])
@@ -178,6 +241,8 @@ class Settings(_Section):
         served = [entry.name for entry in self.models]
         _known("model", [name for graph in self.graphs for name in graph.models.values()], served)
         _known("model", [self.default_model] if self.default_model else [], served)
+        for provider in self.providers:
+            _not_itself(provider, self.server)
         if self.graphs and not served:
             raise ValueError("graphs need models: add at least one under models")
         if not self.auth.keys and not self.server.is_loopback:
@@ -214,6 +279,15 @@ def _known(kind: str, wanted: list[str], known: list[str]) -> None:
     for name in wanted:
         if name not in known:
             raise ValueError(f"there is no {kind} '{name}'; there are: {', '.join(known) or 'none'}")
+
+
+def _not_itself(provider: Provider, server: Server) -> None:
+    """Refuses the gateway as its own upstream; llama.cpp's usual port is the gateway's too."""
+    address = urlsplit(provider.base_url)
+    if address.hostname and is_loopback(address.hostname) and address.netloc.endswith(f":{server.port}"):
+        raise ValueError(
+            f"provider '{provider.name}' is at port {server.port}, where this gateway listens: move one of the two"
+        )
 
 
 def _merged(under: Any, over: Any) -> Any:

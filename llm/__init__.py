@@ -1,6 +1,7 @@
 """Models and the wire: what a chat is, what it costs, and who answers it."""
 
 from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta, collect, text_of
+from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import (
     ContextLengthExceeded,
     InvalidRequest,
@@ -28,6 +29,9 @@ __all__ = [
     "ChatCompletion",
     "ChatRequest",
     "ContextLengthExceeded",
+    "EmbeddingProvider",
+    "EmbeddingRequest",
+    "Embeddings",
     "InvalidRequest",
     "LLModel",
     "Message",

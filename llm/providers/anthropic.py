@@ -10,7 +10,7 @@ from llm.errors import UpstreamBrokeOff, UpstreamGarbled
 from llm.providers.anthropic_answer import MessageReader, chunk_of_message
 from llm.providers.anthropic_errors import error_of_answer, error_of_event
 from llm.providers.anthropic_request import DEFAULT_MAX_TOKENS, message_body
-from llm.providers.http import checked_base_url, encoded, is_whole, parsed_object, read_object
+from llm.providers.http import checked_base_url, checked_header, encoded, is_whole, parsed_object, read_object
 from llm.sse import events
 from llm.transport import AiohttpTransport, Response, Transport
 
@@ -29,7 +29,7 @@ class AnthropicProvider:
         max_tokens: tokens that an answer may have where the request does not say, as Anthropic wants a number.
 
     Raises:
-        ValueError: when ``base_url`` is no plain http(s) address.
+        ValueError: when ``base_url`` is no plain http(s) address, or the key cannot stand in a header.
     """
 
     compares = True
@@ -45,7 +45,7 @@ class AnthropicProvider:
         self._base = checked_base_url(base_url).removesuffix("/v1") + "/v1"
         self._headers = {"content-type": "application/json", "anthropic-version": VERSION}
         if api_key:
-            self._headers["x-api-key"] = api_key
+            self._headers["x-api-key"] = checked_header("api_key", api_key)
         self._max_tokens = max_tokens
         self._transport = transport or AiohttpTransport()
 

@@ -23,7 +23,7 @@ from llm.errors import InvalidRequest
 DEFAULT_MAX_TOKENS = 4096
 """The most that every model there is can answer with."""
 NUDGES = frozenset(
-    [
+    {
         "frequency_penalty",
         "presence_penalty",
         "logit_bias",
@@ -37,10 +37,10 @@ NUDGES = frozenset(
         "prompt_cache_retention",
         "prompt_cache_options",
         "moderation",
-    ]
+    }
 )
 TRANSLATED = frozenset(
-    [
+    {
         "max_tokens",
         "max_completion_tokens",
         "temperature",
@@ -56,7 +56,7 @@ TRANSLATED = frozenset(
         "n",
         "logprobs",
         "modalities",
-    ]
+    }
 )
 UNSUPPORTED = frozenset(("functions", "function_call", "audio", "web_search_options"))
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}

@@ -30,6 +30,17 @@ def checked_base_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
+def checked_header(option: str, value: str) -> str:
+    """A value that can stand in a header.
+
+    Raises:
+        ValueError: when it cannot, because of a line break at its end for example. It is not repeated.
+    """
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{option} holds a space, a line break or a character beyond ASCII; write it without")
+    return value
+
+
 def encoded(body: Mapping[str, Any]) -> bytes:
     """A request body as JSON.
 

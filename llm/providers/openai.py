@@ -6,12 +6,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from secrets import token_hex
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
+from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
-from llm.providers.http import checked_base_url, encoded, is_whole, parsed_object, read_object
+from llm.providers.http import checked_base_url, checked_header, encoded, is_whole, parsed_object, read_object
+from llm.providers.openai_embeddings import body_of, embeddings_of
 from llm.providers.openai_errors import error_of_answer, error_of_event
 from llm.sse import events
 from llm.transport import AiohttpTransport, Response, Transport
@@ -34,17 +37,43 @@ CUT_OFF = frozenset({"abort", "aborted", "cancelled", "canceled"})
 class OpenAIProvider:
     """Calls ``{base_url}/chat/completions`` with the gateway's own key; nothing of the caller's headers goes along.
 
+    Args:
+        organization: sent as ``OpenAI-Organization``.
+        project: sent as ``OpenAI-Project``.
+        api_version: when set, Azure's form is spoken: ``base_url`` is the resource
+            (``https://my-resource.openai.azure.com``), models are deployments of it, the key goes as ``api-key``
+            (https://learn.microsoft.com/azure/ai-services/openai/reference).
+        rename: parameters that this upstream calls otherwise, or with "" does not take:
+            ``{"max_completion_tokens": "max_tokens", "stream_options": ""}``.
+
     Raises:
-        ValueError: when ``base_url`` is no plain http(s) address.
+        ValueError: when ``base_url`` is no plain http(s) address, or an option cannot stand in a header.
     """
 
     compares = True
 
-    def __init__(self, base_url: str, api_key: str = "", transport: Transport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        transport: Transport | None = None,
+        *,
+        organization: str = "",
+        project: str = "",
+        api_version: str = "",
+        rename: Mapping[str, str] | None = None,
+    ) -> None:
         self._base = checked_base_url(base_url)
+        self._version = quote(api_version, safe="")
         self._headers = {"content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
+        for option, header, value in (
+            ("api_key", "api-key" if api_version else "authorization", api_key),
+            ("organization", "openai-organization", organization),
+            ("project", "openai-project", project),
+        ):
+            if checked_header(option, value):
+                self._headers[header] = f"Bearer {value}" if header == "authorization" else value
+        self._rename = dict(rename or {})
         self._transport = transport or AiohttpTransport()
 
     async def start(self) -> None:
@@ -59,7 +88,7 @@ class OpenAIProvider:
         Raises:
             UpstreamError: when it cannot be asked.
         """
-        response = await self._transport.get(f"{self._base}/models", self._headers)
+        response = await self._transport.get(self._url("models"), self._headers)
         try:
             listed = await read_object(response)
             return [str(model["id"]) for model in listed["data"]]
@@ -69,7 +98,8 @@ class OpenAIProvider:
             response.close()
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        response = await self._transport.post(f"{self._base}/chat/completions", self._headers, _encode(model, request))
+        body = encoded(self._body(model, request))
+        response = await self._transport.post(self._url("chat/completions", model), self._headers, body)
         try:
             if request.stream and not is_whole(response):
                 async with aclosing(_streamed(response)) as chunks:
@@ -80,13 +110,30 @@ class OpenAIProvider:
         finally:
             response.close()
 
+    async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
+        """See :class:`~llm.embeddings.EmbeddingProvider`."""
+        body = encoded(body_of(model, request))
+        response = await self._transport.post(self._url("embeddings", model), self._headers, body)
+        try:
+            return embeddings_of(await read_object(response), len(request.inputs))
+        finally:
+            response.close()
 
-def _encode(model: str, request: ChatRequest) -> bytes:
-    body = {**request.to_wire(), "model": model}
-    if request.stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    return encoded(body)
+    def _url(self, path: str, model: str = "") -> str:
+        if not self._version:
+            return f"{self._base}/{path}"
+        deployment = f"deployments/{quote(model, safe='')}/" if model else ""
+        return f"{self._base.removesuffix('/openai')}/openai/{deployment}{path}?api-version={self._version}"
+
+    def _body(self, model: str, request: ChatRequest) -> dict[str, Any]:
+        body = {**request.to_wire(), "model": model}
+        if request.stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        if not self._rename:
+            return body
+        named = ((self._rename.get(name, name), value) for name, value in body.items())
+        return {name: value for name, value in named if name}
 
 
 async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
