@@ -21,6 +21,7 @@ from graph.steps.responder import ResponderStep
 from llm import LLModel, Model, ModelProvider, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.embedded import EmbeddedProvider
+from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.transport import AiohttpTransport, Timeouts
 from prompts import PromptError, PromptStore
@@ -105,6 +106,9 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
 def _provider(entry: Provider) -> ModelProvider:
     if entry.kind == "embedded":
         return EmbeddedProvider()
+    if entry.kind == "huggingface":
+        options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
+        return HuggingFaceProvider(entry.path, **options)
     transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds))
     key = entry.api_key.get_secret_value()
     if entry.kind == "anthropic":

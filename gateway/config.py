@@ -80,14 +80,15 @@ def _known_kind(value: Any) -> Any:
     return value
 
 
-Kind: TypeAlias = Literal["embedded", "openai", "azure", "anthropic"]
+Kind: TypeAlias = Literal["embedded", "openai", "azure", "anthropic", "huggingface"]
 OVER_HTTP = frozenset({"openai", "azure", "anthropic"})
 OPTIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("base_url", "api_key", "connect_seconds", "read_seconds"), OVER_HTTP),
     **dict.fromkeys(("organization", "project"), frozenset({"openai"})),
     "rename": frozenset({"openai", "azure"}),
     "api_version": frozenset({"azure"}),
-    "max_tokens": frozenset({"anthropic"}),
+    "max_tokens": frozenset({"anthropic", "huggingface"}),
+    **dict.fromkeys(("path", "device", "dtype", "max_batch"), frozenset({"huggingface"})),
 }
 """The kinds of provider that each option is for."""
 
@@ -107,7 +108,13 @@ class Provider(_Section):
     rename: dict[str, str] = {}
     """Parameters that the upstream calls otherwise, or with an empty text refuses."""
     max_tokens: Annotated[int, Field(ge=1)] = 4096
-    """How many tokens an answer may have where the request does not say; Anthropic wants a number."""
+    """How many tokens an answer may have where the request does not say."""
+    path: str = ""
+    """The folder of a model, or its id on the hub."""
+    device: str = "cpu"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """How many requests are answered side by side."""
     connect_seconds: Annotated[float, Field(gt=0)] = 10
     read_seconds: Annotated[float, Field(gt=0)] = 300
 
@@ -134,6 +141,7 @@ NEEDED: Mapping[str, Mapping[str, str]] = {
         "api_version": "such as 2024-10-21",
         "api_key": 'such as "${oc.env:AZURE_OPENAI_API_KEY}"',
     },
+    "huggingface": {"path": "the folder of a model, or its id on the hub"},
 }
 """What a kind cannot do without, and how to write it."""
 

@@ -221,6 +221,8 @@ models: [{name: m, provider: one}]
         ("kind: azure, base_url: 'https://r.openai.azure.com'", "kind azure needs api_version, such as 2024-10-21"),
         ("kind: ollama, api_version: x", "'api_version' says nothing to kind openai, it is for azure: leave it out"),
         ("kind: embedded, base_url: 'http://x/v1'", "'base_url' says nothing to kind embedded"),
+        ("kind: huggingface", "kind huggingface needs path, the folder of a model, or its id on the hub"),
+        ("kind: huggingface, path: x, dtype: int3", ":3: providers.0.dtype: "),
         ("kind: llamacpp", "provider 'x' is at port 8080, where this gateway listens: move one of the two"),
     ],
 )
