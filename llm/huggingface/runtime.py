@@ -21,7 +21,7 @@ def check_installed() -> None:
     """Raises ValueError, with the remedy, when torch or transformers is missing."""
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if missing:
-        raise ValueError(f"{' and '.join(missing)} is not installed: pip install 'penstock[huggingface]'")
+        raise ValueError(f"{' and '.join(missing)} must be installed: pip install 'penstock[huggingface]'")
 
 
 class Runtime:
@@ -69,10 +69,9 @@ class Runtime:
                 path, dtype=kind if kind == "auto" else getattr(torch, kind), use_safetensors=True, **common
             )
             return cls(tokenizer, model.to(device).eval(), generates=generates)
-        except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-            raise ModelNotLoaded(
-                f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-            ) from error
+        except Exception as error:  # of the files, of the hub, of the device: each library has its own
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise ModelNotLoaded(f"the model '{path}' cannot be loaded: {why}") from error
 
     def prompt(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[int]:
         """The ids of a conversation by the model's own chat template, ready for an answer.
@@ -83,7 +82,7 @@ class Runtime:
         """
         if not self.generates or not self.tokenizer.chat_template:
             raise InvalidRequest(
-                "This model cannot chat: it has no chat template.", param="model", code="invalid_value"
+                "This model cannot chat: it only embeds, or has no chat template.", param="model", code="invalid_value"
             )
         try:
             made = self.tokenizer.apply_chat_template(

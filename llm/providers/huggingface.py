@@ -82,6 +82,7 @@ class HuggingFaceProvider:
     async def close(self) -> None:
         self._closed = True
         for job in [*self._running, *self._waiting]:
+            job.say(UpstreamUnavailable("the gateway is stopping"))
             job.left = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -149,7 +150,9 @@ class HuggingFaceProvider:
             return _Answer(job, runtime, self._grammar(job.request), self._max_tokens)
         except ModelError as error:
             job.say(error)
-            return None
+        except Exception as error:  # a tokenizer's or a template's own
+            job.say(UpstreamUnavailable(f"the model failed while reading ({type(error).__name__})"))
+        return None
 
     def _grammar(self, request: ChatRequest) -> Any:
         wanted = request.parameters.get("response_format", {})

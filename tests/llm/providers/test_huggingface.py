@@ -19,6 +19,7 @@ from llm import (
     EmbeddingRequest,
     InvalidRequest,
     ModelNotLoaded,
+    UpstreamUnavailable,
     collect,
 )
 from llm.embedded import FOLDER
@@ -209,6 +210,31 @@ async def test_embeddings(provider: HuggingFaceProvider) -> None:
     assert made.usage.completion_tokens == 0
     with pytest.raises(InvalidRequest):
         await provider.embed("m", EmbeddingRequest(["a"], {"dimensions": 3}))
+
+
+async def test_closing_tells_those_who_wait(provider: HuggingFaceProvider) -> None:
+    """Nobody waits for ever for a model that has gone."""
+    async with aclosing(provider.stream("m", asked(temperature=2.0, seed=1, max_tokens=1000))) as chunks:
+        await anext(chunks)
+        await provider.close()
+        with pytest.raises(UpstreamUnavailable):
+            async for _ in chunks:
+                pass
+
+
+async def test_a_model_that_only_embeds(tmp_path: Path) -> None:
+    """An encoder embeds, and says so when it is asked to chat."""
+    transformers = pytest.importorskip("transformers")
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    transformers.BertModel(transformers.BertConfig(vocab_size=4096, **small)).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(tmp_path)
+    provider = HuggingFaceProvider(str(tmp_path))
+    try:
+        assert len((await provider.embed("m", EmbeddingRequest([[5, 6], [7]]))).vectors[1]) == 8
+        with pytest.raises(InvalidRequest, match="only embeds"):
+            await answered(provider)
+    finally:
+        await provider.close()
 
 
 async def test_a_folder_without_a_model(tmp_path: Path) -> None:
