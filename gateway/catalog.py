@@ -13,14 +13,17 @@ from typing import Any, Literal
 
 import yaml
 
-from gateway.config import GraphEntry, ModelEntry, Provider, Settings
+from gateway.config import GraphEntry, ModelEntry, Settings
 from gateway.config_faults import InvalidSettings
+from gateway.config_providers import Provider
 from gateway.edge.keys import Principal
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from llm import LLModel, Model, ModelProvider, UnknownModel
+from llm.providers.anthropic import AnthropicProvider
 from llm.providers.embedded import EmbeddedProvider
+from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.transport import AiohttpTransport, Timeouts
 from prompts import PromptError, PromptStore
@@ -131,8 +134,22 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
 def _provider(entry: Provider) -> ModelProvider:
     if entry.kind == "embedded":
         return EmbeddedProvider()
+    if entry.kind == "huggingface":
+        options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
+        return HuggingFaceProvider(entry.path, **options)
     transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
-    return OpenAIProvider(entry.base_url, entry.api_key.get_secret_value(), transport)
+    key = entry.api_key.get_secret_value()
+    if entry.kind == "anthropic":
+        return AnthropicProvider(entry.base_url, key, transport, max_tokens=entry.max_tokens)
+    return OpenAIProvider(
+        entry.base_url,
+        key,
+        transport,
+        organization=entry.organization,
+        project=entry.project,
+        api_version=entry.api_version,
+        rename=entry.rename,
+    )
 
 
 def _model(entry: ModelEntry, provider: ModelProvider) -> Model:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from ipaddress import ip_address
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -12,12 +11,8 @@ import orjson
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -26,59 +21,16 @@ from yaml import MarkedYAMLError, YAMLError
 
 from gateway.config_checks import check_rows
 from gateway.config_faults import InvalidSettings, place_faults
+from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
+from gateway.config_providers import Provider
 from gateway.offers import with_offers
+from gateway.presets import with_implied
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-def _written(pattern: str, remedy: str) -> AfterValidator:
-    """A check of how a value is written, which says how to write it."""
-
-    def check(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
-            raise ValueError(f"{value!r} will not do; write {remedy}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _sendable(value: SecretStr) -> SecretStr:
-    if re.fullmatch(r"[\x21-\x7e]*", value.get_secret_value()) is None:
-        raise ValueError(
-            "the key holds spaces, line breaks or letters outside ASCII; write one that fits into a header"
-        )
-    return value
-
-
-def _long_enough(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < MIN_KEY:
-        raise ValueError(f"the key is too short; write one with at least {MIN_KEY} characters")
-    return value
-
-
-Secret = Annotated[SecretStr, AfterValidator(_sendable)]
-
-
-Name = Annotated[str, _written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
-MIN_KEY = 8
-"""How many characters a key has at least."""
 Role: TypeAlias = Literal["anyone", "user", "admin"]
 Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "*"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or its address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class Server(_Section):
+class Server(Section):
     """Where and how to listen."""
 
     host: str = "127.0.0.1"
@@ -99,54 +51,41 @@ class Server(_Section):
         return is_loopback(self.host)
 
 
-class Key(_Section):
+class Key(Section):
     """A key that callers show, and what it may do."""
 
     name: Name
-    key: Annotated[Secret, AfterValidator(_long_enough)]
+    key: OwnKey
     role: Literal["user", "admin"] = "user"
     models: tuple[str, ...] = ("*",)
 
 
-class Auth(_Section):
+class Auth(Section):
     """Who may call. Without keys everybody on this machine may do everything, and nobody else anything."""
 
     keys: tuple[Key, ...] = ()
 
 
-class Provider(_Section):
-    """Whoever runs models."""
-
-    name: Name
-    kind: Literal["embedded", "openai"]
-    base_url: str = "https://api.openai.com/v1"
-    api_key: Secret = SecretStr("")
-    connect_seconds: Annotated[float, Field(gt=0)] = 10
-    read_seconds: Annotated[float, Field(gt=0)] = 300
-    """How long the provider may be silent."""
-    total_seconds: Annotated[float, Field(gt=0)] = 3600
-    """How long one call may take, also of a provider that never falls silent."""
-
-
-class ModelEntry(_Section):
+class ModelEntry(Section):
     """A model name, and who answers to it."""
 
     name: Name
     provider: str
+    """The name of a row under ``providers``, or a preset."""
     model: str = ""
     """What the provider calls it; by default the same name."""
     description: str = ""
 
 
-class GraphEntry(_Section):
+class GraphEntry(Section):
     """A graph under a model name."""
 
     name: Name
-    build: Annotated[str, _written(r"[\w.]+:\w+", "module:function")] | None = None
+    build: Annotated[str, written(r"[\w.]+:\w+", "module:function")] | None = None
     """``module:function``; the function is given the parts (models and prompts) and returns a Flow."""
     file: Path | None = None
     """A YAML file with the graph itself."""
-    models: dict[str, str] = {}
+    models: Mapping[str, str] = Field(default_factory=dict)
     """The model of each role; a role that is not named gets the default model."""
     description: str = ""
 
@@ -161,23 +100,23 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
-class ApiRow(_Section):
+class ApiRow(Section):
     """A rule over the table of endpoints. ``/*`` at the end of a path stands for everything under it."""
 
-    path: Annotated[str, _written(r"(?=.)(/([^/*{}]+|\{\w+\}))*(/\*?)?", "a path such as /v1/models/{id} or /admin/*")]
+    path: Annotated[str, written(r"(?=.)(/([^/*{}]+|\{\w+\}))*(/\*?)?", "a path such as /v1/models/{id} or /admin/*")]
     method: Annotated[Method, BeforeValidator(_upper)] = "*"
     action: Annotated[Literal["ALLOW", "FORBID"], BeforeValidator(_upper)] = "ALLOW"
     role: Role | None = None
     """Who may call it; by default whoever the endpoint itself says."""
 
 
-class Prompts(_Section):
+class Prompts(Section):
     """Prompts of one's own, over those that ship."""
 
     path: Path | None = None
 
 
-class Record(_Section):
+class Record(Section):
     """Recordings of runs, for ``penstock replay``. Off unless there is a path."""
 
     path: Path | None = None
@@ -201,7 +140,7 @@ SHIPPED = (
 )
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that the operator decides. ``PENSTOCK_SERVER__PORT=9000`` in the environment beats the file."""
 
     server: Server = Server()
@@ -214,6 +153,11 @@ class Settings(_Section):
     api: tuple[ApiRow, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, tree: Any) -> Any:
+        return with_implied(tree, cls.model_fields["providers"].default, os.environ) if isinstance(tree, dict) else tree
 
     @model_validator(mode="after")
     def _check(self) -> Self:

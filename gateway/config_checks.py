@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from gateway.config_fields import is_loopback
+
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.config_providers import Provider
 
 Place: TypeAlias = tuple[str | int, ...]
 Fault: TypeAlias = tuple[Place, str]
@@ -39,6 +43,8 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     known = [provider.name for provider in providers]
     for at, entry in enumerate(models):
         yield from _known("provider", ("models", at, "provider"), entry.provider, known)
+    for at, provider in enumerate(providers):
+        yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _roles(settings)
     if not keys and not settings.server.is_loopback:
         yield (
@@ -96,3 +102,13 @@ def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator
 def dotted(place: tuple[Any, ...]) -> str:
     """A place in the settings as it is told: ``models.0.provider``."""
     return ".".join(map(str, place))
+
+
+def _not_itself(place: Place, provider: Provider, settings: Settings) -> Iterator[Fault]:
+    """The gateway as its own upstream; llama.cpp's usual port is the gateway's too."""
+    address, port = urlsplit(provider.base_url), settings.server.port
+    if address.hostname and is_loopback(address.hostname) and address.netloc.endswith(f":{port}"):
+        yield (
+            place,
+            f"provider '{provider.name}' is at port {port}, where this gateway listens: move one of the two",
+        )

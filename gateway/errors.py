@@ -40,6 +40,7 @@ from graph import (
 from llm import (
     InvalidRequest,
     ModelError,
+    ModelNotLoaded,
     QuestionRefused,
     UnknownModel,
     UpstreamBrokeOff,
@@ -148,6 +149,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     UpstreamUnavailable: Row(503, SERVER, "upstream_unavailable", UPSTREAM.format("failed or is overloaded")),
     UpstreamGarbled: Row(502, SERVER, "upstream_garbled", UPSTREAM.format("answered something that is no answer")),
     UpstreamBrokeOff: Row(502, SERVER, "upstream_broke_off", UPSTREAM.format("broke off in the middle of its answer")),
+    ModelNotLoaded: INTERNAL,
     ModelError: INTERNAL,
     MaxIterationsExceeded: Row(500, SERVER, "max_iterations_exceeded", hopeless=True),
     MaxStepsExceeded: Row(500, SERVER, "max_steps_exceeded", hopeless=True),

@@ -8,11 +8,10 @@ from typing import Any
 
 from llm import ModelError
 from llm.providers.openai import OpenAIProvider
+from llm.providers.presets import presets
 from llm.transport import AiohttpTransport, Timeouts
 
-OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4o-mini"
-OLLAMA = "http://127.0.0.1:11434/v1"
 PATIENCE = Timeouts(connect=1.0, read=3.0)
 """How long the start may wait for an answer, in seconds. A port that nobody listens on answers at once."""
 EMBEDDED: Mapping[str, Any] = {"name": "mini", "kind": "embedded"}
@@ -27,13 +26,14 @@ def with_offers(environ: Mapping[str, str]) -> dict[str, Any]:
     providers = [dict(EMBEDDED)]
     models = [{"name": "penstock-demo", "provider": "mini"}]
     if key := environ.get("OPENAI_API_KEY", ""):
-        base_url = environ.get("OPENAI_BASE_URL") or OPENAI
+        base_url = environ.get("OPENAI_BASE_URL") or presets()["openai"].base_url
         providers.append({"name": "openai", "kind": "openai", "base_url": base_url, "api_key": key})
         name = environ.get("OPENAI_MODEL") or _preferred(_models(base_url, key))
         models.append({"name": name, "provider": "openai"})
     taken = {provider.get("base_url", "").rstrip("/") for provider in providers} | {model["name"] for model in models}
-    if OLLAMA not in taken and (names := _models(OLLAMA, "")):
-        providers.append({"name": "ollama", "kind": "openai", "base_url": OLLAMA})
+    ollama = presets()["ollama"].base_url
+    if ollama not in taken and (names := _models(ollama, "")):
+        providers.append({"name": "ollama", "kind": "ollama"})
         models += [{"name": name, "provider": "ollama"} for name in names if name not in taken]
     main = models[1]["name"] if len(models) > 1 else models[0]["name"]
     return {"providers": providers, "models": models, "default_model": main}

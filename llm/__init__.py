@@ -1,10 +1,12 @@
 """Models and the wire: what a chat is, what it costs, and who answers it."""
 
 from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta, collect, text_of
+from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import (
     ContextLengthExceeded,
     InvalidRequest,
     ModelError,
+    ModelNotLoaded,
     QuestionRefused,
     ScriptError,
     UnknownModel,
@@ -28,11 +30,15 @@ __all__ = [
     "ChatCompletion",
     "ChatRequest",
     "ContextLengthExceeded",
+    "EmbeddingProvider",
+    "EmbeddingRequest",
+    "Embeddings",
     "InvalidRequest",
     "LLModel",
     "Message",
     "Model",
     "ModelError",
+    "ModelNotLoaded",
     "ModelProvider",
     "QuestionRefused",
     "ScriptError",

@@ -6,6 +6,7 @@
     ├── InvalidRequest                   the caller: the request cannot be served as it is
     │   └── ContextLengthExceeded        … because it does not fit into the model's context
     ├── UnknownModel                     the caller: no model of that name
+    ├── ModelNotLoaded                   the operator: the files of a model cannot be used
     ├── UpstreamError                    the provider behind the gateway
     │   ├── UpstreamUnreachable          no connection, or it broke before an answer began
     │   ├── UpstreamTimeout              no answer, or no further chunk, within the deadline
@@ -69,6 +70,12 @@ class UnknownModel(ModelError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The model `{name}` does not exist or you do not have access to it.")
+
+
+class ModelNotLoaded(ModelError):
+    """The files of a model cannot be used. The message names them and says why; the operator must act."""
+
+    hopeless = True
 
 
 class UpstreamError(ModelError):

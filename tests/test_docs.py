@@ -7,19 +7,39 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.config import load
+from llm.providers.presets import presets
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-BLOCKS = [
-    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1)
-]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+def blocks(language: str) -> list[Any]:
+    """The blocks of a language, page by page."""
+    return [
+        pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+        for page in PAGES
+        for number, block in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1
+        )
+    ]
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_settings_are_accepted_as_they_stand(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each YAML block is settings, once the keys that it takes from the environment are there."""
+    for name in [*re.findall(r"oc\.env:(\w+)", block), *(preset.key for preset in presets().values())]:
+        monkeypatch.setenv(name or "NONE_NEEDED", "sk-of-nobody")
+    path = tmp_path / "penstock.yaml"
+    path.write_text(block + ("" if "graphs:" in block else "\ngraphs: []\n"))
+    load(path)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
 def test_an_example_runs_as_it_stands(block: str, tmp_path: Path) -> None:
     """Each block is a program of its own, with an assert in it."""
     assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(block)))

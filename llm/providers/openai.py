@@ -6,12 +6,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from secrets import token_hex
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
-from llm.errors import InvalidRequest, UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
+from llm.embeddings import EmbeddingRequest, Embeddings
+from llm.errors import UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
+from llm.providers.http import checked_base_url, checked_header, encoded, is_whole, parsed_object, read_object
+from llm.providers.openai_embeddings import body_of, embeddings_of
 from llm.providers.openai_errors import error_of_answer, error_of_event
 from llm.sse import events
 from llm.transport import AiohttpTransport, Response, Transport
@@ -34,22 +37,43 @@ CUT_OFF = frozenset({"abort", "aborted", "cancelled", "canceled"})
 class OpenAIProvider:
     """Calls ``{base_url}/chat/completions`` with the gateway's own key; nothing of the caller's headers goes along.
 
+    Args:
+        organization: sent as ``OpenAI-Organization``.
+        project: sent as ``OpenAI-Project``.
+        api_version: when set, Azure's form is spoken: ``base_url`` is the resource
+            (``https://my-resource.openai.azure.com``), models are deployments of it, the key goes as ``api-key``
+            (https://learn.microsoft.com/azure/ai-services/openai/reference).
+        rename: parameters that this upstream calls otherwise, or with "" does not take:
+            ``{"max_completion_tokens": "max_tokens", "stream_options": ""}``.
+
     Raises:
-        ValueError: when ``base_url`` is no plain http(s) address.
+        ValueError: when ``base_url`` is no plain http(s) address, or an option cannot stand in a header.
     """
 
     compares = True
 
-    def __init__(self, base_url: str, api_key: str = "", transport: Transport | None = None) -> None:
-        parts = urlsplit(base_url)
-        if parts.username or parts.password:
-            raise ValueError("base_url holds a user or password; put the key into api_key")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"base_url is {base_url!r}; write an address such as https://api.openai.com/v1")
-        self._base = base_url.rstrip("/")
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        transport: Transport | None = None,
+        *,
+        organization: str = "",
+        project: str = "",
+        api_version: str = "",
+        rename: Mapping[str, str] | None = None,
+    ) -> None:
+        self._base = checked_base_url(base_url)
+        self._version = quote(api_version, safe="")
         self._headers = {"content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
+        for option, header, value in (
+            ("api_key", "api-key" if api_version else "authorization", api_key),
+            ("organization", "openai-organization", organization),
+            ("project", "openai-project", project),
+        ):
+            if checked_header(option, value):
+                self._headers[header] = f"Bearer {value}" if header == "authorization" else value
+        self._rename = dict(rename or {})
         self._transport = transport or AiohttpTransport()
 
     async def start(self) -> None:
@@ -64,9 +88,9 @@ class OpenAIProvider:
         Raises:
             UpstreamError: when it cannot be asked.
         """
-        response = await self._transport.get(f"{self._base}/models", self._headers)
+        response = await self._transport.get(self._url("models"), self._headers)
         try:
-            listed = await _read_json(response)
+            listed = await read_object(response)
             return [str(model["id"]) for model in listed["data"]]
         except (KeyError, TypeError) as error:
             raise UpstreamGarbled("the upstream's list of models has another shape than OpenAI's") from error
@@ -74,49 +98,42 @@ class OpenAIProvider:
             response.close()
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        response = await self._transport.post(f"{self._base}/chat/completions", self._headers, _encode(model, request))
+        body = encoded(self._body(model, request))
+        response = await self._transport.post(self._url("chat/completions", model), self._headers, body)
         try:
-            if request.stream and not _is_json(response):
+            if request.stream and not is_whole(response):
                 async with aclosing(_streamed(response)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             else:
-                yield _chunk_of_answer(await _read_json(response))
+                yield _chunk_of_answer(await read_object(response))
         finally:
             response.close()
 
+    async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
+        """See :class:`~llm.embeddings.EmbeddingProvider`."""
+        body = encoded(body_of(model, request))
+        response = await self._transport.post(self._url("embeddings", model), self._headers, body)
+        try:
+            return embeddings_of(await read_object(response), len(request.inputs))
+        finally:
+            response.close()
 
-def _encode(model: str, request: ChatRequest) -> bytes:
-    body = {**request.to_wire(), "model": model}
-    if request.stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    try:
-        return orjson.dumps(body)
-    except TypeError as error:
-        raise InvalidRequest(f"the request cannot be written as JSON: {error}") from error
+    def _url(self, path: str, model: str = "") -> str:
+        if not self._version:
+            return f"{self._base}/{path}"
+        deployment = f"deployments/{quote(model, safe='')}/" if model else ""
+        return f"{self._base.removesuffix('/openai')}/openai/{deployment}{path}?api-version={self._version}"
 
-
-def _is_json(response: Response) -> bool:
-    """Whether an answer is whole although a stream was asked for; some upstreams cannot stream everything."""
-    return response.status == 200 and response.headers.get("content-type", "").startswith("application/json")
-
-
-async def _read_json(response: Response) -> dict[str, Any]:
-    body = await response.read()
-    if response.status != 200:
-        raise error_of_answer(response.status, response.headers, body)
-    return _object(body)
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise UpstreamGarbled("the upstream's answer is not JSON") from error
-    if not isinstance(parsed, dict):
-        raise UpstreamGarbled("the upstream's answer is not a JSON object")
-    return parsed
+    def _body(self, model: str, request: ChatRequest) -> dict[str, Any]:
+        body = {**request.to_wire(), "model": model}
+        if request.stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        if not self._rename:
+            return body
+        named = ((self._rename.get(name, name), value) for name, value in body.items())
+        return {name: value for name, value in named if name}
 
 
 async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
@@ -128,7 +145,7 @@ async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
         async for data in datas:
             if data == DONE:
                 return
-            event = _object(data)
+            event = parsed_object(data)
             if event.get("error"):
                 raise error_of_event(event["error"])
             chunk = _chunk_of_event(event, calls)

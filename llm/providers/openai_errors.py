@@ -21,6 +21,7 @@ from llm.retry_after import retry_after
 
 NO_QUOTA = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
 CALLERS_FAULT = frozenset({400, 404, 409, 413, 415, 422})
+USED_UP = "the gateway's account with the upstream is used up"
 UNAVAILABLE = "the upstream failed or is overloaded (status {})"
 
 
@@ -46,7 +47,7 @@ def error_of_event(error: Any) -> UpstreamError:
     if not isinstance(error, Mapping):
         return UpstreamUnavailable("the upstream reported an error in its stream")
     if error.get("code") in NO_QUOTA:
-        return UpstreamQuotaExceeded("the gateway's account with the upstream is used up")
+        return UpstreamQuotaExceeded(USED_UP)
     if error.get("code") == "rate_limit_exceeded":
         return UpstreamRateLimited("the upstream's rate limit was reached in mid-stream")
     return UpstreamUnavailable("the upstream reported an error in its stream")
@@ -65,7 +66,7 @@ def _request_refused(status: int, error: Mapping[str, Any]) -> UpstreamRequestRe
 def _too_much(status: int, error: Mapping[str, Any] | None, wait: float | None) -> UpstreamError:
     said = {str(error.get("code")), str(error.get("type"))} if error is not None else set()
     if status == 402 or said & NO_QUOTA:
-        return UpstreamQuotaExceeded("the gateway's account with the upstream is used up", upstream_status=status)
+        return UpstreamQuotaExceeded(USED_UP, upstream_status=status)
     return UpstreamRateLimited("the upstream's rate limit is reached", upstream_status=status, retry_after=wait)
 
 

@@ -1,4 +1,7 @@
-"""ScriptedUpstream: an OpenAI-compatible server on a loopback socket that answers by a script, faults included."""
+"""ScriptedUpstream: a server on a loopback socket that answers by a script, faults included.
+
+What is here speaks OpenAI; other APIs, and more that OpenAI's can say, are in ``dialect.py``.
+"""
 
 from __future__ import annotations
 
@@ -92,6 +95,7 @@ class Received:
     """A request as the upstream got it."""
 
     path: str
+    """As it came over the wire, with the query."""
     headers: Mapping[str, str]
     body: Any
 
@@ -142,7 +146,7 @@ class ScriptedUpstream:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        self.received.append(Received(request.path, dict(request.headers), orjson.loads(body) if body else None))
+        self.received.append(Received(request.raw_path, dict(request.headers), orjson.loads(body) if body else None))
         if not self.script:
             self._missed.append(request.path)
             return web.json_response({"error": {"message": "the script is used up"}}, status=500)

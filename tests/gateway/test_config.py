@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.catalog import Catalog
 from gateway.config import Settings, config_path, load
 from gateway.config_faults import InvalidSettings
+from llm.providers.presets import presets
 from llm.testing import ScriptedUpstream
 
 WHOLE = """\
@@ -164,14 +166,16 @@ ROWS = {
     f"auth:\n  keys:\n    - {KEY}\n    - {{name: b, key: long-enough}}": (
         ":4: auth.keys.1.key: two entries have the same key value, the other is auth.keys.0; give each its own"
     ),
-    "providers:\n  - {name: mini, kind: cohere}": ":2: providers.0.kind: Input should be 'embedded' or 'openai'",
-    "providers:\n  - {name: mini, kind: embedded}\n  - {name: mini, kind: openai}": (
+    "providers:\n  - {name: mini, kind: cohere}": (
+        ":2: providers.0.kind: there is no kind 'cohere'; there are: embedded, openai, azure, anthropic"
+    ),
+    "providers:\n  - {name: mini, kind: embedded}\n  - {name: mini, kind: ollama}": (
         ":3: providers.1.name: two entries have the same provider 'mini', the other is providers.0; rename one of them"
     ),
-    "providers:\n  - {name: mini, kind: openai, total_seconds: 0}": (
+    "providers:\n  - {name: mini, kind: ollama, total_seconds: 0}": (
         ":2: providers.0.total_seconds: Input should be greater than 0"
     ),
-    'providers:\n  - {name: mini, kind: openai, api_key: "sk a"}': ":2: providers.0.api_key: the key holds spaces",
+    'providers:\n  - {name: mini, kind: groq, api_key: "sk a"}': ":2: providers.0.api_key: the key holds spaces",
     "models:\n  - {name: a}": ":2: models.0.provider: this is missing; write it",
     "models:\n  - {name: a, provider: nope}": (":2: models.0.provider: there is no provider 'nope'; there are: mini"),
     "models:\n  - {name: a, provider: mini}\n  - {name: a, provider: mini}": (
@@ -258,3 +262,85 @@ def test_what_counts_as_this_machine(host: str, loopback: bool) -> None:
     """Only loopback addresses need no key."""
     tree: dict[str, Any] = {"server": {"host": host}, "auth": {"keys": [{"name": "a", "key": "long-enough"}]}}
     assert Settings.model_validate(tree).server.is_loopback is loopback
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for preset in presets().values():
+        monkeypatch.delenv(preset.key or "NONE_NEEDED", raising=False)
+
+
+@pytest.mark.parametrize("name", [*presets()])
+def test_a_preset_is_named_by_a_model_and_needs_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_keys: None, name: str
+) -> None:
+    """``provider: groq`` is enough; the key comes from the variable that the vendor's own documents name."""
+    preset = presets()[name]
+    if preset.key:
+        monkeypatch.setenv(preset.key, "sk-from-environment")
+    text = f"server: {{port: 9000}}\nmodels: [{{name: demo, provider: mini}}, {{name: m, provider: {name}, model: x}}]"
+    settings = load(write(tmp_path, text))
+    mini, made = settings.providers
+    assert (mini.name, made.name, made.kind, made.base_url) == ("mini", name, preset.kind, preset.base_url)
+    assert made.api_key.get_secret_value() == ("sk-from-environment" if preset.key else "")
+    assert "sk-from-environment" not in repr(settings)
+    assert [served.name for served in Catalog.of(settings)][:2] == ["demo", "m"]
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_a_preset_may_have_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row beats the preset; the key in the environment never goes to another address than the preset's own."""
+    monkeypatch.setenv("MISTRAL_API_KEY", "sk-from-environment")
+    rows = """\
+providers:
+  - {name: one, kind: mistral, api_key: sk-of-the-row, rename: {user: end_user}}
+  - {name: two, kind: mistral, base_url: "http://127.0.0.1:1/v1"}
+  - {name: three, kind: mistral}
+models: [{name: m, provider: one}]
+"""
+    one, two, three = load(write(tmp_path, rows)).providers
+    assert (one.base_url, one.rename["user"], one.rename["seed"]) == (
+        "https://api.mistral.ai/v1",
+        "end_user",
+        "random_seed",
+    )
+    assert [row.api_key.get_secret_value() for row in (one, two, three)] == ["sk-of-the-row", "", "sk-from-environment"]
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("kind: groq", ":3: providers.0: groq needs a key: set GROQ_API_KEY in the environment, or api_key in its row"),
+        ("kind: openai", "openai needs a key: set OPENAI_API_KEY"),
+        ("kind: grok", "there is no kind 'grok'; there are: embedded, openai, azure, anthropic, "),
+        ("kind: azure, base_url: 'https://r.openai.azure.com'", "kind azure needs api_version, such as 2024-10-21"),
+        ("kind: ollama, api_version: x", "'api_version' says nothing to kind openai, it is for azure: leave it out"),
+        ("kind: embedded, base_url: 'http://x/v1'", "'base_url' says nothing to kind embedded"),
+        ("kind: huggingface", "kind huggingface needs path, the folder of a model, or its id on the hub"),
+        ("kind: huggingface, path: x, dtype: int3", ":3: providers.0.dtype: "),
+        ("kind: llamacpp", "provider 'x' is at port 8080, where this gateway listens: move one of the two"),
+    ],
+)
+def test_faults_of_providers(tmp_path: Path, row: str, message: str) -> None:
+    """What a provider lacks, or has too much, is said at the start, with its row."""
+    with pytest.raises(InvalidSettings) as raised:
+        load(write(tmp_path, f"graphs: []\nproviders:\n  - {{name: x, {row}}}\nmodels: []"))
+    assert message in str(raised.value)
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_a_preset_without_a_key_names_the_model_that_wants_it(tmp_path: Path) -> None:
+    """Where no row is written, the fault names the one that led to it."""
+    with pytest.raises(InvalidSettings, match=r"models\.0: groq needs a key: set GROQ_API_KEY"):
+        load(write(tmp_path, "models: [{name: m, provider: groq}]"))
+
+
+@pytest.mark.parametrize("option", ["organization", "project"])
+def test_a_value_that_cannot_stand_in_a_header_is_refused_without_repeating_it(tmp_path: Path, option: str) -> None:
+    """A line break at the end of a value from a file is the usual fault."""
+    row = f'{{name: x, kind: openai, base_url: "http://127.0.0.1:1/v1", {option}: "sk-se cret\\n"}}'
+    settings = load(write(tmp_path, f"graphs: []\nproviders: [{row}]\nmodels: []"))
+    with pytest.raises(InvalidSettings, match=f"provider 'x': {option} holds a space, a line break") as raised:
+        Catalog.of(settings)
+    assert "cret" not in str(raised.value)

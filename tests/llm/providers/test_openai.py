@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from struct import pack
 from typing import Any
 
 import pytest
 
 from llm import (
     ChatChunk,
+    ChatCompletion,
     ChatRequest,
+    EmbeddingProvider,
+    EmbeddingRequest,
+    Embeddings,
     UpstreamBrokeOff,
     UpstreamCredentialsRefused,
     UpstreamError,
@@ -21,14 +26,12 @@ from llm import (
     UpstreamRequestRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
-    UpstreamUnreachable,
     Usage,
     collect,
 )
 from llm.providers.openai import OpenAIProvider
-from llm.testing import Cut, Hang, Json, ScriptedUpstream, Stream
-from llm.testing.upstream import Reply, answer, choice, frame
-from llm.transport import AiohttpTransport, Timeouts
+from llm.testing import Json, ScriptedUpstream, Stream
+from llm.testing.upstream import CHUNK, Reply, answer, choice, frame
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 
@@ -80,12 +83,6 @@ async def test_an_answer_that_is_not_streamed() -> None:
         chunks = await read(provider, request(stream=False))
     assert chunks == [ChatChunk("Hello", (), "stop", Usage(7, 3, 10), {"reasoning_content": "hm"})]
     assert "stream" not in server.received[0].body
-
-
-async def test_a_whole_answer_where_a_stream_was_asked_for() -> None:
-    """An upstream that cannot stream is taken at its word."""
-    async with upstream(answer("Hello")) as (_, provider):
-        assert (await collect(provider.stream("upstream-model", request()))).content == "Hello"
 
 
 STREAM_OF_CALLS = [
@@ -162,33 +159,6 @@ async def test_calls_without_ids_get_one() -> None:
     assert first.id
     assert second.id
     assert first.id != second.id
-
-
-async def test_one_byte_at_a_time() -> None:
-    """However the network cuts the stream, the words are the same."""
-    whole = b"".join(piece for piece in Stream.of_text("Grüße", " ", "東京").pieces if isinstance(piece, bytes))
-    async with upstream(Stream([whole[index : index + 1] for index in range(len(whole))])) as (_, provider):
-        completion = await collect(provider.stream("upstream-model", request()))
-    assert completion.content == "Grüße 東京"
-
-
-async def test_a_stream_without_done_is_whole_when_it_said_why_it_ended() -> None:
-    """Some upstreams forget [DONE]; a finish_reason is enough."""
-    pieces = [*Stream.words("Hi"), frame(choice({}, finish_reason="stop"))]
-    async with upstream(Stream(pieces)) as (_, provider):
-        assert (await collect(provider.stream("upstream-model", request()))).finish_reason == "stop"
-
-
-@pytest.mark.parametrize("end", [[], [Cut()]], ids=["clean end of file", "connection cut"])
-async def test_a_stream_that_breaks_off_is_an_error(end: list[Any]) -> None:
-    """A cut answer is never passed off as a whole one."""
-    got: list[str | None] = []
-    async with upstream(Stream([*Stream.words("Hel"), *end])) as (_, provider):
-        with pytest.raises(UpstreamBrokeOff):
-            async with aclosing(provider.stream("upstream-model", request())) as chunks:
-                async for chunk in chunks:
-                    got.append(chunk.content)
-    assert got == [None, "Hel"]
 
 
 def error(message: str = "no", **members: Any) -> dict[str, Any]:
@@ -316,51 +286,6 @@ async def test_custom_tools_logprobs_and_other_members_pass_through() -> None:
     assert told.logprobs == streamed.logprobs == logprobs
 
 
-async def test_a_server_that_is_not_there() -> None:
-    """Nobody listening is told by name, without an address of ours."""
-    async with ScriptedUpstream() as gone:
-        address = gone.base_url
-    provider = OpenAIProvider(address)
-    try:
-        with pytest.raises(UpstreamUnreachable):
-            await read(provider, request())
-    finally:
-        await provider.close()
-
-
-async def test_a_server_that_hangs() -> None:
-    """An upstream that says nothing runs into the read timeout, before and inside a stream."""
-    async with ScriptedUpstream(Hang(), Stream([*Stream.words("Hi"), Hang()])) as server:
-        provider = OpenAIProvider(server.base_url, transport=AiohttpTransport(Timeouts(read=0.05)))
-        try:
-            for _ in range(2):
-                with pytest.raises(UpstreamTimeout):
-                    await read(provider, request())
-        finally:
-            await provider.close()
-
-
-async def test_leaving_a_stream_closes_the_connection() -> None:
-    """Whoever stops reading ends the upstream's work at once."""
-    async with upstream(Stream([*Stream.words("Hi"), Hang()])) as (server, provider):
-        async with aclosing(provider.stream("upstream-model", request())) as chunks:
-            await anext(chunks)
-            assert not server.left.is_set()
-        await asyncio.wait_for(server.left.wait(), 5)
-
-
-async def test_being_cancelled_while_waiting_closes_the_connection() -> None:
-    """Also during the time to the first token, and in calls that are not streamed."""
-    async with upstream(Hang()) as (server, provider):
-        task = asyncio.create_task(read(provider, request(stream=False)))
-        while not server.received:
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.wait_for(server.left.wait(), 5)
-
-
 async def test_the_models_of_an_upstream() -> None:
     """The upstream's list of models, by name."""
     async with ScriptedUpstream(models=("a", "b/c")) as server:
@@ -379,3 +304,72 @@ def test_an_address_that_cannot_be_called_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="base_url") as raised:
         OpenAIProvider(address)
     assert "secret" not in str(raised.value)
+
+
+async def test_organisation_project_and_other_names_for_parameters() -> None:
+    """Headers say whose account it is; what an upstream calls otherwise, or refuses, is written its way."""
+    rename = {"max_completion_tokens": "max_tokens", "stream_options": "", "seed": "random_seed"}
+    async with ScriptedUpstream(Stream.of_text("Hi")) as server:
+        provider = OpenAIProvider(server.base_url, "sk-1", organization="org-1", project="proj-1", rename=rename)
+        await read(provider, request(max_completion_tokens=5, seed=7))
+        await provider.close()
+    sent = server.received[0]
+    assert (sent.headers["openai-organization"], sent.headers["openai-project"]) == ("org-1", "proj-1")
+    assert {"max_tokens": 5, "random_seed": 7}.items() <= sent.body.items()
+    assert not rename.keys() & sent.body.keys()
+
+
+async def test_azures_form() -> None:
+    """Models are deployments in the path, the version a query, the key another header; the first chunk is empty."""
+    filtered = frame({**CHUNK, "choices": [], "prompt_filter_results": []})
+    vectors = Json({"data": [{"index": 0, "embedding": [1.0]}], "usage": {"prompt_tokens": 1, "total_tokens": 1}})
+    async with ScriptedUpstream(Stream([filtered, *Stream.of_text("Hi").pieces]), vectors) as server:
+        resource = server.base_url.removesuffix("/v1")
+        provider = OpenAIProvider(f"{resource}/openai/", "key-1", api_version="2024-10-21")
+        assert ChatCompletion.of(await read(provider, request())).content == "Hi"
+        await provider.embed("my model/1", EmbeddingRequest(["a"]))
+        await provider.close()
+    chat, embeddings = server.received
+    assert chat.path == "/openai/deployments/upstream-model/chat/completions?api-version=2024-10-21"
+    assert embeddings.path == "/openai/deployments/my%20model%2F1/embeddings?api-version=2024-10-21"
+    assert chat.headers["api-key"] == "key-1"
+    assert "authorization" not in {name.lower() for name in chat.headers}
+
+
+@pytest.mark.parametrize("encode", [list, lambda vector: b64encode(pack("<2f", *vector)).decode()], ids=["list", "b64"])
+async def test_embeddings(encode: Any) -> None:
+    """Vectors come in the order of the inputs, whatever theirs is in the answer, as numbers or in base64."""
+    rows = [{"index": 1, "embedding": encode([0.5, 0.25])}, {"index": 0, "embedding": encode([1.0, -2.0])}]
+    async with upstream(Json({"data": rows, "usage": {"prompt_tokens": 4, "total_tokens": 4}})) as (server, provider):
+        assert isinstance(provider, EmbeddingProvider)
+        made = await provider.embed("upstream-model", EmbeddingRequest(["a", "b"], {"dimensions": 2}))
+    assert made == Embeddings([[1.0, -2.0], [0.5, 0.25]], Usage(4, 0, 4))
+    asked = {"model": "upstream-model", "input": ["a", "b"], "dimensions": 2, "encoding_format": "float"}
+    assert (server.received[0].path, server.received[0].body) == ("/v1/embeddings", asked)
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        {},
+        {"data": 5},
+        {"data": [5]},
+        {"data": [{"index": 0}]},
+        {"data": [{"index": 0, "embedding": "no base64"}]},
+        {"data": [{"index": 0, "embedding": ["x"]}]},
+        {"data": []},
+        {"data": [{"index": 3, "embedding": [1.0]}]},
+    ],
+)
+async def test_embeddings_of_another_shape(answered: Any) -> None:
+    """One vector for each input, or it is the upstream's error."""
+    async with upstream(Json(answered)) as (_, provider):
+        with pytest.raises(UpstreamGarbled):
+            await provider.embed("m", EmbeddingRequest(["a"]))
+
+
+async def test_embeddings_that_are_refused() -> None:
+    """Errors are those of chats."""
+    async with upstream(Json(error("bad"), 400)) as (_, provider):
+        with pytest.raises(UpstreamRequestRefused, match="bad"):
+            await provider.embed("m", EmbeddingRequest(["a"]))

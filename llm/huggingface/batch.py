@@ -1,0 +1,98 @@
+"""A static batch: a few prompts, padded on their left, answered side by side until the last of them has ended.
+
+``generate()`` makes the steps and keeps the cache. Which token comes next is each row's own choice, made in a logits
+processor that leaves only this token; what becomes of it is heard in a stopping criterion, so that a row that nobody
+wants any longer ends with the token in the making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from llm.huggingface.runtime import Runtime
+from llm.huggingface.sampling import Chooser, Sampling
+
+
+@dataclass(slots=True)
+class Row:
+    """One answer of a batch.
+
+    ``hear`` is called with each token and says whether the answer goes on, ``finish`` once when it has ended; both in
+    the thread that generates.
+    """
+
+    prompt: Sequence[int]
+    limit: int
+    """Tokens that the answer may have."""
+    sampling: Sampling
+    hear: Callable[[int], bool]
+    finish: Callable[[], None]
+    grammar: Any = None
+    """An llguidance matcher that the answer is held to, or None."""
+    tokens: int = 0
+    ended: bool = False
+    chooser: Chooser = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chooser = self.sampling.chooser()
+
+
+def run(runtime: Runtime, rows: Sequence[Row]) -> None:
+    """Generates until every row has ended; blocks."""
+    longest = max(len(row.prompt) for row in rows)
+    pad = runtime.tokenizer.pad_token_id
+    pad = min(runtime.ends, default=0) if pad is None else pad
+    ids = [[pad] * (longest - len(row.prompt)) + list(row.prompt) for row in rows]
+    mask = [[0] * (longest - len(row.prompt)) + [1] * len(row.prompt) for row in rows]
+    steps = _Steps(runtime.torch, rows)
+    transformers = import_module("transformers")
+    config = transformers.GenerationConfig(
+        do_sample=False, num_beams=1, max_new_tokens=max(row.limit for row in rows), pad_token_id=pad, eos_token_id=None
+    )
+    with runtime.torch.inference_mode():
+        runtime.model.generate(
+            runtime.tensor(ids),
+            attention_mask=runtime.tensor(mask),
+            generation_config=config,
+            logits_processor=transformers.LogitsProcessorList([steps.choose]),
+            stopping_criteria=transformers.StoppingCriteriaList([steps.heard]),
+        )
+
+
+class _Steps:
+    """What happens at each step of a batch."""
+
+    def __init__(self, torch: Any, rows: Sequence[Row]) -> None:
+        self._torch = torch
+        self._rows = rows
+        self._chosen: list[int] = []
+
+    def choose(self, input_ids: Any, scores: Any) -> Any:
+        """The scores with nothing but each row's choice left in them."""
+        only = self._torch.full_like(scores, float("-inf"))
+        self._chosen = [0 if row.ended else _choice(self._torch, row, scores[at]) for at, row in enumerate(self._rows)]
+        for at, token in enumerate(self._chosen):
+            only[at, token] = 0
+        return only
+
+    def heard(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Which rows have ended, a bool each."""
+        for row, token in zip(self._rows, self._chosen, strict=True):
+            if not row.ended:
+                row.tokens += 1
+                row.ended = not row.hear(token) or row.tokens >= row.limit
+                if row.ended:
+                    row.finish()
+        return self._torch.tensor([row.ended for row in self._rows], device=input_ids.device)
+
+
+def _choice(torch: Any, row: Row, logits: Any) -> int:
+    if row.grammar is None:
+        return row.chooser.choose(logits)
+    allowed = torch.frombuffer(bytearray(row.grammar.compute_logit_bias()), dtype=torch.uint8)[: len(logits)]
+    token = row.chooser.choose(logits.masked_fill(allowed.to(logits.device) == 0, float("-inf")))
+    row.grammar.consume_token(token)
+    return token

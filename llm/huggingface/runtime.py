@@ -1,0 +1,153 @@
+"""Runtime: a model and its tokenizer, loaded once from a folder or the hub; safetensors only, no code of theirs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from llm.chat import text_of
+from llm.errors import ContextLengthExceeded, InvalidRequest, ModelNotLoaded
+
+GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+UNBOUNDED = 2**20
+"""Where a model says nothing of its context, or something beyond reason, this many tokens."""
+
+
+def check_installed() -> None:
+    """Raises ValueError, with the remedy, when torch or transformers is missing."""
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be installed: pip install 'penstock[huggingface]'")
+
+
+class Runtime:
+    """A loaded model. Its methods block and are meant for one thread.
+
+    Attributes:
+        torch: the module, imported when the first model is loaded.
+        generates: whether it can answer; a model that cannot still embeds.
+        context_length: how many tokens a prompt and its answer may have together.
+    """
+
+    def __init__(self, tokenizer: Any, model: Any, *, generates: bool) -> None:
+        self.torch = import_module("torch")
+        self.tokenizer = tokenizer
+        self.model = model
+        self.generates = generates
+        config = model.config.get_text_config()
+        said = getattr(config, "max_position_embeddings", None) or UNBOUNDED
+        self.context_length = min(said, tokenizer.model_max_length, UNBOUNDED)
+        self.vocabulary = int(config.vocab_size)
+        self.ends = self._ends()
+
+    @classmethod
+    def load(cls, path: str, device: str = "cpu", dtype: str = "auto") -> Runtime:
+        """Reads a folder, or a model of the hub by its id; ``HF_HUB_OFFLINE=1`` keeps that to what is in the cache.
+
+        Args:
+            device: where it runs: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+            dtype: ``auto`` is the model's own, on a CPU ``float32``; else ``float32``, ``bfloat16`` or ``float16``.
+
+        Raises:
+            ModelNotLoaded: saying why.
+        """
+        transformers, torch = import_module("transformers"), import_module("torch")
+        transformers.utils.logging.disable_progress_bar()
+        local = Path(path).is_dir()
+        kind = "float32" if dtype == "auto" and device == "cpu" else dtype
+        try:
+            common: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
+            config = transformers.AutoConfig.from_pretrained(path, **common)
+            generates = any(name.endswith(GENERATES) for name in config.architectures or ())
+            auto = transformers.AutoModelForCausalLM if generates else transformers.AutoModel
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **common)
+            model = auto.from_pretrained(
+                path, dtype=kind if kind == "auto" else getattr(torch, kind), use_safetensors=True, **common
+            )
+            return cls(tokenizer, model.to(device).eval(), generates=generates)
+        except Exception as error:  # of the files, of the hub, of the device: each library has its own
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise ModelNotLoaded(f"the model '{path}' cannot be loaded: {why}") from error
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[int]:
+        """The ids of a conversation by the model's own chat template, ready for an answer.
+
+        Raises:
+            InvalidRequest: when the template refuses the conversation, or there is no template.
+            ContextLengthExceeded: when no room is left for an answer.
+        """
+        if not self.generates or not self.tokenizer.chat_template:
+            raise InvalidRequest(
+                "This model cannot chat: it only embeds, or has no chat template.", param="model", code="invalid_value"
+            )
+        try:
+            made = self.tokenizer.apply_chat_template(
+                [_plain(f"messages[{index}]", message) for index, message in enumerate(messages)],
+                tools=list(tools) or None,
+                add_generation_prompt=True,
+                return_dict=True,
+            )
+        except InvalidRequest:
+            raise
+        except Exception as error:  # templates are programs: jinja2's errors, and whatever their filters raise
+            message = f"This model's chat template refuses these messages: {error}"
+            raise InvalidRequest(message, param="messages", code="invalid_value") from error
+        ids: list[int] = made["input_ids"]
+        if len(ids) >= self.context_length:
+            raise ContextLengthExceeded(len(ids), self.context_length)
+        return ids
+
+    def embed(self, inputs: Sequence[str] | Sequence[Sequence[int]]) -> tuple[list[list[float]], int]:
+        """The mean of the last hidden states of each input, at length 1; and how many tokens they had together.
+
+        Raises:
+            ContextLengthExceeded: when an input is too long.
+        """
+        given = [self.tokenizer(text)["input_ids"] if isinstance(text, str) else list(text) for text in inputs]
+        longest = max(map(len, given), default=0)
+        if longest > self.context_length:
+            raise ContextLengthExceeded(longest, self.context_length)
+        vectors: list[list[float]] = []
+        with self.torch.inference_mode():
+            for ids in given:
+                hidden = self.model.base_model(self.tensor([ids])).last_hidden_state[0].float()
+                vectors.append(self.torch.nn.functional.normalize(hidden.mean(0), dim=0).tolist())
+        return vectors, sum(map(len, given))
+
+    def tensor(self, rows: Sequence[Sequence[int]]) -> Any:
+        """Ids as a tensor where the model is."""
+        return self.torch.tensor(rows, dtype=self.torch.long, device=self.model.device)
+
+    def _ends(self) -> frozenset[int]:
+        """The ids that end an answer."""
+        said = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        ends = said if isinstance(said, list) else [said]
+        return frozenset(token for token in [*ends, self.tokenizer.eos_token_id] if token is not None)
+
+
+def _plain(place: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as templates want it: text as a string, arguments as objects, ``developer`` as ``system``."""
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        wrong = next((index for index, part in enumerate(content) if part.get("type") != "text"), None)
+        if wrong is not None:
+            param = f"{place}.content[{wrong}].type"
+            raise InvalidRequest(f"Unsupported value: '{param}': this model reads text only.", param=param)
+        content = text_of(message)
+    role = "system" if message["role"] == "developer" else message["role"]
+    plain = {**message, "role": role, "content": content}
+    if message.get("tool_calls"):
+        plain["tool_calls"] = [_with_object(call) for call in message["tool_calls"]]
+    return plain
+
+
+def _with_object(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function") or {}
+    try:
+        return {**call, "function": {**function, "arguments": json.loads(function.get("arguments") or "{}")}}
+    except (TypeError, ValueError, RecursionError):
+        return call

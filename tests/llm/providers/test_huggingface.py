@@ -1,0 +1,247 @@
+"""Models of transformers' in this process, on the project's own model: text, tools, stops, seeds, batches, leaving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    ContextLengthExceeded,
+    EmbeddingProvider,
+    EmbeddingRequest,
+    InvalidRequest,
+    ModelNotLoaded,
+    UpstreamUnavailable,
+    collect,
+)
+from llm.embedded import FOLDER
+from llm.huggingface import Row, Runtime, Sampling, run
+from llm.providers.huggingface import HuggingFaceProvider
+
+torch = pytest.importorskip("torch", reason="needs the extra huggingface")
+pytest.importorskip("transformers", reason="needs the extra huggingface")
+pytestmark = [
+    pytest.mark.huggingface,
+    pytest.mark.timeout(180),  # the first test imports torch
+    pytest.mark.skipif(not (FOLDER / "model.safetensors").exists(), reason="the weights are not there"),
+    pytest.mark.filterwarnings("default"),  # those of torch and transformers are not ours
+]
+WEATHER = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"properties": {"location": {}, "date": {}}}},
+}
+ASKED = "What is the weather in Lisbon on 14 May?"
+TRIP = "Plan a trip to Lisbon on 14 May"
+
+
+@pytest.fixture
+async def provider() -> AsyncGenerator[HuggingFaceProvider, None]:
+    made = HuggingFaceProvider(str(FOLDER), max_batch=4, max_tokens=64)
+    await made.start()
+    yield made
+    await made.close()
+
+
+def asked(text: str = TRIP, **parameters: Any) -> ChatRequest:
+    return ChatRequest("m", [{"role": "user", "content": text}], parameters, stream=True)
+
+
+async def chunks_of(provider: HuggingFaceProvider, request: ChatRequest) -> list[ChatChunk]:
+    async with aclosing(provider.stream("m", request)) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+async def answered(provider: HuggingFaceProvider, text: str = TRIP, **parameters: Any) -> ChatCompletion:
+    return await collect(provider.stream("m", asked(text, **parameters)))
+
+
+async def test_text_comes_in_pieces_with_its_usage(provider: HuggingFaceProvider) -> None:
+    """Chunks make the text that generate() makes; tokens are counted by the model's own tokenizer."""
+    chunks = await chunks_of(provider, asked())
+    completion = ChatCompletion.of(chunks)
+    assert len(chunks) > 5
+    runtime = Runtime.load(str(FOLDER))
+    prompt = runtime.prompt([{"role": "user", "content": TRIP}], [])
+    made = runtime.model.generate(runtime.tensor([prompt]), max_new_tokens=64, do_sample=False)[0][len(prompt) :]
+    assert completion.content == runtime.tokenizer.decode(made, skip_special_tokens=True)
+    assert completion.usage is not None
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (len(prompt), len(made))
+    assert completion.usage.source == "real"
+
+
+async def test_a_tool_call_and_its_way_back(provider: HuggingFaceProvider) -> None:
+    """The call comes with its own id and JSON arguments, and no marker in the text."""
+    first = await answered(provider, ASKED, tools=[WEATHER])
+    assert first.finish_reason == "tool_calls"
+    assert first.content == ""
+    assert [call.name for call in first.tool_calls] == ["get_weather"]
+    assert "Lisbon" in first.tool_calls[0].arguments
+    result = {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": '{"temperature": 20}'}
+    history = [{"role": "user", "content": [{"type": "text", "text": ASKED}]}, first.message(), result]
+    second = await collect(provider.stream("m", ChatRequest("m", history, {"tools": [WEATHER]})))
+    assert second.content
+
+
+async def test_stop_strings_are_cut_and_end_it(provider: HuggingFaceProvider) -> None:
+    """Neither the stop string nor anything behind it is seen, in no chunk; fewer tokens are made."""
+    whole = await answered(provider)
+    stop = whole.content[10:16]
+    chunks = await chunks_of(provider, asked(stop=["never said", stop]))
+    cut = ChatCompletion.of(chunks)
+    assert cut.content == whole.content[: whole.content.index(stop)]
+    assert cut.finish_reason == "stop"
+    assert cut.usage is not None
+    assert whole.usage is not None
+    assert cut.usage.completion_tokens < whole.usage.completion_tokens
+
+
+async def test_the_limit_is_length(provider: HuggingFaceProvider) -> None:
+    """As many tokens as asked for, and OpenAI's word for it."""
+    completion = await answered(provider, max_tokens=3)
+    assert completion.finish_reason == "length"
+    assert completion.usage is not None
+    assert completion.usage.completion_tokens == 3
+
+
+async def test_seeds_are_the_requests_own(provider: HuggingFaceProvider) -> None:
+    """The same seed says the same, alone and in a batch with others; torch's global generator is left as it was."""
+    before = torch.get_rng_state()
+    alone = (await answered(provider, temperature=1.5, seed=7, max_tokens=12)).content
+    together = await asyncio.gather(
+        *(answered(provider, text, temperature=1.5, seed=seed, max_tokens=12)
+          for text, seed in ((TRIP, 7), ("Hello", 8), (TRIP, 9), (TRIP, 7))),
+    )  # fmt: skip
+    said = [completion.content for completion in together]
+    assert said[0] == said[3] == alone
+    assert len({*said}) == 3
+    assert torch.equal(before, torch.get_rng_state())
+
+
+async def test_more_requests_than_places_each_get_their_own_answer(provider: HuggingFaceProvider) -> None:
+    """Two batches and a half, prompts of different lengths: every answer is the one that it would be alone."""
+    texts = [
+        f"Plan a trip to {city} on {day} May" for day, city in enumerate(["Lisbon", "Rome", "Oslo"] * 3 + ["X"], 1)
+    ]
+    together = await asyncio.gather(*(answered(provider, text, max_tokens=16) for text in texts))
+    for text, completion in zip(texts, together, strict=True):
+        assert completion.content == (await answered(provider, text, max_tokens=16)).content
+
+
+async def test_leaving_ends_the_work_with_the_token_in_the_making(provider: HuggingFaceProvider) -> None:
+    """The one who leaves makes no further tokens; who shares its batch is not disturbed."""
+    staying = asyncio.create_task(answered(provider))
+    async with aclosing(provider.stream("m", asked(temperature=2.0, seed=1))) as chunks:
+        await anext(chunks)
+    assert (await staying).content == (await answered(provider)).content
+
+
+def test_a_row_that_nobody_wants_ends_at_once() -> None:
+    """The step in which it is left is its last, and with the last row the batch ends."""
+    runtime, heard, finished = Runtime.load(str(FOLDER)), [], []
+    prompt = runtime.prompt([{"role": "user", "content": TRIP}], [])
+
+    def hear(token: int) -> bool:
+        heard.append(token)
+        return len(heard) < 3
+
+    row = Row(prompt, 1000, Sampling(temperature=2.0, seed=1), hear, lambda: finished.append(len(heard)))
+    run(runtime, [row])
+    assert (len(heard), finished, row.tokens) == (3, [3], 3)
+
+
+async def test_labels_and_json_are_held_to(provider: HuggingFaceProvider) -> None:
+    """What is asked for is what comes, whatever the model would like."""
+    labelled = asked(temperature=2.0)
+    labelled.labels = ("red", "blue")
+    assert (await collect(provider.stream("m", labelled))).content in labelled.labels
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    said = (await answered(provider, response_format=wanted)).content
+    assert "".join(said.split()) in ('{"n":1}', '{"n":2}')
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused(
+    provider: HuggingFaceProvider, parameters: dict[str, Any], param: str
+) -> None:
+    """By name, before anything is computed."""
+    with pytest.raises(InvalidRequest) as raised:
+        await answered(provider, **parameters)
+    assert raised.value.param == param
+
+
+async def test_what_does_not_fit_is_refused_alone(provider: HuggingFaceProvider) -> None:
+    """A prompt that is too long, or an image, fails its own request and not its batch."""
+    image = [{"type": "image_url", "image_url": {"url": "x"}}]
+    long, seen, fine = await asyncio.gather(
+        answered(provider, "weather " * 3000),
+        collect(provider.stream("m", ChatRequest("m", [{"role": "user", "content": image}]))),
+        answered(provider, max_tokens=3),
+        return_exceptions=True,
+    )
+    assert isinstance(long, ContextLengthExceeded)
+    assert isinstance(seen, InvalidRequest)
+    assert isinstance(fine, ChatCompletion)
+
+
+async def test_embeddings(provider: HuggingFaceProvider) -> None:
+    """Unit vectors, equal for equal texts, with the tokens that they cost."""
+    assert isinstance(provider, EmbeddingProvider)
+    made = await provider.embed("m", EmbeddingRequest(["trip to Rome", "trip to Rome", "weather"]))
+    first, same, other = made.vectors
+    assert first == same != other
+    assert sum(number * number for number in first) == pytest.approx(1)
+    assert made.usage.prompt_tokens > 3
+    assert made.usage.completion_tokens == 0
+    with pytest.raises(InvalidRequest):
+        await provider.embed("m", EmbeddingRequest(["a"], {"dimensions": 3}))
+
+
+async def test_closing_tells_those_who_wait(provider: HuggingFaceProvider) -> None:
+    """Nobody waits for ever for a model that has gone."""
+    async with aclosing(provider.stream("m", asked(temperature=2.0, seed=1, max_tokens=1000))) as chunks:
+        await anext(chunks)
+        await provider.close()
+        with pytest.raises(UpstreamUnavailable):
+            async for _ in chunks:
+                pass
+
+
+async def test_a_model_that_only_embeds(tmp_path: Path) -> None:
+    """An encoder embeds, and says so when it is asked to chat."""
+    transformers = pytest.importorskip("transformers")
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    transformers.BertModel(transformers.BertConfig(vocab_size=4096, **small)).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(tmp_path)
+    provider = HuggingFaceProvider(str(tmp_path))
+    try:
+        assert len((await provider.embed("m", EmbeddingRequest([[5, 6], [7]]))).vectors[1]) == 8
+        with pytest.raises(InvalidRequest, match="only embeds"):
+            await answered(provider)
+    finally:
+        await provider.close()
+
+
+async def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    """The start fails, and names the folder."""
+    provider = HuggingFaceProvider(str(tmp_path))
+    try:
+        with pytest.raises(ModelNotLoaded, match=str(tmp_path)):
+            await provider.start()
+    finally:
+        await provider.close()
