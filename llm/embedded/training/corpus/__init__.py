@@ -1,0 +1,1 @@
+"""The synthetic dialogues that `penstock-demo` is trained on: made by program, endless, without any outside text."""
