@@ -25,7 +25,7 @@ test: .venv/huggingface.stamp  ## the whole suite, with the tests that need torc
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 	@$(BIN)/python -m pytest -m "not huggingface"
 
-lint: .venv/dev.stamp  ## ruff and mypy --strict
+lint: .venv/huggingface.stamp  ## ruff and mypy --strict, with the types of torch
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
