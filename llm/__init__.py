@@ -1,6 +1,6 @@
 """Models and the wire: what a chat is, what it costs, and who answers it."""
 
-from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta, collect, text_of
+from llm.chat import TEXT, ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta, collect, text_of
 from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import (
     ContextLengthExceeded,
@@ -26,6 +26,7 @@ from llm.provider import ModelProvider
 from llm.usage import Usage
 
 __all__ = [
+    "TEXT",
     "ChatChunk",
     "ChatCompletion",
     "ChatRequest",

@@ -9,7 +9,7 @@ from typing import Any
 from graph.event import Event
 from graph.steps.evidence import as_messages, gathered
 from graph.steps.model_call import listen
-from llm import ChatChunk, ChatCompletion, ChatRequest, LLModel, Message, Model, ToolCallDelta
+from llm import TEXT, ChatChunk, ChatCompletion, ChatRequest, LLModel, Message, Model, ToolCallDelta
 
 NOT_FOR_RESPONDERS = {"tools": None, "tool_choice": None, "parallel_tool_calls": None}
 """Parameters that a responder with a prompt of its own does not pass on: its tools have run already."""
@@ -52,6 +52,7 @@ class ResponderStep:
         if "max_completion_tokens" in own:
             own["max_tokens"] = None
         asked = self._prompted.request([*request.conversation, *said], **own)
+        asked.copies = {TEXT: [value for piece in evidence for value in piece.strings]}
         asked.stream = request.stream
         return asked
 

@@ -2,9 +2,10 @@
 
 from llm.chat.chunk import ChatChunk, ToolCallDelta
 from llm.chat.completion import ChatCompletion, collect
-from llm.chat.request import ChatRequest, Message, text_of
+from llm.chat.request import TEXT, ChatRequest, Message, text_of
 
 __all__ = [
+    "TEXT",
     "ChatChunk",
     "ChatCompletion",
     "ChatRequest",

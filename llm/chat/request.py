@@ -14,6 +14,10 @@ Message: TypeAlias = dict[str, Any]
 TAKEN_APART = frozenset({"model", "messages", "stream", "stream_options"})
 
 
+TEXT = ""
+"""The place in :attr:`ChatRequest.copies` for the answer itself, where that is text."""
+
+
 @dataclass(slots=True)
 class ChatRequest:
     """A chat request (https://platform.openai.com/docs/api-reference/chat/create), checked and taken apart.
@@ -34,7 +38,7 @@ class ChatRequest:
     copies: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     """What values are copied from: those of the answer's properties by name (``place``), those of arguments by tool and
     name (``get_weather.location``). From a text words are copied, of several texts one. Models that spell badly are
-    held to it; it is not on OpenAI's wire either."""
+    held to it; it is not on OpenAI's wire either. Under :data:`TEXT` stand names that an answer in words quotes."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:

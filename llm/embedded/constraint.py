@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from llm.embedded.copying import Copying, Source, literal
 from llm.embedded.errors import InvalidSchema
+from llm.embedded.quoting import Quoting
 from llm.embedded.schema import FREE_OBJECT, bounded
 from llm.embedded.template import Special
 from llm.embedded.tokenizer import Tokenizer
@@ -36,12 +37,13 @@ _LENIENT = _JSON | {"lenient": True, "coerce_one_of": True}
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a generation is held to. None stands for: free text, no calls."""
+    """What a generation is held to. None stands for: free text, no calls; `names` are quoted in it (`quoting.py`)."""
 
     answer: LLMatcher | None = None
     call: LLMatcher | None = None
     must_call: bool = False
     parallel: bool = True
+    names: tuple[str, ...] = ()
 
 
 class Constraints:
@@ -157,6 +159,7 @@ class Guide:
         self._text = np.array([bool(piece) for piece in tokenizer.bytes])
         self._state = _State.START
         self._matcher = constraint.answer.deep_copy() if constraint.answer else None
+        self._quoting = Quoting(constraint.names, tokenizer) if constraint.names else None
 
     @property
     def in_call(self) -> bool:
@@ -179,6 +182,8 @@ class Guide:
             return
         if self._matcher is not None:
             self._matcher.consume_token(token)
+        elif self._quoting is not None:
+            self._quoting.advance(token)
         if self._state is _State.CALL and self._matcher is not None and self._matcher.is_accepting():
             self._state, self._matcher = _State.CALLED, None
         elif self._state is _State.START:
@@ -192,7 +197,7 @@ class Guide:
     def _free_text(self) -> Mask:
         mask = self._text.copy()
         mask[self._end] = True
-        return mask
+        return mask if self._quoting is None else self._quoting.narrow(mask)
 
     def _by_grammar(self, matcher: LLMatcher) -> Mask:
         mask: Mask = np.frombuffer(matcher.compute_logit_bias(), np.uint8) != 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
+from llm.chat import TEXT, ChatChunk, ChatRequest, ToolCallDelta
 from llm.embedded import (
     FOLDER,
     CallArguments,
@@ -135,7 +135,8 @@ def _constraint(engine: Engine, request: ChatRequest) -> Constraint | None:
         schema = wanted["json_schema"].get("schema") or {"type": "object"}
         answer = engine.constraint.json_schema(schema, request.copies)
     if not request.tools:
-        return answer
+        names = request.copies.get(TEXT, ())
+        return answer or Constraint(names=(names,) if isinstance(names, str) else tuple(names))
     choice = request.parameters.get("tool_choice", "auto")
     mode = choice["function"] if isinstance(choice, dict) and "function" in choice else choice
     parallel = request.parameters.get("parallel_tool_calls", True)

@@ -99,7 +99,9 @@ class Calls:
         return self._verdict("reviewer-by-copying", asked, self._reviewer)
 
     def respond(self, messages: Sequence[Message]) -> str:
-        return self.answer([_system(prompts.template("responder")), *messages]).text
+        results = [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
+        names = Constraint(names=tuple(_strings(results)))
+        return self.answer([_system(prompts.template("responder")), *messages], None, names).text
 
     def write(self, messages: Sequence[Message]) -> str:
         return self.answer([_system(prompts.template("writer")), *messages]).text

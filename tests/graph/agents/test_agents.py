@@ -187,7 +187,7 @@ async def test_models_that_spell_badly_are_told_where_copies_come_from() -> None
     assert all("partly cloudy" in text and str(text).startswith("Plan a trip") for text in second.values())
     assert {judged["asked_place"], judged["asked_date"]} == {"Plan a trip to Lisbon on 14 May"}
     assert judged["found_place"] == judged["found_date"] == ["Lisbon", "14 May", "partly cloudy", "May"]
-    assert (route, last) == ({}, {})
+    assert (route, last) == ({}, {"": ["Lisbon", "14 May", "partly cloudy", "May"]})
 
 
 async def test_a_topic_is_no_copy() -> None:
