@@ -18,6 +18,7 @@ LIMITS: Mapping[str, Any] = {
     "max_grammar_size": 50_000,
     "verbose_errors": False,
 }
+WRITTEN: Any = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
 
 class Grammars:
@@ -34,9 +35,10 @@ class Grammars:
         return self._compile(LLMatcher.grammar_from_lark(f"start: {literals}"))
 
     def json(self, schema: Mapping[str, Any]) -> LLMatcher:
-        """JSON that the schema accepts."""
+        """JSON that the schema accepts, with one space after commas and colons and none elsewhere, as a small model
+        that may write as many as it likes may write nothing else."""
         try:
-            return self._compile(LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+            return self._compile(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=WRITTEN))
         except (ValueError, RecursionError) as error:
             raise _refused(str(error)) from error
 
