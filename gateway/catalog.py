@@ -17,6 +17,7 @@ from gateway.config import GraphEntry, ModelEntry, Settings
 from gateway.config_faults import InvalidSettings
 from gateway.config_providers import Provider
 from gateway.edge.keys import Principal
+from gateway.telemetry.logs import logger
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
@@ -26,7 +27,7 @@ from llm.providers.embedded import EmbeddedProvider
 from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.transport import AiohttpTransport, Timeouts
-from prompts import PromptError, PromptStore
+from prompts import InvalidPrompt, PromptError, PromptStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Catalog:
         Raises:
             InvalidSettings: when a provider, prompt or graph cannot be built; the message names it and says why.
         """
-        prompts = _built("prompts", lambda: PromptStore(settings.prompts.path))
+        prompts = _built("prompts", _prompts, settings)
         providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
         models = {entry.name: _model(entry, providers[entry.provider]) for entry in settings.models}
         created = int(time.time())
@@ -129,6 +130,19 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
         return build(*arguments)
     except (GraphError, PromptError, ValueError, TypeError, ImportError, AttributeError) as error:
         raise InvalidSettings(f"{what}: {error}") from error
+
+
+def _prompts(settings: Settings) -> PromptStore:
+    """The prompts, which say in the log when others come into force, and when they are refused."""
+    log = logger(settings.secrets)
+
+    def report(fault: InvalidPrompt | None) -> None:
+        if fault is None:
+            log.info("prompts_reloaded")
+        else:
+            log.warning("prompts_refused", because=str(fault), in_force="those before")
+
+    return PromptStore(settings.prompts.path, report=report)
 
 
 def _provider(entry: Provider) -> ModelProvider:
