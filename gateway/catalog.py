@@ -67,11 +67,17 @@ class Roles(dict[str, Model]):
 
 
 class Catalog:
-    """What is served, by name, and the providers behind it."""
+    """What is served, by name, the providers behind it, and the prompts in it."""
 
-    def __init__(self, served: Mapping[str, Served], providers: Mapping[str, ModelProvider]) -> None:
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        providers: Mapping[str, ModelProvider],
+        prompts: PromptStore | None = None,
+    ) -> None:
         self._served = served
         self.providers = providers
+        self.prompts = prompts or PromptStore()
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
@@ -91,7 +97,7 @@ class Catalog:
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
             roles.check(graph.name)
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
-        return cls(served, providers)
+        return cls(served, providers, prompts)
 
     async def start(self) -> None:
         """Makes the providers ready."""
