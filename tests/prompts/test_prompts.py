@@ -273,6 +273,7 @@ def test_a_mistyped_field_of_the_body_is_told() -> None:
 def test_whoever_fills_fields_is_held_to_those() -> None:
     """A placeholder in single braces counts when it is explained, or looks like a field, mistyped."""
     artifact("{{ city }} {anything}").filled_by("city")
-    for content, legend in (("{{ town }}", {}), ("{town}", {"town": {}}), ("{citty}", {})):
+    cases: list[tuple[str, Any]] = [("{{ town }}", {}), ("{town}", {"town": {}}), ("{citty}", {})]
+    for content, legend in cases:
         with pytest.raises(InvalidPrompt, match=r"prompt 'p' needs '\w+'; here city can be used"):
             artifact(content, prompt_legend=legend).filled_by("city")
