@@ -149,9 +149,9 @@ class LLMPromptArtifact:
                 found |= made.undeclared_variables_in_str(doubled(text))
             except minijinja.TemplateError as error:
                 where = f"prompt '{self.name}', message {place[0]}"
-                message = (
-                    f"{where}: {error.message} (line {error.line} of the text; braces that are text: {{{{ '{{{{' }}}})"
-                )
+                said = str(error.message).removesuffix(f" (in {error.name}:{error.line})")
+                remedy = "double braces are minijinja's; as text they are {{ '{{' }} and {{ '}}' }}"
+                message = f"{where}: line {error.line} of the text: {said}; {remedy}"
                 raise InvalidPrompt(message, ("prompt_template", *place)) from error
             named.append(".".join(map(str, place)))
         object.__setattr__(self, "_environment", made)

@@ -89,7 +89,8 @@ def _check_content(where: str, message: Mapping[str, Any], place: Place) -> None
     if isinstance(content, str) or (content is None and "tool_calls" in message):
         return
     if not isinstance(content, (list, tuple)) or not content:
-        raise InvalidPrompt(f"{where}: content is missing, write a string, or a list of content parts", place)
+        hint = "; a text that begins with a brace needs quotation marks" if isinstance(content, Mapping) else ""
+        raise InvalidPrompt(f"{where}: content is missing, write a string, or a list of content parts{hint}", place)
     for number, part in enumerate(content):
         if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
             remedy = '{"type": "text", "text": "…"}'
@@ -123,6 +124,10 @@ def check_legend(prompt: str, legend: Mapping[str, Any], used: frozenset[str]) -
     """
     for name, entry in legend.items():
         place = ("prompt_legend", name)
+        if not isinstance(entry, Mapping):
+            raise InvalidPrompt(
+                f"prompt '{prompt}': the legend of {name} is no object with field and description", place
+            )
         if name not in used:
             hint = did_you_mean(name, used)
             raise InvalidPrompt(
@@ -130,7 +135,7 @@ def check_legend(prompt: str, legend: Mapping[str, Any], used: frozenset[str]) -
                 f"it uses {', '.join(sorted(used)) or 'no placeholder'}{hint}",
                 place,
             )
-        for key in entry if isinstance(entry, Mapping) else (None,):
+        for key in entry:
             if key not in LEGEND_KEYS:
                 raise InvalidPrompt(f"prompt '{prompt}': the legend of {name} has field and description only", place)
         if not all(isinstance(text, (str, type(None))) for text in entry.values()):

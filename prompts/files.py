@@ -111,6 +111,8 @@ def _read_yaml(text: str) -> dict[str, Any]:
         raise _Unreadable(str(error.problem), error.problem_mark.line + 1 if error.problem_mark else 1) from error
     except (yaml.YAMLError, ValueError) as error:
         raise _Unreadable(str(error), 1) from error
+    except RecursionError as error:
+        raise _Unreadable("something in the file contains itself; write it out", 1) from error
     if not isinstance(tree, dict):
         raise _Unreadable("the file is no mapping; it starts with a key such as 'prompt_template:'", 1)
     for key in tree:
@@ -160,6 +162,8 @@ def _yaml_lines(text: str) -> Lines:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 line = key.start_mark.line + 1
+                if not isinstance(key.value, str):
+                    raise _Unreadable("a key here is no text; write one", line)
                 if (*place, key.value) in lines:
                     raise _Unreadable(f"the key '{key.value}' stands here a second time; leave one out", line)
                 lines[*place, key.value] = line

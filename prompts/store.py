@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -143,10 +145,11 @@ class PromptStore:
         """Name, time of change, size and number of each file; nothing is read."""
         found = set()
         try:
-            for path in self.folder.iterdir() if self.folder is not None else ():
-                if path.name.endswith(SUFFIXES):
-                    status = path.stat()
-                    found.add((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
+            with os.scandir(self.folder) if self.folder is not None else nullcontext(()) as entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIXES):
+                        status = entry.stat()
+                        found.add((entry.name, status.st_mtime_ns, status.st_size, status.st_ino))
         except OSError:  # a file, or the folder, has just gone: loading it says what is wrong
             found.add(("", 0, 0, 0))
         return frozenset(found)

@@ -131,6 +131,11 @@ content = "x"
         ("p.yaml", YAML + "version: [\n", 12),
         ("p.yaml", YAML + "version: yes\n", 11),
         ("p.yaml", "- a\n", 1),
+        ("p.yaml", "", 1),
+        ("p.yaml", YAML + "? [a]\n: 1\n", 11),
+        ("p.yaml", YAML + "1: 2\n", 11),
+        ("p.yaml", "prompt_template: &a [*a]\n", 1),
+        ("p.yaml", YAML.replace("|\n      The capital of {country}?", "{country}"), 7),
     ],
 )
 def test_a_fault_is_told_with_its_line(tmp_path: Path, file: str, text: str, line: int) -> None:
