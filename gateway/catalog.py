@@ -17,6 +17,7 @@ from gateway.config import GraphEntry, ModelEntry, Settings
 from gateway.config_faults import InvalidSettings
 from gateway.config_providers import Provider
 from gateway.edge.keys import Principal
+from gateway.telemetry.logs import logger
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
@@ -26,7 +27,7 @@ from llm.providers.embedded import EmbeddedProvider
 from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.transport import AiohttpTransport, Timeouts
-from prompts import PromptError, PromptStore
+from prompts import InvalidPrompt, PromptError, PromptStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,17 @@ class Roles(dict[str, Model]):
 
 
 class Catalog:
-    """What is served, by name, and the providers behind it."""
+    """What is served, by name, the providers behind it, and the prompts in it."""
 
-    def __init__(self, served: Mapping[str, Served], providers: Mapping[str, ModelProvider]) -> None:
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        providers: Mapping[str, ModelProvider],
+        prompts: PromptStore | None = None,
+    ) -> None:
         self._served = served
         self.providers = providers
+        self.prompts = prompts or PromptStore()
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
@@ -79,7 +86,7 @@ class Catalog:
         Raises:
             InvalidSettings: when a provider, prompt or graph cannot be built; the message names it and says why.
         """
-        prompts = _built("prompts", lambda: PromptStore(settings.prompts.path))
+        prompts = _built("prompts", _prompts, settings)
         providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
         models = {entry.name: _model(entry, providers[entry.provider]) for entry in settings.models}
         created = int(time.time())
@@ -90,7 +97,7 @@ class Catalog:
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
             roles.check(graph.name)
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
-        return cls(served, providers)
+        return cls(served, providers, prompts)
 
     async def start(self) -> None:
         """Makes the providers ready."""
@@ -129,6 +136,19 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
         return build(*arguments)
     except (GraphError, PromptError, ValueError, TypeError, ImportError, AttributeError) as error:
         raise InvalidSettings(f"{what}: {error}") from error
+
+
+def _prompts(settings: Settings) -> PromptStore:
+    """The prompts, which say in the log when others come into force, and when they are refused."""
+    log = logger(settings.secrets)
+
+    def report(fault: InvalidPrompt | None) -> None:
+        if fault is None:
+            log.info("prompts_reloaded")
+        else:
+            log.warning("prompts_refused", because=str(fault), in_force="those before")
+
+    return PromptStore(settings.prompts.path, report=report)
 
 
 def _provider(entry: Provider) -> ModelProvider:

@@ -1,11 +1,11 @@
-"""The command line: ``penstock serve | run | replay | version``, ``penstock graph list | show``."""
+"""The command line: ``penstock serve | run | replay | version``, ``penstock graph …``, ``penstock prompts …``."""
 
 from __future__ import annotations
 
 import asyncio
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.catalog import Catalog
-from gateway.config import Settings, config_path, load
+from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_prompts import prompts
 from gateway.config_faults import InvalidSettings
 from graph import ReplayDiffers
 from llm import UnknownModel
@@ -24,8 +25,7 @@ app = typer.Typer(
 )
 graphs = typer.Typer(help="The graphs that are served.", no_args_is_help=True)
 app.add_typer(graphs, name="graph")
-
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (YAML).", show_default=False)]
+app.add_typer(prompts, name="prompts")
 
 
 @app.command()
@@ -37,11 +37,11 @@ def serve(
     """Starts the gateway."""
     from gateway.server import run  # noqa: PLC0415 - the server is imported only to serve
 
-    settings = _settings(config, host=host, port=port)
+    settings = settings_of(config, host=host, port=port)
     try:
         run(settings)
     except (InvalidSettings, OSError) as error:
-        _give_up(str(error))
+        give_up(str(error))
 
 
 @graphs.command("list")
@@ -64,7 +64,7 @@ def show_graph(
     """Prints one graph as mermaid text, and whether its answer streams."""
     served = {served.name: served for served in _catalog(config)}
     if name not in served:
-        _give_up(f"there is no graph '{name}'; there are: {', '.join(served)}")
+        give_up(f"there is no graph '{name}'; there are: {', '.join(served)}")
     flow = served[name].flow
     if explain:
         typer.echo(flow.explain())
@@ -89,7 +89,7 @@ def run_job(
     catalog = _catalog(config)
     served = {served.name: served for served in catalog}
     if graph not in served:
-        _give_up(f"there is no graph '{graph}'; there are: {', '.join(served)}")
+        give_up(f"there is no graph '{graph}'; there are: {', '.join(served)}")
     try:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(escape(graph), total=count_rows(rows))
@@ -101,7 +101,7 @@ def run_job(
 
             asyncio.run(work())
     except OSError as error:
-        _give_up(str(error))
+        give_up(str(error))
     typer.echo(f"{job.done} rows run, {job.failed} of them failed, {job.skipped} were done before")
     raise typer.Exit(1 if job.failed else 0)
 
@@ -115,7 +115,7 @@ def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], co
     try:
         answered = asyncio.run(replay(file, catalog))
     except InvalidSettings as error:
-        _give_up(str(error))
+        give_up(str(error))
     except (ReplayDiffers, UnknownModel) as error:
         Console(stderr=True, highlight=False).print(f"penstock: {error}", soft_wrap=True, markup=False)
         raise typer.Exit(1) from None
@@ -128,20 +128,8 @@ def show_version() -> None:
     typer.echo(version("penstock"))
 
 
-def _settings(config: Path | None, *, host: str | None = None, port: int | None = None) -> Settings:
-    try:
-        return load(config_path(config), host=host, port=port)
-    except InvalidSettings as error:
-        _give_up(str(error))
-
-
 def _catalog(config: Path | None) -> Catalog:
     try:
-        return Catalog.of(_settings(config))
+        return Catalog.of(settings_of(config))
     except InvalidSettings as error:
-        _give_up(str(error))
-
-
-def _give_up(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False).print(f"penstock: {message}", soft_wrap=True, markup=False)
-    raise typer.Exit(2)
+        give_up(str(error))

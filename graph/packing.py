@@ -5,16 +5,14 @@ from __future__ import annotations
 import builtins
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from graph.errors import GraphError, RunError
-from llm import ChatChunk, ModelError, ToolCallDelta, Usage
+from llm import ChatChunk, ModelError, packing
+from llm.packing import classes_under, pack_chunk, unpack_chunk
 
 CHUNK, BYTES, OBJECT = "$chunk", "$bytes", "$object"
 PLAIN = (str, int, float, bool, type(None))
-MEMBERS = ("upstream_status", "retry_after", "param", "code", "hopeless")
-"""What errors carry besides their words."""
 
 
 def pack(value: Any) -> Any:
@@ -24,8 +22,7 @@ def pack(value: Any) -> Any:
         TypeError: for what has no place on a tape.
     """
     if isinstance(value, ChatChunk):
-        packed = asdict(value)
-        return {CHUNK: {name: member for name, member in packed.items() if member not in (None, ())}}
+        return {CHUNK: pack_chunk(value)}
     if isinstance(value, Mapping):
         members = {str(name): pack(item) for name, item in value.items()}
         return {OBJECT: members} if members.keys() & {CHUNK, BYTES, OBJECT} else members
@@ -48,18 +45,7 @@ def unpack(packed: Any) -> Any:
         return b64decode(packed[BYTES])
     if CHUNK not in packed:
         return {name: unpack(item) for name, item in packed.get(OBJECT, packed).items()}
-    members = dict(packed[CHUNK])
-    members["tool_calls"] = tuple(ToolCallDelta(**call) for call in members.get("tool_calls", ()))
-    if "usage" in members:
-        members["usage"] = Usage(**members["usage"])
-    return ChatChunk(**members)
-
-
-def pack_error(error: Exception) -> dict[str, Any]:
-    """The error's class, words and members."""
-    members = {name: getattr(error, name) for name in MEMBERS if getattr(error, name, None) is not None}
-    message = str(error.args[0] if len(error.args) == 1 else error)
-    return {"type": type(error).__name__, "message": message, "members": members}
+    return unpack_chunk(packed[CHUNK])
 
 
 def unpack_error(packed: Mapping[str, Any]) -> Exception:
@@ -67,19 +53,14 @@ def unpack_error(packed: Mapping[str, Any]) -> Exception:
     kind = next((kind for kind in _known() if kind.__name__ == packed["type"]), None)
     if kind is None:
         return RunError(f"{packed['type']}: {packed['message']}")
+    if issubclass(kind, (ModelError, GraphError)):
+        return packing.unpack_error(packed, kind)
     error: Exception = kind.__new__(kind, packed["message"])
     Exception.__init__(error, packed["message"])
-    if isinstance(error, (ModelError, GraphError)):
-        for name in MEMBERS:
-            setattr(error, name, packed["members"].get(name))
     return error
 
 
 def _known() -> Iterator[type[Exception]]:
     """The classes that errors may have, without importing anything."""
-    waiting: list[type[Exception]] = [ModelError, GraphError]
-    while waiting:
-        kind = waiting.pop()
-        yield kind
-        waiting.extend(kind.__subclasses__())
+    yield from classes_under((ModelError, GraphError))
     yield from (kind for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, Exception))

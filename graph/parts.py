@@ -23,9 +23,10 @@ class Parts:
         return self.roles.get(role, self.default)
 
     def llm(self, role: str, prompt: str | None = None) -> LLModel:
-        """The model for a role, with a prompt in front of it: the one named, or the one named like the role.
+        """The model for a role, with a prompt in front of it: the one named (``name``, ``name@v3``, ``name@label``), or
+        the one named like the role. A version that comes into force later is used from then on.
 
         Raises:
             UnknownPrompt: when there is no such prompt.
         """
-        return LLModel(self.model(role), self.prompts[prompt or role])
+        return LLModel(self.model(role), self.prompts.live(prompt or role))

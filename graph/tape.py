@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import orjson
 
 from graph.errors import ReplayDiffers
-from graph.packing import pack, pack_error, unpack, unpack_error
+from graph.packing import pack, unpack, unpack_error
+from llm.packing import pack_error
 
 HIDDEN = "[secret]"
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from llm.chat import ChatChunk, ChatRequest, Message
 from llm.provider import ModelProvider
-from prompts import InvalidPrompt, LLMPromptArtifact
+from prompts import LivePrompt, LLMPromptArtifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,13 @@ class LLModel:
     """A model with a prompt: the artifact's messages stand before the conversation, its config fills the parameters."""
 
     model: Model
-    artifact: LLMPromptArtifact
+    prompt: LLMPromptArtifact | LivePrompt
+    """The prompt itself, or its name in a store, which then says at each request which version is in force."""
+
+    @property
+    def artifact(self) -> LLMPromptArtifact:
+        """The prompt in force now."""
+        return self.prompt.current
 
     def filled_by(self, *fields: str) -> Self:
         """Itself, for a step that fills these fields of the prompt and no others.
@@ -38,10 +44,7 @@ class LLModel:
         Raises:
             InvalidPrompt: when the prompt needs another one.
         """
-        missing = sorted(self.artifact.needs - set(fields))
-        if missing:
-            here = f"here {', '.join(fields)} can be used" if fields else "here nothing can be filled in"
-            raise InvalidPrompt(f"prompt '{self.artifact.name}' needs '{missing[0]}'; {here}")
+        self.prompt.filled_by(*fields)
         return self
 
     def request(
@@ -54,6 +57,6 @@ class LLModel:
         Raises:
             MissingVariable: when ``body`` lacks a field that the prompt needs.
         """
-        messages = [*self.artifact.render(body), *conversation]
-        config = {**self.artifact.invocation_config, **parameters}
-        return ChatRequest(self.model.name, messages).having(**config)
+        artifact = self.artifact
+        messages = [*artifact.render(body), *conversation]
+        return ChatRequest(self.model.name, messages).having(**{**artifact.invocation_config, **parameters})

@@ -2,13 +2,16 @@
 
 from prompts.artifact import LLMPromptArtifact
 from prompts.errors import InvalidPrompt, MissingVariable, PromptError, RenderingFailed, UnknownPrompt
-from prompts.store import PromptStore
+from prompts.prompt_set import PromptSet
+from prompts.store import LivePrompt, PromptStore
 
 __all__ = [
     "InvalidPrompt",
     "LLMPromptArtifact",
+    "LivePrompt",
     "MissingVariable",
     "PromptError",
+    "PromptSet",
     "PromptStore",
     "RenderingFailed",
     "UnknownPrompt",

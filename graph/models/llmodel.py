@@ -14,7 +14,7 @@ from graph.models.blocking import waited
 from graph.models.model import Model
 from llm import ChatChunk, ChatCompletion, ChatRequest, Message
 from llm.usage import estimate
-from prompts import LLMPromptArtifact
+from prompts import LivePrompt, LLMPromptArtifact
 
 
 class LLModel(Model):
@@ -27,7 +27,8 @@ class LLModel(Model):
     Args:
         name: the endpoint.
         model_artifact: which model, and with which prompt: an :class:`llm.LLModel` (both), an :class:`llm.Model` (just
-            the model; the body's ``messages`` are asked), or, with ``model=``, an :class:`prompts.LLMPromptArtifact`.
+            the model; the body's ``messages`` are asked), or, with ``model=``, a prompt: an
+            :class:`prompts.LLMPromptArtifact`, or a :class:`prompts.LivePrompt`, whose version may change.
             Proxies of a shared model bring a prompt each.
         model: the :class:`llm.Model`, where the artifact is just a prompt.
 
@@ -40,16 +41,21 @@ class LLModel(Model):
     def __init__(self, name: str, model_artifact: Any = None, *, model: llm.Model | None = None, **parameters: Any):
         super().__init__(name, model_artifact, **parameters)
         if isinstance(model_artifact, llm.LLModel):
-            self.model, self.prompt = model_artifact.model, prompt_of(name, model_artifact)
+            self.model, self._prompt = model_artifact.model, prompt_of(name, model_artifact)
         elif isinstance(model_artifact, llm.Model):
-            self.model, self.prompt = model_artifact, None
+            self.model, self._prompt = model_artifact, None
         elif model is not None:
-            self.model, self.prompt = model, prompt_of(name, model_artifact)
+            self.model, self._prompt = model, prompt_of(name, model_artifact)
         else:
             raise InvalidStep(
                 f"model '{name}': nothing says which language model it is; give model_artifact=llm.LLModel(model, "
                 "prompt), or model_artifact=prompt and model="
             )
+
+    @property
+    def prompt(self) -> LLMPromptArtifact | None:
+        """The prompt in force now, if it has one of its own."""
+        return self._prompt.current if self._prompt is not None else None
 
     def predict(
         self, body: Any, messages: Any = None, invocation_config: Mapping[str, Any] | None = None, **given: Any
@@ -100,8 +106,8 @@ class LLModel(Model):
         return _messages(body, origin_name, llm_prompt_artifact), config
 
     def given(self, body: Any, model_artifact: Any) -> dict[str, Any]:
-        prompt = self.prompt if model_artifact is None else prompt_of(self.name, model_artifact)
-        messages, config = self.enrich_prompt(body, self.name, prompt)
+        prompt = self._prompt if model_artifact is None else prompt_of(self.name, model_artifact)
+        messages, config = self.enrich_prompt(body, self.name, prompt.current if prompt is not None else None)
         return {"messages": messages, "invocation_config": config}
 
     def request(self, messages: list[Message], config: Mapping[str, Any]) -> ChatRequest:
@@ -159,15 +165,15 @@ def answered(completion: ChatCompletion, request: ChatRequest) -> dict[str, Any]
     return {"answer": completion.content, "usage": counted, **calls}
 
 
-def prompt_of(name: str, artifact: Any) -> LLMPromptArtifact | None:
+def prompt_of(name: str, artifact: Any) -> LLMPromptArtifact | LivePrompt | None:
     """The prompt in an artifact.
 
     Raises:
         InvalidStep: when it is none.
     """
     if isinstance(artifact, llm.LLModel):
-        return artifact.artifact
-    if artifact is None or isinstance(artifact, LLMPromptArtifact):
+        return artifact.prompt
+    if artifact is None or isinstance(artifact, (LLMPromptArtifact, LivePrompt)):
         return artifact
     raise InvalidStep(f"model '{name}': {artifact!r} is no prompt; give an LLMPromptArtifact")
 
@@ -176,7 +182,7 @@ def _messages(body: Any, endpoint: str, prompt: LLMPromptArtifact | None) -> lis
     """What is asked: the filled prompt; after it, or without one, the messages of the body."""
     if isinstance(body, ChatRequest):
         return [*(prompt.render({}) if prompt is not None else ()), *body.messages]
-    if prompt is not None:
+    if prompt is not None and prompt.prompt_template:
         return prompt.render(body if isinstance(body, Mapping) else {})
     if isinstance(body, str):
         return [{"role": "user", "content": body}]

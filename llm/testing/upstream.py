@@ -67,6 +67,20 @@ class Stream:
             b"data: [DONE]\n\n",
         ]
 
+    def split(self, size: int) -> Self:
+        """The same bytes, written so many at a time: frames, lines and characters come in parts."""
+        pieces: list[Piece] = []
+        for piece in self.pieces:
+            if isinstance(piece, bytes) and pieces and isinstance(pieces[-1], bytes):
+                pieces[-1] += piece
+            else:
+                pieces.append(piece)
+        cut = (
+            (each[i : i + size] for i in range(0, len(each), size)) if isinstance(each, bytes) else (each,)
+            for each in pieces
+        )
+        return type(self)([part for parts in cut for part in parts])
+
 
 Reply: TypeAlias = Json | Stream | Hang
 CHUNK = {"id": "chatcmpl-upstream", "object": "chat.completion.chunk", "created": 1, "model": "upstream-model"}

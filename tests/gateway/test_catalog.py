@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.catalog import Catalog, Served
@@ -41,6 +43,28 @@ def test_a_role_that_the_graph_does_not_have_stops_the_start(build: str, roles: 
 def test_the_roles_of_the_agents_that_ship(agent: str, roles: tuple[str, ...]) -> None:
     """Each may have a model of its own."""
     catalog(build=f"graph.agents.{agent}:build", models=dict.fromkeys(roles, "two"))
+
+
+def test_faulty_prompts_leave_those_in_force_and_stand_in_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An agent's prompt may change while it is served, but not into one that its step cannot fill."""
+    prompt = "[[prompt_template]]\nrole = 'system'\ncontent = 'Choose: {{ labels }}'\n"
+    path = tmp_path / "router.toml"
+    path.write_text(prompt)
+    models = [{"name": "one", "provider": "far"}]
+    graphs = [{"name": "g", "build": "graph.agents.trip_planner:build"}]
+    tree = {"providers": [FAR], "models": models, "graphs": graphs, "prompts": {"path": tmp_path}}
+    built = Catalog.of(Settings.model_validate(tree))
+    path.write_text(prompt.replace("labels", "topics"))
+    assert not built.prompts.refresh()
+    path.write_text(prompt.replace("Choose", "Now choose"))
+    assert built.prompts.refresh()
+    refused, reloaded = map(orjson.loads, capfd.readouterr().err.splitlines())
+    assert (refused["event"], refused["level"]) == ("prompts_refused", "warning")
+    assert "prompt 'router' needs 'topics'; here labels can be used" in refused["because"]
+    assert (reloaded["event"], reloaded["level"]) == ("prompts_reloaded", "info")
+    assert built.prompts["router"].render({"labels": "a"})[0]["content"] == "Now choose: a"
 
 
 class Provider:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+import llm
+from graph import LLModel
+from llm.testing import ScriptedProvider
 from prompts import InvalidPrompt, LLMPromptArtifact, MissingVariable, PromptStore, RenderingFailed, UnknownPrompt
 
 
@@ -120,25 +123,25 @@ def test_prompts_of_ones_own_replace_those_that_ship(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a = = 1", r"bad\.toml: .*line 1"),
-        ("nope = 1", r"bad\.toml: unknown key 'nope'; known are description"),
-        ('name = "x"', r"bad\.toml: .*prompt_template"),
-        ("prompt_template = [{role = 'user', content = '{% if %}'}]", r"bad\.toml: prompt 'bad', message 0"),
-        ("prompt_template = 'x'", r"bad\.toml: prompt_template: Input should be a valid list"),
-        ("prompt_template = ['x']", r"bad\.toml: prompt_template\.0: Input should be a valid dictionary"),
-        ("prompt_template = [{role = 'user', content = 5}]", r"bad\.toml: prompt_template\.0\.content: .*string"),
-        ("prompt_template = [{content = 'x'}]", r"bad\.toml: prompt 'bad', message 0: role is None, write one of"),
-        ("version = '2'\nprompt_template = []", r"bad\.toml: version: Input should be a valid integer"),
-        ("version = true\nprompt_template = []", r"bad\.toml: version: Input should be a valid integer"),
-        ("name = 5\nprompt_template = []", r"bad\.toml: name: Input should be a valid string"),
-        ("description = ['x']\nprompt_template = []", r"bad\.toml: description: Input should be a valid string"),
-        ("prompt_legend = {a = 'x'}\nprompt_template = []", r"bad\.toml: prompt_legend\.a: .*dictionary"),
-        ("prompt_legend = {a = {field = 1}}\nprompt_template = []", r"bad\.toml: prompt_legend\.a\.field: .*string"),
-        ("invocation_config = 'x'\nprompt_template = []", r"bad\.toml: invocation_config: .*dictionary"),
+        ("a = = 1", r"bad\.toml:1: .*line 1"),
+        ("nope = 1", r"bad\.toml:1: unknown key 'nope'; known are description"),
+        ('name = "x"', r"bad\.toml:1: prompt_template: this is missing; write it"),
+        ("prompt_template = [{role = 'user', content = '{% if %}'}]", r"bad\.toml:1: prompt 'bad', message 0"),
+        ("prompt_template = 'x'", r"bad\.toml:1: prompt_template: Input should be a valid list"),
+        ("prompt_template = ['x']", r"bad\.toml:1: prompt_template\.0: Input should be a valid dictionary"),
+        ("prompt_template = [{role = 'user', content = 5}]", r"bad\.toml:1: .*content is missing, write a string"),
+        ("prompt_template = [{content = 'x'}]", r"bad\.toml:1: prompt 'bad', message 0: role is None, write one of"),
+        ("version = '2'\nprompt_template = []", r"bad\.toml:1: version: Input should be a valid integer"),
+        ("version = true\nprompt_template = []", r"bad\.toml:1: version: Input should be a valid integer"),
+        ("name = 5\nprompt_template = []", r"bad\.toml:1: name: Input should be a valid string"),
+        ("description = ['x']\nprompt_template = []", r"bad\.toml:1: description: Input should be a valid string"),
+        ("prompt_legend = {a = 'x'}\nprompt_template = []", r"bad\.toml:1: prompt_legend\.a: .*dictionary"),
+        ("prompt_legend = {a = {field = 1}}\nprompt_template = []", r"bad\.toml:1: prompt_legend\.a\.field: .*string"),
+        ("invocation_config = 'x'\nprompt_template = []", r"bad\.toml:1: invocation_config: .*dictionary"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: str, message: str) -> None:
-    """The error names the file, and the line where TOML itself is broken."""
+    """The error names the file, and the line."""
     (tmp_path / "bad.toml").write_text(content)
     with pytest.raises(InvalidPrompt, match=message):
         PromptStore(tmp_path)
@@ -150,3 +153,127 @@ def test_unknown_prompts_and_folders(tmp_path: Path) -> None:
         PromptStore()["nope"]
     with pytest.raises(InvalidPrompt, match="no such folder"):
         PromptStore(tmp_path / "nope")
+
+
+def test_case_37_placeholders_in_single_braces() -> None:
+    """Case 37: a missing one stays, falsy values are filled in, braces of JSON are text, attributes out of reach."""
+    legend = {"x": {"field": "place", "description": "where"}, "n": {"description": "how many"}}
+    prompt = artifact('{"q": "{x}", "n": {n}, "in": {"k": {}}} {other} {x.y} {{ x }}', prompt_legend=legend)
+    assert prompt.render({"place": "", "n": 0})[0]["content"] == '{"q": "", "n": 0, "in": {"k": {}}} {other} {x.y} '
+    assert text("{x} {y}", {"y": False}) == "{x} False"
+    assert text("{x}", {"x": "{y} {{ y }}", "y": 1}) == "{y} {{ y }}"
+    assert artifact("{x} {{ y }} {y} {range} {true}").optional == {"x"}
+
+
+def test_case_37_a_list_of_bodies_is_a_list_of_message_lists() -> None:
+    """Case 37: in their order."""
+    assert artifact("{x}").render([{"x": 1}, {}]) == [
+        [{"role": "user", "content": "1"}],
+        [{"role": "user", "content": "{x}"}],
+    ]
+
+
+def test_case_37_without_a_template_the_messages_of_the_body_are_used() -> None:
+    """Case 37: an artifact without a template brings just its parameters."""
+    bare = LLMPromptArtifact("bare", invocation_config={"temperature": 0.5})
+    model = LLModel("m", bare, model=llm.Model("m", ScriptedProvider.of(), "m"))
+    messages = [{"role": "user", "content": "{x}"}]
+    assert model.enrich_prompt({"messages": messages}, "m", bare) == (messages, {"temperature": 0.5})
+
+
+def test_case_37_messages_may_carry_tool_calls_and_content_parts() -> None:
+    """Case 37: their texts are templates, and roles, types and everything that is no text stay as they are."""
+    function = {"name": "weather", "arguments": '{"city": {{ city|tojson }}, "days": [1]}'}
+    prompt = LLMPromptArtifact(
+        "p",
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "In {city}?"},
+                    {"type": "image_url", "image_url": {"url": "{{ url }}"}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c{n}", "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": "c{n}", "content": '{"sky": "blue"}'},
+        ],
+    )
+    asked, called, answered = prompt.render({"city": 'a "b"', "url": "https://x/y.png", "n": 1})
+    assert asked["content"] == [
+        {"type": "text", "text": 'In a "b"?'},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+    ]
+    assert called["tool_calls"][0]["id"] == answered["tool_call_id"] == "c1"
+    assert called["tool_calls"][0]["function"]["arguments"] == '{"city": "a \\"b\\"", "days": [1]}'
+    assert answered["content"] == '{"sky": "blue"}'
+
+
+def test_minijinja_goes_before_single_braces() -> None:
+    """Loops, strings in expressions, raw blocks and comments are minijinja's; a name in a loop is the loop's."""
+    assert text("{% for x in xs %}{x},{% endfor %}", {"xs": [1, 2]}) == "1,2,"
+    assert text("{{ '{x}' }} {% raw %}{x} {{ y }}{% endraw %}{# {x} #}", {"x": 1}) == "{x} {x} {{ y }}"
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "error"),
+    [
+        ({"role": "usr", "content": "x"}, {}, "role is 'usr', write one of .*; did you mean 'user'"),
+        ({"role": "user", "contents": "x"}, {}, "unknown key 'contents'; did you mean 'content'"),
+        ({"role": "user", "content": "x", "tool_calls": [CALL]}, {}, "only the assistant calls tools"),
+        ({"role": "assistant", "tool_calls": [{"id": "c"}]}, {}, "tool call 0 is not whole, write"),
+        ({"role": "assistant", "tool_calls": []}, {}, "tool_calls is no list with a call in it"),
+        ({"role": "tool", "content": "x"}, {}, "tool_call_id is missing"),
+        ({"role": "user", "content": []}, {}, "content is missing, write a string, or a list of content parts"),
+        ({"role": "user", "content": ["x"]}, {}, "content part 0 has no type"),
+        ({"role": "user", "content": [{"type": "text"}]}, {}, "content part 0: text is missing"),
+        ({"role": "user", "content": "x", "cache_control": {1: 2}}, {}, "1 is no text; write keys in quotation marks"),
+        ({"role": "user", "content": "{contry}"}, {"prompt_legend": {"country": {}}}, "did you mean 'contry'"),
+        (
+            {"role": "user", "content": "{country} {contry}"},
+            {"prompt_legend": {"country": {}}},
+            "uses contry, which the legend does not explain; did you mean 'country'",
+        ),
+        (
+            {"role": "user", "content": "{x}"},
+            {"prompt_legend": {"x": {"feild": "y"}}},
+            "has field and description only",
+        ),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"temprature": 0}}, "did you mean 'temperature'"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"seed": {1}}}, "seed is a set, which JSON has not"),
+        ({"role": "user", "content": "x"}, {"version": 0}, "versions count from 1"),
+        ({"role": "user", "content": "x"}, {"labels": ["v3"]}, "'v3' is no label"),
+        ({"role": "user", "content": "x"}, {"labels": ["latest"]}, "'latest' is always the highest version's"),
+    ],
+)
+def test_typos_and_halves_are_refused_with_the_remedy(message: Any, fields: Any, error: str) -> None:
+    """The nearest name is said where there is one."""
+    with pytest.raises(InvalidPrompt, match=error):
+        LLMPromptArtifact("p", [message], **fields)
+
+
+def test_parameters_that_nobody_knows_are_passed_on() -> None:
+    """Only what looks like a known one, mistyped, is refused."""
+    config = {"top_k": 5, "max_new_tokens": 9, "my_vendors_option": True}
+    assert artifact("x", invocation_config=config).invocation_config == config
+
+
+def test_a_mistyped_field_of_the_body_is_told() -> None:
+    """The error of a missing variable names the nearest field that is there."""
+    with pytest.raises(MissingVariable, match=r"needs 'country', and the body has only .*; did you mean 'contry'"):
+        text("{{ country }}", {"contry": "France"})
+
+
+def test_whoever_fills_fields_is_held_to_those() -> None:
+    """A placeholder in single braces counts when it is explained, or looks like a field, mistyped."""
+    artifact("{{ city }} {anything}").filled_by("city")
+    cases: list[tuple[str, Any]] = [("{{ town }}", {}), ("{town}", {"town": {}}), ("{citty}", {})]
+    for content, legend in cases:
+        with pytest.raises(InvalidPrompt, match=r"prompt 'p' needs '\w+'; here city can be used"):
+            artifact(content, prompt_legend=legend).filled_by("city")
