@@ -17,9 +17,11 @@ from gateway.config import GraphEntry, ModelEntry, Settings
 from gateway.config_faults import InvalidSettings
 from gateway.config_providers import Provider
 from gateway.edge.keys import Principal
+from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
+from graph.toolset import Toolset
 from llm import LLModel, Model, ModelProvider, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.embedded import EmbeddedProvider
@@ -66,11 +68,17 @@ class Roles(dict[str, Model]):
 
 
 class Catalog:
-    """What is served, by name, and the providers behind it."""
+    """What is served, by name, and the providers and tools behind it."""
 
-    def __init__(self, served: Mapping[str, Served], providers: Mapping[str, ModelProvider]) -> None:
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        providers: Mapping[str, ModelProvider],
+        toolsets: Mapping[str, Toolset] | None = None,
+    ) -> None:
         self._served = served
         self.providers = providers
+        self.toolsets = toolsets or {}
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
@@ -82,26 +90,35 @@ class Catalog:
         prompts = _built("prompts", lambda: PromptStore(settings.prompts.path))
         providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
         models = {entry.name: _model(entry, providers[entry.provider]) for entry in settings.models}
+        toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
         created = int(time.time())
         served = {entry.name: _served_model(entry, models[entry.name], created) for entry in settings.models}
         for graph in settings.graphs:
             roles = Roles({role: models[name] for role, name in graph.models.items()})
-            parts = Parts(models[settings.main_model], roles, prompts)
+            parts = Parts(models[settings.main_model], roles, prompts, toolsets)
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
             roles.check(graph.name)
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
-        return cls(served, providers)
+        return cls(served, providers, toolsets)
 
     async def start(self) -> None:
-        """Makes the providers ready."""
+        """Makes providers and tools ready.
+
+        Raises:
+            ToolsetUnavailable: when the tools of a server cannot be used.
+        """
         for provider in self.providers.values():
             await provider.start()
+        for tools in self.toolsets.values():
+            await tools.start()
 
     async def close(self) -> None:
         """Gives back what flows and providers hold; what cannot be closed keeps nothing else from it."""
         async with AsyncExitStack() as held:
             for provider in self.providers.values():
                 held.push_async_callback(provider.close)
+            for tools in self.toolsets.values():
+                held.push_async_callback(tools.close)
             for served in self:
                 held.push_async_callback(served.flow.aclose)
 
@@ -153,7 +170,7 @@ def _provider(entry: Provider) -> ModelProvider:
 
 
 def _model(entry: ModelEntry, provider: ModelProvider) -> Model:
-    return Model(entry.name, provider, entry.model or entry.name)
+    return Model(entry.name, provider, entry.model or entry.name, entry.repair)
 
 
 def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
@@ -176,14 +193,14 @@ def _flow(entry: GraphEntry, parts: Parts) -> Flow:
 
 
 def _flow_of_file(path: Path, parts: Parts) -> Flow:
-    """The flow in a YAML file; ``{$llm: role}`` and ``{$model: role}`` stand for parts in it."""
+    """The flow in a YAML file; ``{$llm: role}``, ``{$model: role}`` and ``{$tools: name}`` stand for parts."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise TypeError(f"{path}: the file holds no graph; it starts with 'name:' and 'steps:'")
-    resolvers = {"$llm": _llm_of(parts), "$model": parts.model}
+    resolvers = {"$llm": _llm_of(parts), "$model": parts.model, "$tools": parts.tools}
     return Flow.from_dict({"name": path.stem, **document}, resolvers).validate()
 
 
