@@ -14,11 +14,13 @@ from gateway.config_fields import Section, written
 OPTIONS: Mapping[str, frozenset[str]] = {
     "functions": frozenset({"python"}),
     **dict.fromkeys(("command", "url", "env", "cwd"), frozenset({"mcp"})),
-    **dict.fromkeys(("headers", "max_result_kb", "only"), frozenset({"mcp"})),
+    **dict.fromkeys(("document", "base_url"), frozenset({"openapi"})),
+    **dict.fromkeys(("headers", "max_result_kb", "only"), frozenset({"mcp", "openapi"})),
 }
 """The kinds of tools that each option is for."""
 NEEDED: Mapping[str, Mapping[str, str]] = {
     "python": {"functions": "such as [my_tools:get_weather]"},
+    "openapi": {"document": "the file of the OpenAPI document", "base_url": "such as https://shop.example/api"},
 }
 """What a kind cannot do without, and how to write it."""
 
@@ -36,7 +38,7 @@ class ToolsEntry(Section):
     """Tools that graphs are given by name: ``parts.tools(name)``."""
 
     name: Annotated[str, written(r"[a-zA-Z0-9-]{1,32}", "a name of 1 to 32 letters, digits or -")]
-    kind: Literal["python", "mcp"]
+    kind: Literal["python", "mcp", "openapi"]
     functions: tuple[Annotated[str, written(r"[\w.]+:\w+", "module:function")], ...] = ()
     """``module:function`` each."""
     command: tuple[str, ...] = ()
@@ -46,10 +48,14 @@ class ToolsEntry(Section):
     env: Mapping[str, Line] = Field(default_factory=dict)
     """What stands in the environment of the program, besides PATH, HOME and the like."""
     cwd: Path | None = None
+    document: Path | None = None
+    """An OpenAPI document, YAML or JSON."""
+    base_url: str = ""
+    """Where the service of the document is; what the document itself says of it is not used."""
     headers: Mapping[str, Line] = Field(default_factory=dict)
     """Sent with every request; keys go here."""
     only: tuple[str, ...] = ()
-    """The tools to take, by the names that the server gives them; without, all."""
+    """The tools to take, by the names that the server or the document gives them; without, all."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 30
     max_calls: Annotated[int, Field(ge=1)] | None = None
     """How often each of the tools may be called in one run."""

@@ -7,6 +7,7 @@ from graph import Tool
 from graph.lookup import find
 from graph.toolset import Toolset
 from graph.toolsets.mcp import McpToolset
+from graph.toolsets.openapi import OpenApiToolset
 
 
 def toolset_of(entry: ToolsEntry) -> Toolset:
@@ -14,7 +15,6 @@ def toolset_of(entry: ToolsEntry) -> Toolset:
 
     Raises:
         GraphError: when the row cannot be used.
-        ValueError: when a document cannot be read.
     """
     most, seconds = entry.max_calls, entry.timeout_seconds
     if entry.kind == "python":
@@ -22,6 +22,17 @@ def toolset_of(entry: ToolsEntry) -> Toolset:
         tools = [each if isinstance(each, Tool) else Tool.of(each, timeout=seconds, max_calls=most) for each in found]
         return Toolset(entry.name, tools)
     headers = {name: value.get_secret_value() for name, value in entry.headers.items()}
+    if entry.kind == "openapi" and entry.document is not None:
+        return OpenApiToolset(
+            entry.name,
+            entry.document,
+            entry.base_url,
+            headers=headers,
+            only=entry.only,
+            timeout=seconds,
+            max_calls=most,
+            max_result_bytes=int(entry.max_result_kb * 1024),
+        )
     return McpToolset(
         entry.name,
         command=entry.command,

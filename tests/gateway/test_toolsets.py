@@ -83,6 +83,7 @@ def settings(*rows: Mapping[str, Any]) -> Settings:
     [
         ({"name": "a_b", "kind": "mcp", "command": ["x"]}, "1 to 32 letters"),
         ({"name": "a", "kind": "mcp"}, "either command, for stdio, or url"),
+        ({"name": "a", "kind": "openapi", "document": "x"}, "kind openapi needs base_url"),
         ({"name": "a", "kind": "python"}, "kind python needs functions"),
         ({"name": "a", "kind": "python", "functions": ["m:f"], "url": "http://x"}, "'url' says nothing to kind python"),
     ],
@@ -98,6 +99,10 @@ def test_wrong_rows_are_refused(row: Mapping[str, Any], said: str) -> None:
     [
         ({"name": "a", "kind": "python", "functions": ["nowhere:f"]}, "tools 'a': 'nowhere:f' cannot be found"),
         ({"name": "a", "kind": "python", "functions": ["builtins:print"]}, "cannot be given by name"),
+        (
+            {"name": "a", "kind": "openapi", "document": "no-such-file", "base_url": "http://x"},
+            "tools 'a': no-such-file: .*No such file",
+        ),
         ({"name": "a", "kind": "mcp", "url": "http://user:pw@host/mcp"}, "write the url as an address"),
     ],
 )

@@ -9,14 +9,12 @@ from graph.steps.responder import ResponderStep
 from llm import ChatRequest, Model, UpstreamAnswerInvalid
 from llm.testing import ScriptedProvider, say
 
-REQUEST = {"response_format": {"type": "json_object"}}
-
 
 def asking(model: Model) -> tuple[Flow, Event]:
     """A graph of one model, and a request for JSON."""
     flow = Flow("one")
     flow.to(ResponderStep(model), name="responder").respond()
-    return flow, Event(ChatRequest.of_text("m", "hello").having(**REQUEST))
+    return flow, Event(ChatRequest.of_text("m", "hello").having(response_format={"type": "json_object"}))
 
 
 async def test_both_turns_of_a_repair_are_booked() -> None:
