@@ -18,9 +18,11 @@ from gateway.config_faults import InvalidSettings
 from gateway.config_providers import Provider
 from gateway.edge.keys import Principal
 from gateway.telemetry.logs import logger
+from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
+from graph.toolset import Toolset
 from llm import LLModel, Model, ModelProvider, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.embedded import EmbeddedProvider
@@ -67,17 +69,19 @@ class Roles(dict[str, Model]):
 
 
 class Catalog:
-    """What is served, by name, the providers behind it, and the prompts in it."""
+    """What is served, by name, the providers and tools behind it, and the prompts in it."""
 
     def __init__(
         self,
         served: Mapping[str, Served],
         providers: Mapping[str, ModelProvider],
         prompts: PromptStore | None = None,
+        toolsets: Mapping[str, Toolset] | None = None,
     ) -> None:
         self._served = served
         self.providers = providers
         self.prompts = prompts or PromptStore()
+        self.toolsets = toolsets or {}
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
@@ -89,26 +93,35 @@ class Catalog:
         prompts = _built("prompts", _prompts, settings)
         providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
         models = {entry.name: _model(entry, providers[entry.provider]) for entry in settings.models}
+        toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
         created = int(time.time())
         served = {entry.name: _served_model(entry, models[entry.name], created) for entry in settings.models}
         for graph in settings.graphs:
             roles = Roles({role: models[name] for role, name in graph.models.items()})
-            parts = Parts(models[settings.main_model], roles, prompts)
+            parts = Parts(models[settings.main_model], roles, prompts, toolsets)
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
             roles.check(graph.name)
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
-        return cls(served, providers, prompts)
+        return cls(served, providers, prompts, toolsets)
 
     async def start(self) -> None:
-        """Makes the providers ready."""
+        """Makes providers and tools ready.
+
+        Raises:
+            ToolsetUnavailable: when the tools of a server cannot be used.
+        """
         for provider in self.providers.values():
             await provider.start()
+        for tools in self.toolsets.values():
+            await tools.start()
 
     async def close(self) -> None:
         """Gives back what flows and providers hold; what cannot be closed keeps nothing else from it."""
         async with AsyncExitStack() as held:
             for provider in self.providers.values():
                 held.push_async_callback(provider.close)
+            for tools in self.toolsets.values():
+                held.push_async_callback(tools.close)
             for served in self:
                 held.push_async_callback(served.flow.aclose)
 
@@ -173,7 +186,7 @@ def _provider(entry: Provider) -> ModelProvider:
 
 
 def _model(entry: ModelEntry, provider: ModelProvider) -> Model:
-    return Model(entry.name, provider, entry.model or entry.name)
+    return Model(entry.name, provider, entry.model or entry.name, entry.repair)
 
 
 def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
@@ -196,14 +209,14 @@ def _flow(entry: GraphEntry, parts: Parts) -> Flow:
 
 
 def _flow_of_file(path: Path, parts: Parts) -> Flow:
-    """The flow in a YAML file; ``{$llm: role}`` and ``{$model: role}`` stand for parts in it."""
+    """The flow in a YAML file; ``{$llm: role}``, ``{$model: role}`` and ``{$tools: name}`` stand for parts."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise TypeError(f"{path}: the file holds no graph; it starts with 'name:' and 'steps:'")
-    resolvers = {"$llm": _llm_of(parts), "$model": parts.model}
+    resolvers = {"$llm": _llm_of(parts), "$model": parts.model, "$tools": parts.tools}
     return Flow.from_dict({"name": path.stem, **document}, resolvers).validate()
 
 

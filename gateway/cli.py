@@ -17,7 +17,7 @@ from gateway.catalog import Catalog
 from gateway.cli_common import Config, give_up, settings_of
 from gateway.cli_prompts import prompts
 from gateway.config_faults import InvalidSettings
-from graph import ReplayDiffers
+from graph import ReplayDiffers, ToolsetUnavailable
 from llm import UnknownModel
 
 app = typer.Typer(
@@ -100,7 +100,7 @@ def run_job(
                     await job.run()
 
             asyncio.run(work())
-    except OSError as error:
+    except (OSError, ToolsetUnavailable) as error:
         give_up(str(error))
     typer.echo(f"{job.done} rows run, {job.failed} of them failed, {job.skipped} were done before")
     raise typer.Exit(1 if job.failed else 0)

@@ -23,6 +23,7 @@ from gateway.config_checks import check_rows
 from gateway.config_faults import InvalidSettings, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
 from gateway.config_providers import Provider
+from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
 
@@ -74,6 +75,8 @@ class ModelEntry(Section):
     """The name of a row under ``providers``, or a preset."""
     model: str = ""
     """What the provider calls it; by default the same name."""
+    repair: bool = False
+    """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
     description: str = ""
 
 
@@ -150,6 +153,7 @@ class Settings(Section):
     default_model: str = ""
     """The model of every role of a graph that names none; by default the first of ``models``."""
     graphs: tuple[GraphEntry, ...] = SHIPPED
+    tools: tuple[ToolsEntry, ...] = ()
     api: tuple[ApiRow, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
@@ -174,6 +178,8 @@ class Settings(Section):
         """The values of all keys in the settings, also as they stand in JSON, for whoever must leave them out. Longer
         ones come first, so that of two keys that begin alike nothing is left over."""
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
+        for row in self.tools:
+            keys += [*row.headers.values(), *row.env.values()]
         values = {value for key in keys if (value := key.get_secret_value())}
         return sorted(values | {orjson.dumps(value).decode()[1:-1] for value in values}, key=len, reverse=True)
 

@@ -39,6 +39,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from _no_two("provider", [(("providers", at), entry.name) for at, entry in enumerate(providers)])
     yield from _no_two("model", _served(settings))
     yield from _no_two("key", [(("auth", "keys", at), key.name) for at, key in enumerate(keys)])
+    yield from _no_two("name of tools", [(("tools", at), entry.name) for at, entry in enumerate(settings.tools)])
     yield from _no_shared_key(settings)
     known = [provider.name for provider in providers]
     for at, entry in enumerate(models):

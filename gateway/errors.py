@@ -35,6 +35,7 @@ from graph import (
     RunTimeout,
     StepTimeout,
     TokensExceeded,
+    ToolsetUnavailable,
     UnknownRoute,
 )
 from llm import (
@@ -43,6 +44,7 @@ from llm import (
     ModelNotLoaded,
     QuestionRefused,
     UnknownModel,
+    UpstreamAnswerInvalid,
     UpstreamBrokeOff,
     UpstreamCredentialsRefused,
     UpstreamError,
@@ -148,6 +150,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     ),
     UpstreamUnavailable: Row(503, SERVER, "upstream_unavailable", UPSTREAM.format("failed or is overloaded")),
     UpstreamGarbled: Row(502, SERVER, "upstream_garbled", UPSTREAM.format("answered something that is no answer")),
+    UpstreamAnswerInvalid: Row(
+        502, SERVER, "answer_invalid", UPSTREAM.format("answered twice with something that does not fit the schema")
+    ),
     UpstreamBrokeOff: Row(502, SERVER, "upstream_broke_off", UPSTREAM.format("broke off in the middle of its answer")),
     ModelNotLoaded: INTERNAL,
     ModelError: INTERNAL,
@@ -159,6 +164,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     StepTimeout: Row(504, SERVER, "step_timeout"),
     InvalidInput: Row(400, CALLER),
     UnknownRoute: Row(404, CALLER),
+    ToolsetUnavailable: Row(502, SERVER, "tools_unavailable", "A server of tools cannot be used."),
     LimitExceeded: Row(500, SERVER, "limit_exceeded", hopeless=True),
     GraphError: INTERNAL,
     PromptError: INTERNAL,

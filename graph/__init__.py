@@ -12,6 +12,7 @@ from graph.errors import (
     InvalidPath,
     InvalidSelection,
     InvalidStep,
+    InvalidTool,
     LimitExceeded,
     LoopDetected,
     MaxIterationsExceeded,
@@ -32,6 +33,9 @@ from graph.errors import (
     StreamNotCollected,
     StreamOnStream,
     TokensExceeded,
+    ToolError,
+    ToolsetNotStarted,
+    ToolsetUnavailable,
     TooManyResponders,
     UnknownRoute,
     UnknownStep,
@@ -74,9 +78,11 @@ from graph.steps.rename import Rename
 from graph.steps.sample_window import SampleWindow
 from graph.steps.semantic_router import SemanticRouter
 from graph.steps.stateful import MapWithState
+from graph.steps.tools import ToolsStep
 from graph.steps.v2_model_server import V2ModelServer
 from graph.steps.voting_ensemble import VotingEnsemble
 from graph.stream import DROPPED
+from graph.tool import Tool
 from graph.validate import StreamVerdict
 
 __all__ = [
@@ -108,6 +114,7 @@ __all__ = [
     "InvalidPath",
     "InvalidSelection",
     "InvalidStep",
+    "InvalidTool",
     "LLModel",
     "LimitExceeded",
     "LoopDetected",
@@ -158,6 +165,11 @@ __all__ = [
     "StreamingLLModel",
     "TokensExceeded",
     "TooManyResponders",
+    "Tool",
+    "ToolError",
+    "ToolsStep",
+    "ToolsetNotStarted",
+    "ToolsetUnavailable",
     "Unbatch",
     "UnknownRoute",
     "UnknownStep",

@@ -13,6 +13,7 @@
     │   ├── UnreachableStep         no path leads to a step
     │   ├── PathsMeet               parallel paths meet in a step that is no Merge
     │   ├── EndlessCycle            a cycle from which no way leads out
+    │   ├── InvalidTool             a tool that a model cannot be offered, or cannot call
     │   ├── StreamNotCollected      a stream reaches a step that needs a whole event
     │   └── FlowIsBuilt             a step is added to a graph that has been validated
     └── RunError                    one run failed; the next one is not affected
@@ -26,6 +27,9 @@
         ├── InvalidSelection        a selector chose models that are not there, or cannot be run together
         ├── InvalidInput            the body is not what a model takes
         ├── UnknownRoute            a router has no such model, or the model no such operation
+        ├── ToolError               a tool could not do what it was called for; its words are for the model
+        ├── ToolsetNotStarted       tools of a server are asked for before it has been asked for them
+        ├── ToolsetUnavailable      a server of tools cannot be reached, or offers what cannot be used
         ├── WorkerLost              the process of a step ended before its work did
         ├── RemoteError             a remote step could not be done
         │   ├── RemoteRefused       it answered with a status from 300 on
@@ -93,6 +97,10 @@ class PathsMeet(GraphDefinitionError):
 
 class EndlessCycle(GraphDefinitionError):
     """No step in a cycle can lead out of it."""
+
+
+class InvalidTool(GraphDefinitionError):
+    """A tool that a model cannot be offered, or cannot call."""
 
 
 class StreamNotCollected(GraphDefinitionError):
@@ -174,6 +182,20 @@ class UnknownRoute(RunError):
     """A router has no such model, or the model no such operation; the message lists what there is."""
 
     hopeless = True
+
+
+class ToolError(RunError):
+    """A tool could not do what it was called for. Raised by the author of a tool; its words are told to the model."""
+
+
+class ToolsetNotStarted(RunError):
+    """The tools of a server are asked for before the server has been asked for them."""
+
+    hopeless = True
+
+
+class ToolsetUnavailable(RunError):
+    """A server of tools cannot be reached, or offers what cannot be used; the message names it."""
 
 
 class WorkerLost(RunError):

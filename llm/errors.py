@@ -17,6 +17,7 @@
     │   ├── UpstreamQuotaExceeded        the gateway's account there is empty: coming back does not help
     │   ├── UpstreamUnavailable          it failed or is overloaded (5xx)
     │   ├── UpstreamGarbled              its answer is not what the protocol says
+    │   │   └── UpstreamAnswerInvalid    it is not the JSON that was asked for, after a repair turn either
     │   └── UpstreamBrokeOff             its stream ended before the answer did
     └── ScriptError                      a scripted provider was asked more, or less, than its script holds
 
@@ -139,6 +140,10 @@ class UpstreamUnavailable(UpstreamError):
 
 class UpstreamGarbled(UpstreamError):
     """The provider's answer is not what its protocol says."""
+
+
+class UpstreamAnswerInvalid(UpstreamGarbled):
+    """The model's answer is not the JSON that was asked for, and neither is that of the repair turn."""
 
 
 class UpstreamBrokeOff(UpstreamError):

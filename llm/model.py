@@ -19,9 +19,17 @@ class Model:
     provider: ModelProvider
     upstream: str
     """What the provider calls it."""
+    repair: bool = False
+    """Whether graphs have its JSON checked, and asked for once more where it is wrong (see :mod:`llm.repair`). A
+    provider that decodes, and so holds a model to its schema, says ``constrains = True``, and is not checked."""
+
+    @property
+    def checks(self) -> bool:
+        """Whether its JSON is to be checked."""
+        return self.repair and not getattr(self.provider, "constrains", False)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        """The answer, chunk by chunk; see :meth:`ModelProvider.stream`."""
+        """The answer of one turn, chunk by chunk, as it is; see :meth:`ModelProvider.stream`."""
         return self.provider.stream(self.upstream, request)
 
 

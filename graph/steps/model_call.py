@@ -17,6 +17,7 @@ from llm import (
     UpstreamRequestRefused,
     collect,
 )
+from llm.repair import checked
 from llm.usage import Usage, estimate
 
 TOO_LONG = "context_length_exceeded"
@@ -29,11 +30,14 @@ async def listen(
 
     ``own`` are the parameters that the graph has set and the caller has not: when the upstream refuses one of them, as
     some models refuse ``temperature``, it is asked again without.
+    Of a model with ``repair=True`` what must be JSON is checked; each turn is booked by itself.
     """
     droppable = set(own)
     while True:
         try:
-            async with aclosing(_once(model, request, event)) as chunks:
+            turn = partial(_once, model, event=event)
+            answer = checked(turn, request) if model.checks else turn(request)
+            async with aclosing(answer) as chunks:
                 async for chunk in chunks:
                     yield chunk
             return

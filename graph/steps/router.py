@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from graph.event import Event
 from graph.steps.model_call import ask
-from graph.tool import Tool
+from graph.toolset import ToolSource, kept, tools_of
 from llm import ChatRequest, InvalidRequest, LLModel, text_of
 
 ROUTE = "route"
@@ -21,7 +21,8 @@ class RouterStep:
     Args:
         classifier: asked once a run for one of the names of ``routes``.
         planner: asked for tool calls; its words are not shown to anybody.
-        routes: the tools of each route; the last route is for everything that is none of the others.
+        routes: the tools of each route, and sets of tools such as ``parts.tools("name")``; the last route is for
+            everything that is none of the others. If there is just one, the classifier is not asked.
         tools, done, answer: the names of the followers.
     """
 
@@ -32,7 +33,7 @@ class RouterStep:
         self,
         classifier: LLModel,
         planner: LLModel,
-        routes: Mapping[str, Sequence[Tool]],
+        routes: Mapping[str, Iterable[ToolSource]],
         *,
         tools: str = "tools",
         done: str = "judge",
@@ -40,7 +41,7 @@ class RouterStep:
     ) -> None:
         self._classifier = classifier.filled_by("labels")
         self._planner = planner.filled_by()
-        self._routes = routes
+        self._routes = {route: kept(tools) for route, tools in routes.items()}
         self._outlets = (tools, done, answer)
 
     async def do(self, event: Event) -> None:
@@ -49,7 +50,7 @@ class RouterStep:
         notes = event.own_notes
         if ROUTE not in notes:
             notes[ROUTE] = await self._classify(request, event)
-        own = self._routes[notes[ROUTE]]
+        own = tools_of(self._routes[notes[ROUTE]])
         offered = [*(tool.to_wire() for tool in own), *request.tools]
         if not offered:
             return
@@ -71,7 +72,7 @@ class RouterStep:
         return done if any(message["role"] == "tool" for message in request.gathered) else answer
 
     def _refuse_taken_names(self, request: ChatRequest) -> None:
-        own = {tool.name for tools in self._routes.values() for tool in tools}
+        own = {tool.name for tools in self._routes.values() for tool in tools_of(tools)}
         for name in request.tool_names & own:
             message = f"The tool name '{name}' is taken by a tool of this agent's own; give yours another one."
             raise InvalidRequest(message, param="tools", code="invalid_value")
@@ -79,6 +80,8 @@ class RouterStep:
     async def _classify(self, request: ChatRequest, event: Event) -> str:
         """The route that the model names; what it says is matched by word, and no match is the last route."""
         names = tuple(self._routes)
+        if len(names) == 1:
+            return names[0]
         asked = self._classifier.request(request.conversation, {"labels": ", ".join(names)})
         asked.labels = names
         reply = await ask(self._classifier.model, asked, event)

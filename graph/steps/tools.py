@@ -4,43 +4,104 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from graph.errors import InvalidTool
 from graph.event import Event
 from graph.tool import Tool
+from graph.toolset import ToolSource, kept, tools_of
 from llm import ChatRequest, Message
 
 TIMEOUT_SECONDS = 30.0
+MAX_PARALLEL = 8
+MAX_CALLS = 64
+MAX_RESULT = 64 * 1024
+CALLS = "calls"
+"""Where the calls so far stand in the step's notes, by the name of the tool."""
 
 
 class ToolsStep:
     """Answers every tool call of the last message with a tool message, in the order of the calls.
 
-    Wrong arguments, unknown tools, timeouts and failures are told to the model as ``{"error": …}``.
+    Wrong arguments, unknown tools, timeouts, failures and limits are told to the model as ``{"error": …}``.
+
+    Args:
+        tools: tools, and sets of tools such as ``parts.tools("name")``.
+        timeout_seconds: for one call of a tool that has no ``timeout`` of its own.
+        max_parallel: how many tools run side by side; the others wait for their turn, which is not part of their time.
+        max_calls: how many calls a model may make in one run; each tool may have a ``max_calls`` of its own too.
+        max_result: how many characters of JSON one call may return.
+
+    Raises:
+        InvalidTool: when two tools have the same name.
     """
 
     full_event = True
     needs_whole = True
 
-    def __init__(self, tools: Iterable[Tool], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._tools = {tool.name: tool for tool in tools}
+    def __init__(
+        self,
+        tools: Iterable[ToolSource],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        *,
+        max_parallel: int = MAX_PARALLEL,
+        max_calls: int = MAX_CALLS,
+        max_result: int = MAX_RESULT,
+    ) -> None:
+        if min(max_parallel, max_calls, max_result) < 1:
+            raise InvalidTool("ToolsStep: max_parallel, max_calls and max_result must be 1 or more")
+        self._sources = kept(tools)
         self._timeout = timeout_seconds
+        self._max_parallel, self._max_calls, self._max_result = max_parallel, max_calls, max_result
 
     async def do(self, event: Event) -> None:
         request: ChatRequest = event.body
         calls = request.messages[-1].get("tool_calls") or []
-        request.messages += await asyncio.gather(*(self._answer(call, event) for call in calls))
+        tools = {tool.name: tool for tool in tools_of(self._sources)}
+        counted = Counter(event.own_notes.get(CALLS, {}))
+        refused = [self._refusal(call, tools, counted) for call in calls]
+        event.own_notes[CALLS] = dict(counted)
+        places = asyncio.Semaphore(self._max_parallel)
+        request.messages += await asyncio.gather(
+            *(self._answer(call, tools, told, event, places) for call, told in zip(calls, refused, strict=True))
+        )
 
-    async def _answer(self, call: Message, event: Event) -> Message:
-        name = call["function"]["name"]
-        tool = self._tools.get(name)
-        returned: Any = {"error": f"there is no tool '{name}'; there are {', '.join(self._tools)}"}
-        if tool is not None:
-            work = partial(tool.call, call["function"]["arguments"], self._timeout)
-            returned = await work() if event.tape is None else await event.tape.value(event.at, call, work)
-        return {"role": "tool", "tool_call_id": call["id"], "content": _json(returned)}
+    def _refusal(self, call: Message, tools: Mapping[str, Tool], counted: Counter[str]) -> str:
+        """Why a call is not made, or nothing; it counts either way."""
+        name = _name_of(call)
+        if counted.total() >= self._max_calls:
+            return f"no more tools may be called; {self._max_calls} calls are all that there are"
+        if name not in tools:
+            return f"there is no tool '{name}'; there are {', '.join(tools)}"
+        counted[name] += 1
+        most = tools[name].max_calls
+        if most is not None and counted[name] > most:
+            return f"{name} may not be called any more; {most} {'call is' if most == 1 else 'calls are'} all it has"
+        return ""
+
+    async def _answer(
+        self, call: Message, tools: Mapping[str, Tool], refused: str, event: Event, places: asyncio.Semaphore
+    ) -> Message:
+        returned: Any = {"error": refused}
+        if not refused:
+            work = partial(tools[_name_of(call)].call, call["function"]["arguments"], self._timeout)
+            async with places:
+                returned = await work() if event.tape is None else await event.tape.value(event.at, call, work)
+        return {"role": "tool", "tool_call_id": call["id"], "content": self._bounded(_json(returned))}
+
+    def _bounded(self, content: str) -> str:
+        if len(content) <= self._max_result:
+            return content
+        told = f"the result has {len(content)} characters, and {self._max_result} may be read; ask for less"
+        return _json({"error": told})
+
+
+def _name_of(call: Message) -> str:
+    """The function that a call names; a custom tool, which none of ours is, has a name of its own."""
+    return str((call.get("function") or call.get("custom") or {}).get("name", ""))
 
 
 def _json(value: Any) -> str:

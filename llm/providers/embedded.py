@@ -38,6 +38,7 @@ class EmbeddedProvider:
     """
 
     compares = False
+    constrains = True
     description = (
         "Demonstration model, trained from scratch for this project: plans toy trips, tells typical weather, routes "
         "requests. Not a general assistant; connect a real one in the settings file."

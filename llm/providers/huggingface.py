@@ -55,6 +55,7 @@ class HuggingFaceProvider:
     """
 
     compares = True
+    constrains = True
 
     def __init__(
         self, path: str, *, device: str = "cpu", dtype: str = "auto", max_batch: int = 8, max_tokens: int = 4096

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import pytest
+from pydantic import Field
+
+from graph import InvalidTool
 from graph.tool import Copied, Tool
 
 
@@ -82,3 +87,64 @@ async def test_what_is_no_object_becomes_one() -> None:
         return a + b
 
     assert await Tool.of(add).call('{"a": 1, "b": 2}', 5) == {"result": 3}
+
+
+def test_parameters_are_described_by_the_docstring() -> None:
+    """By its section Args; a Field goes before it. Nothing else of the section is read."""
+
+    def look(place: str, day: Annotated[str, Field(description="a date")], _json: bool = True) -> None:
+        """Looks.
+
+        Args:
+            place: where to look,
+                in two lines
+            day (str): not this
+            other: nothing
+
+        Returns:
+            place: nothing
+        """
+
+    properties = Tool.of(look).to_wire()["function"]["parameters"]["properties"]
+    assert properties["place"] == {"type": "string", "description": "where to look, in two lines"}
+    assert properties["day"] == {"type": "string", "description": "a date"}
+    assert properties["_json"] == {"type": "boolean", "default": True}
+
+
+async def test_any_name_will_do_for_a_parameter() -> None:
+    """Also those that mean something to Pydantic."""
+
+    async def odd(json: int, model_config: int = 1, _x: int = 2, schema: int = 3) -> list[int]:
+        """Adds up."""
+        return [json, model_config, _x, schema]
+
+    assert await Tool.of(odd).call('{"json": 0, "_x": 5}', 5) == {"result": [0, 1, 5, 3]}
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Tool.of(lambda: 1), "its name must be"),
+        (lambda: Tool.of(print), "'\\*args' cannot be given by name"),
+        (lambda: Tool.of(eval("lambda x: x"), name="f"), "parameter 'x' has no type hint"),
+        (lambda: Tool.of(book, timeout=0), "must be more than 0"),
+        (lambda: Tool.of(book, max_calls=0), "must be 1 or more"),
+        (lambda: Tool("t", "", {"type": "array"}, book), "a schema of type object"),
+        (lambda: Tool("t", "", {"type": "object", "required": 5}, book), "the schema cannot be used"),
+    ],
+)
+def test_what_cannot_be_a_tool_is_found_when_it_is_made(make: Callable[[], Tool], said: str) -> None:
+    """In a sentence that names it."""
+    with pytest.raises(InvalidTool, match=said):
+        make()
+
+
+async def test_a_tool_may_bring_its_own_schema() -> None:
+    """Its arguments are held to it, and JSON that is no object is refused."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
+    tool = Tool("t", "Tells.", schema, lambda **given: given)
+    assert await tool.call('{"n": 1}', 5) == {"n": 1}
+    assert await tool.call('{"n": "1"}', 5) == {"error": 'wrong arguments: n: "1" is not of type "integer"'}
+    for arguments in ("[]", "{", '{"m": 1}'):
+        assert (await tool.call(arguments, 5))["error"].startswith("wrong arguments: ")
+    assert tool.having(name="u").to_wire()["function"]["name"] == "u"
