@@ -66,6 +66,20 @@ class Auth(Section):
     keys: tuple[Key, ...] = ()
 
 
+Usd: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PriceEntry(Section):
+    """What a model costs, in US dollars per million tokens; what is free costs 0."""
+
+    input: Usd
+    output: Usd
+    cached: Usd | None = None
+    """Of prompt tokens that the provider had in its cache; by default as ``input``."""
+    cache_write: Usd | None = None
+    """Of prompt tokens that it wrote into its cache; by default as ``input``."""
+
+
 class ModelEntry(Section):
     """A model name, and who answers to it."""
 
@@ -74,6 +88,10 @@ class ModelEntry(Section):
     """The name of a row under ``providers``, or a preset."""
     model: str = ""
     """What the provider calls it; by default the same name."""
+    price: PriceEntry | None = None
+    """What it costs; without, what runs cost in money is not known."""
+    tokenizer: Literal["", "o200k_base", "cl100k_base", "characters"] = ""
+    """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
     description: str = ""
 
 

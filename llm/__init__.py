@@ -22,10 +22,13 @@ from llm.errors import (
     UpstreamUnreachable,
 )
 from llm.model import LLModel, Model
+from llm.price import Price
 from llm.provider import ModelProvider
+from llm.tokens import CharacterCounter, TiktokenCounter, TokenCounter
 from llm.usage import Usage
 
 __all__ = [
+    "CharacterCounter",
     "ChatChunk",
     "ChatCompletion",
     "ChatRequest",
@@ -40,8 +43,11 @@ __all__ = [
     "ModelError",
     "ModelNotLoaded",
     "ModelProvider",
+    "Price",
     "QuestionRefused",
     "ScriptError",
+    "TiktokenCounter",
+    "TokenCounter",
     "ToolCallDelta",
     "UnknownModel",
     "UpstreamBrokeOff",
