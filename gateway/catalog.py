@@ -22,12 +22,14 @@ from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
+from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
-from llm import LLModel, Model, ModelProvider, UnknownModel
+from llm import LLModel, Model, ModelProvider, Price, TiktokenCounter, TokenCounter, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.embedded import EmbeddedProvider
 from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
+from llm.tokens import CHARACTERS
 from llm.transport import AiohttpTransport, Timeouts
 from prompts import InvalidPrompt, PromptError, PromptStore
 
@@ -50,22 +52,38 @@ class Roles(dict[str, Model]):
     def __init__(self, models: Mapping[str, Model]) -> None:
         super().__init__(models)
         self._asked: list[str] = []
+        self._given: list[Model] = []
 
     def get(self, role: str, default: Any = None) -> Any:
         """The model of a role."""
         self._asked.append(role)
-        return super().get(role, default)
+        model = super().get(role, default)
+        self._given.append(model)
+        return model
 
-    def check(self, graph: str) -> None:
-        """Looks whether the graph has asked for every role that was given a model.
+    def check(self, graph: str, flow: Flow) -> None:
+        """Looks whether the graph has asked for every role that was given a model, and can hold its cap on money.
 
         Raises:
-            InvalidSettings: when it has not; the message names the roles that it has.
+            InvalidSettings: when it has not, the message names the roles that it has; or when it cannot, as one of its
+                models has no price.
         """
         for role in self:
             if role not in self._asked:
                 known = ", ".join(dict.fromkeys(self._asked)) or "none"
                 raise InvalidSettings(f"graph '{graph}': models: it has no role '{role}'; it has: {known}")
+        unpriced = next((model.name for model in self._given if model.price is None), None)
+        if unpriced is not None and (cap := _cap_on_money(flow)) is not None:
+            raise InvalidSettings(
+                f"graph '{graph}': a run may cost ${cap}, and what model '{unpriced}' costs is not known; give it a "
+                "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free"
+            )
+
+
+def _cap_on_money(flow: Flow) -> float | None:
+    """The cap on money of a flow, or of one inside it."""
+    inside = (_cap_on_money(step.target.flow) for step in flow.steps.values() if isinstance(step.target, SubFlow))
+    return flow.max_usd if flow.max_usd is not None else next((cap for cap in inside if cap is not None), None)
 
 
 class Catalog:
@@ -100,7 +118,7 @@ class Catalog:
             roles = Roles({role: models[name] for role, name in graph.models.items()})
             parts = Parts(models[settings.main_model], roles, prompts, toolsets)
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
-            roles.check(graph.name)
+            roles.check(graph.name, flow)
             served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
         return cls(served, providers, prompts, toolsets)
 
@@ -186,7 +204,14 @@ def _provider(entry: Provider) -> ModelProvider:
 
 
 def _model(entry: ModelEntry, provider: ModelProvider) -> Model:
-    return Model(entry.name, provider, entry.model or entry.name, entry.repair)
+    price = Price(**entry.price.model_dump()) if entry.price is not None else None
+    return Model(entry.name, provider, entry.model or entry.name, entry.repair, price, _counter(entry.tokenizer))
+
+
+def _counter(tokenizer: str) -> TokenCounter | None:
+    if tokenizer == "characters":
+        return CHARACTERS
+    return TiktokenCounter(tokenizer) if tokenizer else None
 
 
 def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:

@@ -67,6 +67,20 @@ class Auth(Section):
     keys: tuple[Key, ...] = ()
 
 
+Usd: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PriceEntry(Section):
+    """What a model costs, in US dollars per million tokens; what is free costs 0."""
+
+    input: Usd
+    output: Usd
+    cached: Usd | None = None
+    """Of prompt tokens that the provider had in its cache; by default as ``input``."""
+    cache_write: Usd | None = None
+    """Of prompt tokens that it wrote into its cache; by default as ``input``."""
+
+
 class ModelEntry(Section):
     """A model name, and who answers to it."""
 
@@ -77,6 +91,10 @@ class ModelEntry(Section):
     """What the provider calls it; by default the same name."""
     repair: bool = False
     """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
+    price: PriceEntry | None = None
+    """What it costs; without, what runs cost in money is not known."""
+    tokenizer: Literal["", "o200k_base", "cl100k_base", "characters"] = ""
+    """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
     description: str = ""
 
 

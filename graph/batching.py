@@ -137,8 +137,9 @@ async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[A
         raise branch.error from None
     made = await _listed(end.call(walk.event if end.full_event else walk.event.body)) if reached is end else None
     for call in walk.event.meter.calls:
+        usd = None if call.usd is None else call.usd / len(events)
         for event, usage in zip(events, call.usage.shares(len(events)), strict=True):
-            event.meter.book(replace(call, usage=usage, usd=call.usd / len(events)))
+            event.meter.book(replace(call, usage=usage, usd=usd))
     if made is None or len(made) != len(events):
         count = "nothing" if made is None else f"{len(made)} results"
         raise RunError(f"{len(events)} events went together from '{node.name}', and {count} came out of '{end.name}'")

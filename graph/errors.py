@@ -26,6 +26,7 @@
         ├── ModelRunnerError        models of a step failed
         ├── InvalidSelection        a selector chose models that are not there, or cannot be run together
         ├── InvalidInput            the body is not what a model takes
+        ├── PriceUnknown            a cap on money, and a model that costs nobody knows what
         ├── UnknownRoute            a router has no such model, or the model no such operation
         ├── ToolError               a tool could not do what it was called for; its words are for the model
         ├── ToolsetNotStarted       tools of a server are asked for before it has been asked for them
@@ -237,6 +238,15 @@ class RemoteUnfilled(RemoteError):
 
 class RemoteStrayed(RemoteError):
     """What the templates made of the URL is not below the one that the author wrote."""
+
+    hopeless = True
+
+
+class PriceUnknown(RunError):
+    """A run has a cap on money and calls a model whose price nobody has said, so the cap could not hold.
+
+    The next try would only repeat it.
+    """
 
     hopeless = True
 

@@ -135,8 +135,8 @@ class Event:
         """The notes of the step that the event is in."""
         return self.notes.setdefault(self.at, {})
 
-    def account(self, model: str, usage: Usage, usd: float = 0.0) -> None:
-        """Books what a model call cost on the step that the event is in."""
+    def account(self, model: str, usage: Usage, usd: float | None = None) -> None:
+        """Books what a model call cost on the step that the event is in; in money None when nobody knows."""
         self.meter.book(StepUsage(self.at, model, usage, usd))
 
     def now(self) -> datetime:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from graph.errors import MoneyExceeded, TokensExceeded
+from graph.errors import MoneyExceeded, PriceUnknown, TokensExceeded
+from llm import Model, Price
 from llm.usage import CHARACTERS_PER_TOKEN, Usage
 
 
@@ -15,7 +16,13 @@ class StepUsage:
     step: str
     model: str
     usage: Usage
-    usd: float = 0.0
+    usd: float | None = None
+    """US dollars; None when nobody has said what the model costs."""
+
+    @classmethod
+    def of(cls, step: str, model: Model, usage: Usage) -> StepUsage:
+        """What a call of a model cost, by its price."""
+        return cls(step, model.name, usage, model.usd(usage))
 
 
 @dataclass(slots=True)
@@ -32,33 +39,70 @@ class Meter:
     place: str = ""
     """The step of the outer flow that this one is."""
     tokens: int = 0
-    usd: float = 0.0
+    known_usd: float = 0.0
+    """US dollars of those calls whose price is known."""
+    unpriced: str = ""
+    """The first model that was called and whose price is not known."""
 
     @property
     def usage(self) -> Usage:
         """The sum of all calls."""
         return sum((call.usage for call in self.calls), start=Usage())
 
+    @property
+    def usd(self) -> float | None:
+        """What all calls cost in US dollars; None when one of them cost nobody knows what."""
+        return None if self.unpriced else self.known_usd
+
     def book(self, call: StepUsage) -> None:
         """Adds what a call has cost. It never raises, as calls are booked on every way out; :meth:`check` may."""
         self.calls.append(call)
         self.tokens += call.usage.total_tokens
-        self.usd += call.usd
+        if call.usd is None:
+            self.unpriced = self.unpriced or call.model
+        else:
+            self.known_usd += call.usd
         if self.outer is not None:
             self.outer.book(replace(call, step=f"{self.place}/{call.step}"))
 
-    def check(self, step: str, characters: int = 0) -> None:
+    def admit(self, step: str, model: Model) -> None:
+        """Looks whether a model may be called: under a cap on money only one whose price is known.
+
+        Raises:
+            PriceUnknown: when it may not.
+        """
+        if model.price is None and self.max_usd is not None:
+            raise _unknown(step, model.name, self.max_usd)
+        if self.outer is not None:
+            self.outer.admit(step, model)
+
+    def check(self, step: str, characters: int = 0, price: Price | None = None) -> None:
         """Looks whether the caps still hold, with so many characters of an answer that is still being made.
+
+        Args:
+            price: that of the model which is making it.
 
         Raises:
             TokensExceeded, MoneyExceeded: when one does not.
+            PriceUnknown: when that on money cannot be told, as a call cost nobody knows what.
         """
         tokens = self.tokens + characters // CHARACTERS_PER_TOKEN
         if self.max_tokens is not None and tokens > self.max_tokens:
             raise TokensExceeded(
                 f"the run used {tokens} tokens, {self.max_tokens} are allowed; it was in step '{step}'"
             )
-        if self.max_usd is not None and self.usd > self.max_usd:
-            raise MoneyExceeded(f"the run cost ${self.usd:.6f}, ${self.max_usd} are allowed; it was in step '{step}'")
+        if self.max_usd is not None:
+            if self.unpriced:
+                raise _unknown(step, self.unpriced, self.max_usd)
+            usd = self.known_usd + (price.usd_of_text(characters) if price is not None else 0.0)
+            if usd > self.max_usd:
+                raise MoneyExceeded(f"the run cost ${usd:.6f}, ${self.max_usd} are allowed; it was in step '{step}'")
         if self.outer is not None:
-            self.outer.check(step, characters)
+            self.outer.check(step, characters, price)
+
+
+def _unknown(step: str, model: str, max_usd: float) -> PriceUnknown:
+    return PriceUnknown(
+        f"the run may cost ${max_usd}, and what model '{model}' costs nobody has said; it was in step '{step}'; "
+        "give the model a price, of 0 if it is free"
+    )

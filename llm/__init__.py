@@ -23,11 +23,14 @@ from llm.errors import (
     UpstreamUnreachable,
 )
 from llm.model import LLModel, Model
+from llm.price import Price
 from llm.provider import ModelProvider
+from llm.tokens import CharacterCounter, TiktokenCounter, TokenCounter
 from llm.usage import Usage
 
 __all__ = [
     "TEXT",
+    "CharacterCounter",
     "ChatChunk",
     "ChatCompletion",
     "ChatRequest",
@@ -42,8 +45,11 @@ __all__ = [
     "ModelError",
     "ModelNotLoaded",
     "ModelProvider",
+    "Price",
     "QuestionRefused",
     "ScriptError",
+    "TiktokenCounter",
+    "TokenCounter",
     "ToolCallDelta",
     "UnknownModel",
     "UpstreamAnswerInvalid",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from llm.chat import ChatChunk, ChatRequest, Message
+from llm.price import Price
 from llm.provider import ModelProvider
+from llm.tokens import CHARACTERS, TIKTOKEN, TokenCounter
+from llm.usage import Usage
 from prompts import LivePrompt, LLMPromptArtifact
 
 
@@ -22,11 +25,31 @@ class Model:
     repair: bool = False
     """Whether graphs have its JSON checked, and asked for once more where it is wrong (see :mod:`llm.repair`). A
     provider that decodes, and so holds a model to its schema, says ``constrains = True``, and is not checked."""
+    price: Price | None = None
+    """What it costs; None when nobody has said."""
+    counter: TokenCounter | None = None
+    """Who counts where the provider reports no usage; by default the provider, if it can, or else tiktoken."""
 
     @property
     def checks(self) -> bool:
         """Whether its JSON is to be checked."""
         return self.repair and not getattr(self.provider, "constrains", False)
+
+    async def count(self, request: ChatRequest, answer: str) -> Usage:
+        """What a call of it that nobody reported on had in tokens, marked as estimated.
+
+        ``answer`` is the texts, thoughts, and names and arguments of tool calls in it. No text holds up the event loop.
+        """
+        own = self.provider if isinstance(self.provider, TokenCounter) else TIKTOKEN
+        try:
+            counted = await (self.counter or own).count(self.upstream, request, answer)
+        except Exception:  # of a tokenizer or a template, each has its own
+            counted = CHARACTERS.count_now(request, len(answer))
+        return replace(counted, estimated=True)
+
+    def usd(self, usage: Usage) -> float | None:
+        """What a call of this usage costs in US dollars; None when nobody has said what the model costs."""
+        return None if self.price is None else self.price.usd(usage)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """The answer of one turn, chunk by chunk, as it is; see :meth:`ModelProvider.stream`."""

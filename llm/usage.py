@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -31,19 +31,39 @@ class Usage:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """The ``usage`` object of an OpenAI answer. Missing or null counts are 0; a missing total is the sum."""
+        """The ``usage`` object of an OpenAI answer. Missing or null counts are 0; a missing total is the sum.
+
+        ``"estimated": true`` says that an upstream, such as another Penstock, has counted by itself.
+        """
         prompt, completion = (_count(wire.get(name)) for name in COUNTS[:2])
         total = _count(wire.get("total_tokens")) or prompt + completion
-        return cls(prompt, completion, total, {name: wire[name] for name in wire if name not in COUNTS})
+        estimated = wire.get("estimated") is True
+        others = {name: wire[name] for name in wire if name not in COUNTS and not (estimated and name == "estimated")}
+        return cls(prompt, completion, total, others, estimated)
 
     def to_wire(self) -> dict[str, Any]:
-        """The ``usage`` object of an OpenAI answer."""
-        return {
+        """The ``usage`` object of an OpenAI answer; with ``"estimated": true`` where any of it was counted by us."""
+        wire = {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.total_tokens,
             **self.details,
         }
+        return {**wire, "estimated": True} if self.estimated else wire
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that the provider had in its cache; 0 where it says nothing."""
+        return self._of_prompt("cached_tokens")
+
+    @property
+    def cache_write_tokens(self) -> int:
+        """Tokens of the prompt that the provider wrote into its cache; 0 where it says nothing."""
+        return self._of_prompt("cache_write_tokens")
+
+    def _of_prompt(self, name: str) -> int:
+        details = self.details.get("prompt_tokens_details")
+        return _count(details.get(name)) if isinstance(details, Mapping) else 0
 
     @property
     def source(self) -> str:
@@ -72,13 +92,6 @@ class Usage:
 
 CHARACTERS_PER_TOKEN = 4
 """The usual rule of thumb for English text."""
-
-
-def estimate(messages: Iterable[Mapping[str, Any]], answered_characters: int) -> Usage:
-    """A rough usage for a provider that reports none: four characters a token, marked as estimated."""
-    asked = sum(len(str(message.get("content") or "")) for message in messages)
-    tokens = (-(-characters // CHARACTERS_PER_TOKEN) for characters in (asked, answered_characters))
-    return Usage.of(*tokens, estimated=True)
 
 
 def _count(value: object) -> int:

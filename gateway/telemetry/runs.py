@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from graph import Event, FlowRun, Instrument, Meter, StepUsage
+from llm import Usage
 
 KEPT = 200
 """How many runs are remembered; older ones are forgotten."""
@@ -21,22 +22,22 @@ MAX_STEPS = 1000
 
 @dataclass(slots=True)
 class StepRecord:
-    """One visit of a step, called ``step`` in the record and ``at`` in its own flow."""
+    """One visit of a step."""
 
     step: str
-    at: str
     begun: float
     """Seconds since the run began."""
-    meter: Meter
     first_call: int
-    """Where its model calls begin among those of the meter."""
+    """How many model calls of the run had ended when it began."""
+    last_call: int = 0
+    """And when it ended."""
     seconds: float | None = None
     error: str | None = None
     calls: list[StepUsage] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The record as the admin API shows it."""
-        usage = [{"model": call.model, "source": call.usage.source, **call.usage.to_wire()} for call in self.calls]
+        usage = [{"model": call.model, **_cost(call.usage, call.usd)} for call in self.calls]
         return {"step": self.step, "begun": self.begun, "seconds": self.seconds, "error": self.error, "usage": usage}
 
 
@@ -49,8 +50,11 @@ class RunRecord:
     caller: str
     at: datetime
     clock: float
+    meter: Meter
     steps: list[StepRecord] = field(default_factory=list)
     steps_left_out: int = 0
+    others: list[StepUsage] = field(default_factory=list)
+    """Calls of steps that are not in the record: left out, or walked in a batch that another run began."""
     first_chunk: float | None = None
     run: dict[str, Any] = field(default_factory=dict)
 
@@ -62,7 +66,7 @@ class RunRecord:
     def enter(self, event: Event) -> None:
         """A visit begins."""
         if len(self.steps) < MAX_STEPS:
-            self.steps.append(StepRecord(_place(event), event.at, self.age, event.meter, len(event.meter.calls)))
+            self.steps.append(StepRecord(_place(event), self.age, len(self.meter.calls)))
         else:
             self.steps_left_out += 1
 
@@ -77,7 +81,20 @@ class RunRecord:
         """A visit ends."""
         visit.seconds = self.age - visit.begun
         visit.error = error
-        visit.calls = [call for call in visit.meter.calls[visit.first_call :] if call.step == visit.at]
+        visit.last_call = len(self.meter.calls)
+
+    def close(self) -> None:
+        """The run ends: so do the visits that are open, and each call finds the one visit that made it."""
+        visits: dict[str, list[StepRecord]] = {}
+        for visit in self.steps:
+            if visit.seconds is None:
+                self.end(visit)
+            visits.setdefault(visit.step, []).append(visit)
+        for number, call in enumerate(self.meter.calls):
+            begun = [visit for visit in visits.get(call.step, ()) if visit.first_call <= number]
+            under_way = (visit for visit in begun if number < visit.last_call)
+            made_by = next(under_way, begun[-1] if begun else None)
+            (self.others if made_by is None else made_by.calls).append(call)
 
     def to_json(self) -> dict[str, Any]:
         """The record as the admin API shows it."""
@@ -90,6 +107,9 @@ class RunRecord:
             **self.run,
             "steps": [step.to_json() for step in self.steps],
             "steps_left_out": self.steps_left_out,
+            "usage_of_other_steps": [
+                {"step": call.step, "model": call.model, **_cost(call.usage, call.usd)} for call in self.others
+            ],
         }
 
 
@@ -127,15 +147,13 @@ class RunRecorder(Instrument):
             return
         record = self._record(run)
         del self._open[run]
-        for visit in record.steps:
-            if visit.seconds is None:
-                record.end(visit)
+        record.close()
         record.run = {
             "seconds": run.seconds,
             "outcome": outcome(run),
             "error": type(run.error or run.limit).__name__ if run.error or run.limit else None,
             "streamed": run.streamed,
-            "usage": {"source": run.usage.source, **run.usage.to_wire()},
+            "usage": _cost(run.usage, record.meter.usd),
         }
         self._ended.append(record)
 
@@ -145,8 +163,14 @@ class RunRecorder(Instrument):
             run = run.outer
         if run not in self._open:
             event = run.event
-            self._open[run] = RunRecord(event.id, run.plan.name, event.caller, datetime.now(UTC), time.perf_counter())
+            now, clock = datetime.now(UTC), time.perf_counter()
+            self._open[run] = RunRecord(event.id, run.plan.name, event.caller, now, clock, event.meter)
         return self._open[run]
+
+
+def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:
+    """Tokens as they are told to clients, where they come from, and US dollars, null when nobody knows."""
+    return {"source": usage.source, "usd": usd, **usage.to_wire()}
 
 
 def _place(event: Event) -> str:

@@ -12,8 +12,7 @@ from graph.errors import InvalidInput, InvalidStep
 from graph.event import Event
 from graph.models.blocking import waited
 from graph.models.model import Model
-from llm import ChatChunk, ChatCompletion, ChatRequest, Message
-from llm.usage import estimate
+from llm import ChatChunk, ChatCompletion, ChatRequest, Message, Usage
 from prompts import LivePrompt, LLMPromptArtifact
 
 
@@ -120,7 +119,7 @@ class LLModel(Model):
         from graph.steps.model_call import listen  # noqa: PLC0415 - steps know models
 
         request = self.request(messages, config)
-        return answered(await llm.collect(listen(self.model, request, event, config)), request)
+        return answered(await llm.collect(listen(self.model, request, event, config)))
 
 
 LLModel.predict.only_waits = True  # type: ignore[attr-defined]
@@ -157,12 +156,11 @@ class StreamingLLModel(LLModel):
                 yield chunk
 
 
-def answered(completion: ChatCompletion, request: ChatRequest) -> dict[str, Any]:
+def answered(completion: ChatCompletion) -> dict[str, Any]:
     """The result of a call: answer, usage, and tool calls if there are any."""
-    usage = completion.usage or estimate(request.messages, len(completion.content))
-    counted = {**usage.to_wire(), "estimated": True} if usage.estimated else usage.to_wire()
+    usage = completion.usage or Usage()
     calls = {"tool_calls": [call.to_wire() for call in completion.tool_calls]} if completion.tool_calls else {}
-    return {"answer": completion.content, "usage": counted, **calls}
+    return {"answer": completion.content, "usage": usage.to_wire(), **calls}
 
 
 def prompt_of(name: str, artifact: Any) -> LLMPromptArtifact | LivePrompt | None:

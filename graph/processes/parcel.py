@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from graph.event import Event
@@ -79,7 +79,7 @@ class Parcel:
             event.id,
             {name: getattr(event, name) for name in ATTRIBUTES},
             sendable(event.error) if event.error is not None else None,
-            Meter(max_tokens=spent.max_tokens, max_usd=spent.max_usd, tokens=spent.tokens, usd=spent.usd),
+            replace(spent, calls=[], outer=None),
             pickle.dumps((event.body, event.state, event.notes), pickle.HIGHEST_PROTOCOL),
         )
 

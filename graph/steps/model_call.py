@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from graph.event import Event
+from graph.meter import StepUsage
+from graph.tape import Tape
 from llm import (
     ChatChunk,
     ChatCompletion,
@@ -18,7 +22,8 @@ from llm import (
     collect,
 )
 from llm.repair import checked
-from llm.usage import Usage, estimate
+from llm.tokens import CHARACTERS
+from llm.usage import Usage
 
 TOO_LONG = "context_length_exceeded"
 
@@ -26,12 +31,18 @@ TOO_LONG = "context_length_exceeded"
 async def listen(
     model: Model, request: ChatRequest, event: Event, own: Iterable[str] = ()
 ) -> AsyncGenerator[ChatChunk, None]:
-    """The answer, chunk by chunk. Where the provider reports no usage, or is left before it could, it is estimated.
+    """The answer, chunk by chunk. Where the provider reports no usage, or is left before it could, its tokens are
+    counted and marked as estimated; the last chunk then says so.
 
     ``own`` are the parameters that the graph has set and the caller has not: when the upstream refuses one of them, as
     some models refuse ``temperature``, it is asked again without.
     Of a model with ``repair=True`` what must be JSON is checked; each turn is booked by itself.
+
+    Raises:
+        PriceUnknown: when the run has a cap on money and the model no price.
+        ModelError: what the provider raises.
     """
+    event.meter.admit(event.at, model)
     droppable = set(own)
     while True:
         try:
@@ -56,24 +67,70 @@ def _without(request: ChatRequest, parameter: str) -> ChatRequest:
     return left
 
 
-async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
+@dataclass(slots=True)
+class _Heard:
+    """What has come of one answer."""
+
+    texts: list[str] = field(default_factory=list)
+    characters: int = 0
     usage: Usage | None = None
-    worked, length = False, 0
+    worked: bool = False
+    """Whether the model has done something that costs."""
+
+    def hear(self, chunk: ChatChunk) -> None:
+        """Takes in all that the model has written in a chunk: text, thoughts, tool calls; and what it cost."""
+        self.worked = True
+        self.usage = chunk.usage or self.usage
+        if chunk.content:
+            self._write(chunk.content)
+        for call in chunk.tool_calls:
+            self._write((call.name or "") + call.arguments)
+        for value in (chunk.extra or {}).values():
+            if isinstance(value, str):
+                self._write(value)
+
+    def _write(self, text: str) -> None:
+        self.texts.append(text)
+        self.characters += len(text)
+
+
+async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
+    heard, step = _Heard(), event.at
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
             async for chunk in chunks:
-                worked = True
-                usage = chunk.usage or usage
-                length += len(chunk.content or "") + sum(len(call.arguments) for call in chunk.tool_calls)
-                event.meter.check(event.at, 0 if usage else length)
+                heard.hear(chunk)
+                event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
                 yield chunk
     except (asyncio.CancelledError, GeneratorExit):
-        worked = True
+        heard.worked = True
         raise
     finally:
-        if worked:
-            event.account(model.name, usage or estimate(request.messages, length))
-    event.meter.check(event.at)
+        if heard.worked:
+            usage = await _book(model, request, event, heard, step)
+    event.meter.check(step)
+    if heard.worked and heard.usage is None:
+        yield ChatChunk(usage=usage)
+
+
+async def _book(model: Model, request: ChatRequest, event: Event, heard: _Heard, step: str) -> Usage:
+    """Books a call by what the provider reported, or else by what is counted; roughly, where counting is cancelled."""
+    usage = heard.usage or CHARACTERS.count_now(request, heard.characters)
+    try:
+        if heard.usage is None:
+            usage = await _counted(model, request, event.tape, step, "".join(heard.texts))
+    finally:
+        event.meter.book(StepUsage.of(step, model, usage))
+    return usage
+
+
+async def _counted(model: Model, request: ChatRequest, tape: Tape | None, step: str, answer: str) -> Usage:
+    """What is counted comes from outside: a replay may have no tokenizer."""
+
+    async def count() -> dict[str, Any]:
+        return (await model.count(request, answer)).to_wire()
+
+    return Usage.from_wire(await (count() if tape is None else tape.value(step, ["tokens", model.name], count)))
 
 
 def _chunks(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from llm.chat import text_of
@@ -25,7 +27,7 @@ def check_installed() -> None:
 
 
 class Runtime:
-    """A loaded model. Its methods block and are meant for one thread.
+    """A loaded model. Its methods block and are meant for one thread; only :meth:`count` may be called in others.
 
     Attributes:
         torch: the module, imported when the first model is loaded.
@@ -36,6 +38,8 @@ class Runtime:
     def __init__(self, tokenizer: Any, model: Any, *, generates: bool) -> None:
         self.torch = import_module("torch")
         self.tokenizer = tokenizer
+        self._counting = copy.deepcopy(tokenizer)  # a tokenizer fails in two threads at once
+        self._counts = Lock()
         self.model = model
         self.generates = generates
         config = model.config.get_text_config()
@@ -80,12 +84,32 @@ class Runtime:
             InvalidRequest: when the template refuses the conversation, or there is no template.
             ContextLengthExceeded: when no room is left for an answer.
         """
-        if not self.generates or not self.tokenizer.chat_template:
+        ids = self._prompt(self.tokenizer, messages, tools)
+        if len(ids) >= self.context_length:
+            raise ContextLengthExceeded(len(ids), self.context_length)
+        return ids
+
+    def count(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], answer: str
+    ) -> tuple[int, int]:
+        """How many tokens a conversation and an answer to it have.
+
+        Raises:
+            InvalidRequest: as :meth:`prompt`.
+        """
+        with self._counts:
+            asked = self._prompt(self._counting, messages, tools)
+            return len(asked), len(self._counting(answer, add_special_tokens=False)["input_ids"])
+
+    def _prompt(
+        self, tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+    ) -> list[int]:
+        if not self.generates or not tokenizer.chat_template:
             raise InvalidRequest(
                 "This model cannot chat: it only embeds, or has no chat template.", param="model", code="invalid_value"
             )
         try:
-            made = self.tokenizer.apply_chat_template(
+            made = tokenizer.apply_chat_template(
                 [_plain(f"messages[{index}]", message) for index, message in enumerate(messages)],
                 tools=list(tools) or None,
                 add_generation_prompt=True,
@@ -97,8 +121,6 @@ class Runtime:
             message = f"This model's chat template refuses these messages: {error}"
             raise InvalidRequest(message, param="messages", code="invalid_value") from error
         ids: list[int] = made["input_ids"]
-        if len(ids) >= self.context_length:
-            raise ContextLengthExceeded(len(ids), self.context_length)
         return ids
 
     def embed(self, inputs: Sequence[str] | Sequence[Sequence[int]]) -> tuple[list[list[float]], int]:

@@ -81,6 +81,16 @@ class EmbeddedProvider:
         finally:
             self._let_go(generation)
 
+    async def count(self, model: str, request: ChatRequest, answer: str) -> Usage:
+        """See :class:`~llm.tokens.TokenCounter`: by the model's own tokenizer and template."""
+        return await asyncio.to_thread(self._count, request, answer)
+
+    def _count(self, request: ChatRequest, answer: str) -> Usage:
+        """Not in the model's thread, so that no answer waits for it: the tokenizer is shared by threads."""
+        engine = self._load() if self._engine is None else self._engine
+        asked = engine.prompt(request.messages, request.tools or None)
+        return Usage.of(len(asked), len(engine.tokenizer.encode(answer, engine.context_length)), estimated=True)
+
     def _let_go(self, generation: Generation) -> None:
         """Frees the memory of an answer, behind the token that may be in the making."""
         if not self._closed:

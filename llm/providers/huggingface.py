@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from llm.chat import ChatChunk, ChatRequest
 from llm.embeddings import EmbeddingRequest, Embeddings
-from llm.errors import InvalidRequest, ModelError, UpstreamUnavailable
+from llm.errors import InvalidRequest, ModelError, ModelNotLoaded, UpstreamUnavailable
 from llm.huggingface import Grammars, Row, Runtime, Sampling, Speech, check_installed, run
 from llm.usage import Usage
 
@@ -93,6 +93,17 @@ class HuggingFaceProvider:
             raise _unsupported("dimensions")
         vectors, tokens = await self._run(lambda: self._load().embed(request.inputs))
         return Embeddings(vectors, Usage.of(tokens, 0))
+
+    async def count(self, model: str, request: ChatRequest, answer: str) -> Usage:
+        """See :class:`~llm.tokens.TokenCounter`: by the model's own tokenizer and template.
+
+        Raises:
+            ModelNotLoaded, InvalidRequest: when the model has not been loaded, or its template refuses the messages.
+        """
+        if self._runtime is None:
+            raise ModelNotLoaded("the model has not been loaded yet")
+        asked, answered = await asyncio.to_thread(self._runtime.count, request.messages, request.tools, answer)
+        return Usage.of(asked, answered, estimated=True)
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         _check(request.parameters)

@@ -296,9 +296,8 @@ async def test_a_client_that_leaves_while_it_waits_ends_the_upstreams_work(strea
             await asyncio.sleep(0)
         asked.cancel()
         await asyncio.wait_for(upstream.left.wait(), 5)
-        status, _, runs = await gateway.get("/admin/runs")
-    assert status == 200
-    assert runs["runs"][0]["outcome"] == "left"
+        (run,) = await gateway.runs()
+    assert run["outcome"] == "left"
 
 
 async def test_a_client_that_leaves_in_mid_stream_ends_the_upstreams_work() -> None:
@@ -311,10 +310,10 @@ async def test_a_client_that_leaves_in_mid_stream_ends_the_upstreams_work() -> N
         await anext(words)
         await stream.close()
         await asyncio.wait_for(upstream.left.wait(), 5)
-        _, _, runs = await gateway.get("/admin/runs")
-    assert runs["runs"][0]["outcome"] == "left"
-    assert runs["runs"][0]["usage"]["source"] == "estimated"
-    assert runs["runs"][0]["usage"]["completion_tokens"] == 2
+        (run,) = await gateway.runs()
+    assert run["outcome"] == "left"
+    assert run["usage"]["source"] == "estimated"
+    assert run["usage"]["completion_tokens"] in (1, 2)  # by tiktoken, or by characters where it has no vocabularies
 
 
 def test_the_sync_sdk_streams_too() -> None:

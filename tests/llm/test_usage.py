@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llm import Usage
-from llm.usage import estimate
+from llm import ChatRequest, Usage
+from llm.tokens import CHARACTERS
 
 
 def test_the_wire_is_kept_whole() -> None:
@@ -40,10 +40,18 @@ def test_odd_counts_are_zero() -> None:
 
 def test_an_estimate_stays_one_in_every_sum() -> None:
     """A sum with one estimated part is estimated."""
-    guess = estimate([{"role": "user", "content": "x" * 9}], 5)
+    guess = CHARACTERS.count_now(ChatRequest.of_text("m", "x" * 9), 5)
     assert (guess.prompt_tokens, guess.completion_tokens, guess.source) == (3, 2, "estimated")
     assert (Usage.of(1, 1) + guess).source == "estimated"
     assert (Usage.of(1, 1) + Usage.of(2, 2)).source == "real"
+
+
+def test_an_estimate_says_so_on_the_wire() -> None:
+    """It is read back as one, also when another Penstock has sent it."""
+    guess = Usage(1, 2, 3, {"x": 1}, estimated=True)
+    assert guess.to_wire() == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "x": 1, "estimated": True}
+    assert Usage.from_wire(guess.to_wire()) == guess
+    assert "estimated" not in Usage.of(1, 1).to_wire()
 
 
 def test_shares_add_up_to_the_whole() -> None:

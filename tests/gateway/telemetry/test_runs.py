@@ -90,7 +90,7 @@ async def test_steps_of_a_flow_inside_another_stand_under_it() -> None:
         record = await recorded(outer, ChatRequest.of_text("m", "hi"), recorder)
     steps = {step["step"]: step for step in record["steps"]}
     assert set(steps) == {"outer", "outer/prepare", "outer/speaker"}
-    cost = {"source": "real", "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    cost = {"source": "real", "usd": None, "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     assert steps["outer/speaker"]["usage"] == [{"model": "served", **cost}]
     assert steps["outer/prepare"]["usage"] == []
     assert record["graph"] == "outermost"

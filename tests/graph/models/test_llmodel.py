@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from graph import (
     StreamingLLModel,
     TokensExceeded,
 )
-from llm import ChatRequest, Usage
+from llm import CharacterCounter, ChatRequest, Usage
 from llm.providers.embedded import EmbeddedProvider
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ScriptedProvider, ScriptedUpstream, fail, say
@@ -70,7 +71,8 @@ async def test_38_answer_and_usage_at_the_result_path() -> None:
 
 async def test_38_what_nobody_counted_is_marked_as_an_estimate() -> None:
     """Where the provider reports no usage it is estimated, and says so."""
-    result = await of(LLModel, model(say("four", usage=None))).run("two and two")
+    counted = replace(model(say("four", usage=None)), counter=CharacterCounter())
+    result = await of(LLModel, counted).run("two and two")
     assert result["usage"] == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4, "estimated": True}
 
 

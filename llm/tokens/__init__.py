@@ -1,0 +1,13 @@
+"""Counting tokens, for calls whose provider does not say what they cost."""
+
+from llm.tokens.counter import CHARACTERS, CharacterCounter, TokenCounter
+from llm.tokens.openai import TIKTOKEN, ChatText, TiktokenCounter
+
+__all__ = [
+    "CHARACTERS",
+    "TIKTOKEN",
+    "CharacterCounter",
+    "ChatText",
+    "TiktokenCounter",
+    "TokenCounter",
+]
