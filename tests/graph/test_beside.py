@@ -13,6 +13,7 @@ from graph import (
     Choice,
     Complete,
     Event,
+    Filter,
     FlatMap,
     Flow,
     FlowRun,
@@ -184,3 +185,13 @@ async def test_a_responder_that_several_steps_follow_streams_live() -> None:
     async with aclosing(flow.stream("a b")) as chunks:
         assert [chunk async for chunk in chunks] == ["a", "b"]
     assert logged == [["a", "b"], ["a", "b"]]
+
+
+async def test_an_error_beside_a_run_without_an_answer_fails_the_run() -> None:
+    """There is nothing that it could come too late for."""
+    flow = Flow()
+    split = flow.to(same, name="split")
+    split.to(Filter(lambda body: False), name="never").to(same, name="answer").respond()
+    split.to(fail, name="log")
+    with pytest.raises(ValueError, match="broken"):
+        await flow.run(1)
