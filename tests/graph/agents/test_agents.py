@@ -33,6 +33,7 @@ from llm import (
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ScriptedProvider, ScriptedUpstream, Turn, call, fail, say
 from llm.testing.upstream import answer as upstream_answer
+from llm.tokens import CHARACTERS
 from prompts import InvalidPrompt, PromptStore
 
 LISBON = {"location": "Lisbon", "date": "14 May"}
@@ -387,7 +388,7 @@ async def test_a_model_call_that_is_left_before_it_says_anything_is_booked() -> 
             yield ChatChunk()
 
     flow = Flow(max_seconds=0.01)
-    flow.to(ResponderStep(Model("silent", Silent.of(), "silent")), name="responder").respond()
+    flow.to(ResponderStep(Model("silent", Silent.of(), "silent", counter=CHARACTERS)), name="responder").respond()
     run = flow.start(Event(asked("x" * 400)))
     with pytest.raises(RunTimeout):
         await run.result()
