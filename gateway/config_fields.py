@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -57,3 +58,26 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_kind(
+    row: Section, kind: str, options: Mapping[str, frozenset[str]], needed: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Looks whether a row has the options of its kind, and no others.
+
+    Args:
+        row: the row, some of whose keys are for some kinds only.
+        kind: its kind.
+        options: the kinds that such a key is for.
+        needed: by kind, the keys that it cannot do without, and how to write them.
+
+    Raises:
+        ValueError: for the first key that is for others, or missing.
+    """
+    for option in sorted(row.model_fields_set & options.keys()):
+        if kind not in options[option]:
+            kinds = " or ".join(sorted(options[option]))
+            raise ValueError(f"'{option}' says nothing to kind {kind}, it is for {kinds}: leave it out")
+    for option, example in needed.get(kind, {}).items():
+        if not getattr(row, option):
+            raise ValueError(f"kind {kind} needs {option}, {example}")

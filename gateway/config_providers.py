@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.config_fields import Name, Secret, Section
+from gateway.config_fields import Name, Secret, Section, check_kind
 from gateway.presets import with_preset
 from llm.providers.presets import presets
 
@@ -77,11 +77,5 @@ class Provider(Section):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        for option in sorted(self.model_fields_set & OPTIONS.keys()):
-            if self.kind not in OPTIONS[option]:
-                kinds = " or ".join(sorted(OPTIONS[option]))
-                raise ValueError(f"'{option}' says nothing to kind {self.kind}, it is for {kinds}: leave it out")
-        for option, example in NEEDED.get(self.kind, {}).items():
-            if not getattr(self, option):
-                raise ValueError(f"kind {self.kind} needs {option}, {example}")
+        check_kind(self, self.kind, OPTIONS, NEEDED)
         return self

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from gateway.config_fields import Section, written
+from gateway.config_fields import Section, check_kind, written
 
 OPTIONS: Mapping[str, frozenset[str]] = {
     "functions": frozenset({"python"}),
@@ -64,13 +64,7 @@ class ToolsEntry(Section):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        for option in sorted(self.model_fields_set & OPTIONS.keys()):
-            if self.kind not in OPTIONS[option]:
-                kinds = " or ".join(sorted(OPTIONS[option]))
-                raise ValueError(f"'{option}' says nothing to kind {self.kind}, it is for {kinds}: leave it out")
-        for option, example in NEEDED.get(self.kind, {}).items():
-            if not getattr(self, option):
-                raise ValueError(f"kind {self.kind} needs {option}, {example}")
+        check_kind(self, self.kind, OPTIONS, NEEDED)
         if self.kind == "mcp" and bool(self.command) is bool(self.url):
             raise ValueError("kind mcp needs either command, for stdio, or url, for streamable HTTP")
         return self

@@ -7,6 +7,7 @@ are not held to anything.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Quoting:
     def __init__(self, names: Iterable[str], tokenizer: Tokenizer) -> None:
         self._names = [name.encode() for name in list(dict.fromkeys(names))[:MAX_NAMES] if name[:1].isupper()]
         self._tokens = tokenizer.bytes
-        self._ids = {piece: token for token, piece in enumerate(tokenizer.bytes) if piece}
+        self._ids, self._after_a_word = _tables(tokenizer)
         self._said = b""
         self._open: list[bytes] = []  # what is left of the names that have been begun
 
@@ -38,7 +39,7 @@ class Quoting:
         narrowed = np.zeros_like(mask)
         for rest in self._open:
             if not rest:
-                narrowed |= mask & self._after_a_word()
+                narrowed |= mask & self._after_a_word
             for length in range(1, min(len(rest), _LONGEST_TOKEN) + 1):
                 token = self._ids.get(rest[:length])
                 if token is not None:
@@ -59,6 +60,10 @@ class Quoting:
         before = self._said.rstrip(_BEFORE)
         return len(before) < len(self._said) and before != b"" and not before.endswith(_ENDS)
 
-    def _after_a_word(self) -> Mask:
-        """The ids with which a word may end: no letters or digits first, and the end of the answer, which has none."""
-        return np.array([not piece or not (piece[:1].isalnum() or piece[0] >= 0x80) for piece in self._tokens])
+
+@lru_cache(maxsize=4)
+def _tables(tokenizer: Tokenizer) -> tuple[dict[bytes, int], Mask]:
+    """Of a vocabulary: the ids by their bytes; and (vocabulary,) the ids that may follow a whole word, which are those
+    without a letter or a digit first, and the end of the answer, which has no bytes."""
+    ids = {piece: token for token, piece in enumerate(tokenizer.bytes) if piece}
+    return ids, np.array([not piece or not (piece[:1].isalnum() or piece[0] >= 0x80) for piece in tokenizer.bytes])

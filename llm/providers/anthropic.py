@@ -6,11 +6,19 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from llm.chat import ChatChunk, ChatRequest
-from llm.errors import UpstreamBrokeOff, UpstreamGarbled
+from llm.errors import UpstreamBrokeOff
 from llm.providers.anthropic_answer import MessageReader, chunk_of_message
 from llm.providers.anthropic_errors import error_of_answer, error_of_event
 from llm.providers.anthropic_request import DEFAULT_MAX_TOKENS, message_body
-from llm.providers.http import checked_base_url, checked_header, encoded, is_whole, parsed_object, read_object
+from llm.providers.http import (
+    checked_base_url,
+    checked_header,
+    encoded,
+    is_whole,
+    parsed_object,
+    read_model_ids,
+    read_object,
+)
 from llm.sse import events
 from llm.transport import AiohttpTransport, Response, Transport
 
@@ -62,13 +70,7 @@ class AnthropicProvider:
             UpstreamError: when it cannot be asked.
         """
         response = await self._transport.get(f"{self._base}/models?limit=1000", self._headers)
-        try:
-            listed = await read_object(response, error_of_answer)
-            return [str(model["id"]) for model in listed["data"]]
-        except (KeyError, TypeError) as error:
-            raise UpstreamGarbled("the upstream's list of models has another shape than Anthropic's") from error
-        finally:
-            response.close()
+        return await read_model_ids(response, "Anthropic's", error_of_answer)
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         body = encoded(message_body(model, request, self._max_tokens))

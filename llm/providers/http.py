@@ -70,6 +70,22 @@ async def read_object(response: Response, error_of: ErrorOf = error_of_answer) -
     return parsed_object(body)
 
 
+async def read_model_ids(response: Response, whose: str, error_of: ErrorOf = error_of_answer) -> list[str]:
+    """The names in a list of models, which OpenAI and Anthropic write alike; ``whose`` it is stands in
+    the error. The response is closed.
+
+    Raises:
+        UpstreamError: when it is a refusal, or another shape.
+    """
+    try:
+        listed = await read_object(response, error_of)
+        return [str(model["id"]) for model in listed["data"]]
+    except (KeyError, TypeError) as error:
+        raise UpstreamGarbled(f"the upstream's list of models has another shape than {whose}") from error
+    finally:
+        response.close()
+
+
 def parsed_object(data: bytes) -> dict[str, Any]:
     """The JSON object in these bytes.
 

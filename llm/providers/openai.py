@@ -13,7 +13,15 @@ import orjson
 from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
 from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import UpstreamBrokeOff, UpstreamGarbled, UpstreamUnavailable
-from llm.providers.http import checked_base_url, checked_header, encoded, is_whole, parsed_object, read_object
+from llm.providers.http import (
+    checked_base_url,
+    checked_header,
+    encoded,
+    is_whole,
+    parsed_object,
+    read_model_ids,
+    read_object,
+)
 from llm.providers.openai_embeddings import body_of, embeddings_of
 from llm.providers.openai_errors import error_of_answer, error_of_event
 from llm.sse import events
@@ -88,14 +96,7 @@ class OpenAIProvider:
         Raises:
             UpstreamError: when it cannot be asked.
         """
-        response = await self._transport.get(self._url("models"), self._headers)
-        try:
-            listed = await read_object(response)
-            return [str(model["id"]) for model in listed["data"]]
-        except (KeyError, TypeError) as error:
-            raise UpstreamGarbled("the upstream's list of models has another shape than OpenAI's") from error
-        finally:
-            response.close()
+        return await read_model_ids(await self._transport.get(self._url("models"), self._headers), "OpenAI's")
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         body = encoded(self._body(model, request))

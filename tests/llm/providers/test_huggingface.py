@@ -31,7 +31,6 @@ pytest.importorskip("transformers", reason="needs the extra huggingface")
 pytestmark = [
     pytest.mark.huggingface,
     pytest.mark.timeout(180),  # the first test imports torch
-    pytest.mark.skipif(not (FOLDER / "model.safetensors").exists(), reason="the weights are not there"),
     pytest.mark.filterwarnings("default"),  # those of torch and transformers are not ours
 ]
 WEATHER = {
