@@ -1,14 +1,142 @@
-"""What a run of any graph says, as the answer of a chat model."""
+"""What a run of any graph says, as the answer of a model, in the words of the API that asked."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import orjson
 
-from graph import FlowRun
-from llm import ChatChunk, ChatCompletion, ChatRequest, text_of
+from gateway.edge.body import send_json
+from gateway.edge.context import Send
+from gateway.edge.sse import HEADERS
+from gateway.errors import Fault
+from graph import Event, Flow, FlowRun, Hooks
+from llm import ChatChunk, ChatCompletion, ChatRequest, Usage, text_of
+
+NOTHING: Final = object()
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+"""The words for why an answer ended that strict clients know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: why, in one of :data:`FINISH_REASONS`, and what all of it cost."""
+
+    finish_reason: str
+    usage: Usage
+
+
+class Dialect(Protocol):
+    """One answer in the words of one API. Its frames go out as they come; an empty one is not sent."""
+
+    def begin(self) -> bytes:
+        """The frames before the first chunk."""
+        ...
+
+    def chunk(self, chunk: ChatChunk) -> bytes:
+        """The frames of a chunk, whose ``finish_reason`` and ``usage`` stand in the ending."""
+        ...
+
+    def end(self, ending: Ending) -> bytes:
+        """The frames after the last chunk."""
+        ...
+
+    def error(self, fault: Fault) -> bytes:
+        """The frame that ends an answer that broke, in a form that clients raise."""
+        ...
+
+    def whole(self, completion: ChatCompletion, ending: Ending) -> Any:
+        """The body of an answer that is not streamed."""
+        ...
+
+
+class Api(Protocol):
+    """An API in whose words is asked and answered."""
+
+    path: str
+    """The path that its requests are posted to."""
+
+    def request(self, body: Any) -> ChatRequest:
+        """What the parsed body of a request asks of a graph.
+
+        Raises:
+            InvalidRequest: naming the member that is wrong.
+        """
+        ...
+
+    def dialect(self, event: Event, body: Any) -> Dialect:
+        """The answer to this event, which that body asked for. It depends on nothing but these and the event's tape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The parsed body of a request, and the API that it came through."""
+
+    api: Api
+    body: Any
+
+    def request(self) -> ChatRequest:
+        """See :meth:`Api.request`."""
+        return self.api.request(self.body)
+
+    def dialect(self, event: Event) -> Dialect:
+        """See :meth:`Api.dialect`."""
+        return self.api.dialect(event, self.body)
+
+
+async def give(flow: Flow, event: Event, dialect: Dialect, send: Send, hooks: Hooks | None = None) -> None:
+    """Runs a flow on a chat request and sends what it says, streamed or whole."""
+    run = flow.start(event, hooks)
+    if event.body.stream:
+        await _stream(run, dialect, send)
+    else:
+        completion = await collected(run)
+        await send_json(send, 200, dialect.whole(completion, _ending(run, completion.finish_reason)))
+
+
+async def _stream(run: FlowRun, dialect: Dialect, send: Send) -> None:
+    """The answer as server-sent events. The status goes out with the first chunk, so what fails before is a status."""
+
+    async def write(frames: bytes, *, last: bool = False) -> None:
+        if frames or last:
+            await send({"type": "http.response.body", "body": frames, "more_body": not last})
+
+    async with aclosing(run.chunks()) as values:
+        first = await anext(values, NOTHING)
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await write(dialect.begin())
+        try:
+            finish = None
+            if first is not NOTHING:
+                chunk = as_chunk(first)
+                finish = chunk.finish_reason
+                await write(dialect.chunk(chunk))
+            async for value in values:
+                chunk = as_chunk(value)
+                finish = chunk.finish_reason or finish
+                await write(dialect.chunk(chunk))
+        except Exception as error:
+            await write(dialect.error(Fault.of(error)), last=True)
+            raise
+    await write(dialect.end(_ending(run, finish)), last=True)
+
+
+def _ending(run: FlowRun, said: str | None) -> Ending:
+    if run.limit is not None:
+        return Ending("length", run.usage)
+    return Ending(said if said in FINISH_REASONS else "stop", run.usage)
+
+
+async def collected(run: FlowRun) -> ChatCompletion:
+    """The whole answer of a run that has not begun; the run is closed on every way out."""
+    completion = ChatCompletion()
+    async with aclosing(run.chunks()) as values:
+        async for value in values:
+            completion.add(as_chunk(value))
+    return completion
 
 
 def as_chunk(value: Any) -> ChatChunk:
@@ -24,12 +152,3 @@ def as_chunk(value: Any) -> ChatChunk:
     if value is None:
         return ChatChunk()
     return ChatChunk.text(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
-
-
-async def collected(run: FlowRun) -> ChatCompletion:
-    """The whole answer of a run that has not begun; the run is closed on every way out."""
-    completion = ChatCompletion()
-    async with aclosing(run.chunks()) as values:
-        async for value in values:
-            completion.add(as_chunk(value))
-    return completion

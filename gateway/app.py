@@ -20,7 +20,8 @@ from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
 from gateway.endpoints import admin, health, infer, models
-from gateway.endpoints.chat import ChatEndpoint
+from gateway.endpoints.answering import AnswerEndpoint
+from gateway.endpoints.apis import APIS
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
@@ -43,16 +44,17 @@ def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Re
     control = _control_plane(catalog, recorder, readiness)
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
-    chat = ChatEndpoint(catalog, hooks, bodies, Recordings.of(settings))
-    endpoints = _endpoints(control, chat, InferEndpoint(catalog, hooks, bodies))
+    recordings = Recordings.of(settings)
+    answering = [AnswerEndpoint(api, catalog, hooks, bodies, recordings) for api in APIS.values()]
+    endpoints = _endpoints(control, answering, InferEndpoint(catalog, hooks, bodies))
     table = APIHandler(endpoints, settings.api)
     return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 
 
-def _endpoints(control: ASGIApp, chat: ASGIApp, inference: ASGIApp) -> Iterable[Endpoint]:
+def _endpoints(control: ASGIApp, answering: Iterable[AnswerEndpoint], inference: ASGIApp) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
-        Endpoint("POST", "/v1/chat/completions", "user", chat),
+        *(Endpoint("POST", endpoint.path, "user", endpoint) for endpoint in answering),
         Endpoint("GET", "/v1/models", "user", control),
         Endpoint("GET", "/v1/models/{id}", "user", control),
         Endpoint("GET", "/v2", "anyone", control),

@@ -1,123 +1,99 @@
-"""POST /v1/chat/completions: any model name, one upstream or a graph, streamed or not."""
+"""POST /v1/chat/completions, as its clients read it.
+
+In a stream: the role once, in the first chunk; ``finish_reason`` in every chunk, null until the last; usage, if asked
+for, in one more chunk with empty choices; then ``[DONE]``. An error after the first byte is an event whose data has a
+top-level ``error`` object, and nothing follows it.
+"""
 
 from __future__ import annotations
 
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Any
 
-from gateway.answers import as_chunk, collected
-from gateway.catalog import Catalog
-from gateway.edge.body import BodyReader, send_json
-from gateway.edge.context import Receive, Scope, Send, context_of
-from gateway.edge.disconnect import ClientWatch
-from gateway.edge.sse import DONE, HEADERS, ChatFrames, error_frame
+import orjson
+
+from gateway.answers import Dialect, Ending
+from gateway.edge.sse import DONE, frame
 from gateway.errors import Fault
-from graph import Event, Flow, Hooks
-from llm import ChatChunk, ChatRequest, InvalidRequest
-
-if TYPE_CHECKING:
-    from gateway.telemetry.recordings import Recordings
-
-NOTHING: Final = object()
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+from graph import Event
+from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest
 
 
-class ChatEndpoint:
-    """The hot route. One event walks one flow; what its responder yields is encoded and sent."""
+class ChatApi:
+    """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
 
-    def __init__(
-        self, catalog: Catalog, hooks: Hooks, bodies: BodyReader, recordings: Recordings | None = None
-    ) -> None:
-        self._catalog = catalog
-        self._hooks = hooks
-        self._bodies = bodies
-        self._recordings = recordings
+    path = "/v1/chat/completions"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = context_of(scope)
-        request = ChatRequest.from_wire(await self._bodies.json(receive))
+    def request(self, body: Any) -> ChatRequest:
+        request = ChatRequest.from_wire(body)
         if request.parameters.get("n", 1) != 1:
             raise InvalidRequest("This gateway answers with one choice: n must be 1.", param="n", code="invalid_value")
-        served = self._catalog.get(request.model, context.principal)
-        event = Event(request, id=context.request_id, path=scope["path"], caller=context.principal.name)
-        async with ClientWatch(receive):
-            if self._recordings is None:
-                await give(served.flow, event, send, self._hooks)
-            else:
-                await self._recordings.record(served, event, send, self._hooks)
+        return request
+
+    def dialect(self, event: Event, body: Any) -> Dialect:
+        return ChatDialect(event)
 
 
-async def give(flow: Flow, event: Event, send: Send, hooks: Hooks | None = None) -> None:
-    """Runs a flow on a chat request and sends what it says, streamed or whole."""
-    request: ChatRequest = event.body
-    answer = Streamed(flow, event, send, hooks) if request.stream else Whole(flow, event, send, hooks)
-    await answer.give(request)
+class ChatDialect:
+    """A chat answer. What the frames of one have in common is encoded once."""
 
+    def __init__(self, event: Event) -> None:
+        request: ChatRequest = event.body
+        self._model = request.model
+        self._id = f"chatcmpl-{event.id.removeprefix('req_')}"
+        self._created = int(event.now().timestamp())
+        self._include_usage = request.include_usage
+        self._head = b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
+        self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
-class _Answer:
-    """What both ways to answer have in common. Nothing in it depends on anything but the event and its tape."""
+    def _common(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": None,
+        }
 
-    def __init__(self, flow: Flow, event: Event, send: Send, hooks: Hooks | None) -> None:
-        self.send = send
-        self.id = f"chatcmpl-{event.id.removeprefix('req_')}"
-        self.created = int(event.now().timestamp())
-        self.run = flow.start(event, hooks)
+    def begin(self) -> bytes:
+        return self._frame({"role": "assistant", "content": "", "refusal": None})
 
-    def finish_reason(self, said: str | None) -> str:
-        """Why the answer ended, in one of the words that strict clients know."""
-        if self.run.limit is not None:
-            return "length"
-        return said if said in FINISH_REASONS else "stop"
+    def chunk(self, chunk: ChatChunk) -> bytes:
+        delta = chunk.delta()
+        if chunk.logprobs:
+            return self._frame(delta, logprobs=orjson.dumps(chunk.logprobs))
+        return self._frame(delta) if delta else b""
 
+    def end(self, ending: Ending) -> bytes:
+        finish = self._frame({}, orjson.dumps(ending.finish_reason))
+        if not self._include_usage:
+            return finish + DONE
+        usage = orjson.dumps(ending.usage.to_wire())
+        return b"".join((finish, self._head, b',"choices":[],"usage":', usage, b"}\n\n", DONE))
 
-class Whole(_Answer):
-    """An answer that is not streamed: a streamed one, collected."""
+    def error(self, fault: Fault) -> bytes:
+        return frame(fault.openai())
 
-    async def give(self, request: ChatRequest) -> None:
-        completion = await collected(self.run)
+    def whole(self, completion: ChatCompletion, ending: Ending) -> dict[str, Any]:
         choice = {
             "index": 0,
             "message": completion.message(),
             "logprobs": completion.logprobs,
-            "finish_reason": self.finish_reason(completion.finish_reason),
+            "finish_reason": ending.finish_reason,
         }
-        body = {
-            "id": self.id,
-            "object": "chat.completion",
-            "created": self.created,
-            "model": request.model,
-            "choices": [choice],
-            "usage": self.run.usage.to_wire(),
-            "system_fingerprint": None,
-        }
-        await send_json(self.send, 200, body)
+        return {**self._common("chat.completion"), "choices": [choice], "usage": ending.usage.to_wire()}
 
-
-class Streamed(_Answer):
-    """An answer as server-sent events. The status goes out with the first chunk, so what fails before is a status."""
-
-    async def give(self, request: ChatRequest) -> None:
-        frames = ChatFrames(self.id, self.created, request.model, include_usage=request.include_usage)
-        async with aclosing(self.run.chunks()) as values:
-            first = await anext(values, NOTHING)
-            await self.send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await self._write(frames.role())
-            try:
-                finish = None if first is NOTHING else await self._chunk(frames, as_chunk(first))
-                async for value in values:
-                    finish = await self._chunk(frames, as_chunk(value)) or finish
-            except Exception as error:
-                await self._write(error_frame(Fault.of(error).openai()), last=True)
-                raise
-        end = frames.finish(self.finish_reason(finish))
-        usage = frames.usage(self.run.usage) if request.include_usage else b""
-        await self._write(end + usage + DONE, last=True)
-
-    async def _chunk(self, frames: ChatFrames, chunk: ChatChunk) -> str | None:
-        frame = frames.chunk(chunk)
-        if frame:
-            await self._write(frame)
-        return chunk.finish_reason
-
-    async def _write(self, frame: bytes, *, last: bool = False) -> None:
-        await self.send({"type": "http.response.body", "body": frame, "more_body": not last})
+    def _frame(self, delta: Mapping[str, Any], finish_reason: bytes = b"null", logprobs: bytes = b"null") -> bytes:
+        return b"".join(
+            (
+                self._head,
+                b',"choices":[{"index":0,"delta":',
+                orjson.dumps(delta),
+                b',"logprobs":',
+                logprobs,
+                b',"finish_reason":',
+                finish_reason,
+                b"}]",
+                self._tail,
+            )
+        )

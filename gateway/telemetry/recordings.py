@@ -11,17 +11,17 @@ from typing import Any, Self
 
 import orjson
 
+from gateway.answers import Asked, give
 from gateway.catalog import Catalog, Served
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from gateway.edge.context import Send
 from gateway.edge.keys import LOCAL
-from gateway.endpoints.chat import give
+from gateway.endpoints.apis import APIS
 from graph import Event, Hooks, ReplayDiffers
 from graph.tape import Entry, Recording, Replay, hidden
-from llm import ChatRequest
 
-FORMAT = 1
+FORMAT = 2
 SHOWN = 40
 """How many bytes of a difference are shown."""
 
@@ -62,15 +62,13 @@ class Recordings:
             raise InvalidSettings(f"record.path: {error}") from error
         return cls(settings.record.path, settings.record.contents, settings.secrets)
 
-    async def record(self, served: Served, event: Event, send: Send, hooks: Hooks) -> None:
-        """Answers like the chat endpoint, and writes the file, however the answer ends."""
-        request = event.body.to_wire()
-        written = {"stream": event.body.stream, "include_usage": event.body.include_usage, "request": request}
-        asked = orjson.dumps(written)
+    async def record(self, served: Served, event: Event, asked: Asked, send: Send, hooks: Hooks) -> None:
+        """Gives the answer to a body that came through an API, and writes the file, however the answer ends."""
+        question = orjson.dumps({"path": asked.api.path, "body": asked.body})
         tape, wire, failure = Recording(self.secrets), Wire(send), None
         event.tape = tape
         try:
-            await give(served.flow, event, wire, hooks)
+            await give(served.flow, event, asked.dialect(event), wire, hooks)
         except BaseException as error:
             failure = type(error).__name__
             raise
@@ -82,7 +80,7 @@ class Recordings:
                 "id": event.id,
                 "contents": self.contents,
                 "error": failure,
-                "asked": orjson.loads(asked) if self.contents else None,
+                "asked": orjson.loads(question) if self.contents else None,
                 "answered": wire.body.decode() if self.contents else None,
                 "entries": {key: self._entry(entry) for key, entry in tape.entries.items()},
                 "steps": tape.steps,
@@ -105,16 +103,14 @@ async def replay(path: Path, catalog: Catalog) -> bytes:
         ReplayDiffers: at the first difference between the recorded run and this one.
     """
     document = _read(path)
-    asked = document["asked"]
-    request = ChatRequest.from_wire(asked["request"])
-    request.stream, request.include_usage = asked["stream"], asked["include_usage"]
+    asked = Asked(APIS[document["asked"]["path"]], document["asked"]["body"])
     entries = {key: Entry(**entry) for key, entry in document["entries"].items()}
     tape, wire = Replay(entries, document["steps"]), Wire(None)
-    event = Event(request, id=document["id"], path="/v1/chat/completions")
+    event = Event(asked.request(), id=document["id"], path=asked.api.path)
     event.tape = tape
     failure = None
     try:
-        await give(catalog.get(document["graph"], LOCAL).flow, event, wire)
+        await give(catalog.get(document["graph"], LOCAL).flow, event, asked.dialect(event), wire)
     except ReplayDiffers:
         raise
     except Exception as error:

@@ -131,7 +131,7 @@ def test_the_command(tmp_path: Path) -> None:
     differs = CliRunner().invoke(app, ["replay", str(path), "--config", str(config)])
     assert differs.exit_code == 1
     assert "penstock: " in differs.stderr
-    for content, message in (("{}", "no recording of format 1"), ("nope", "JSON"), (None, "No such file")):
+    for content, message in (("{}", "no recording of format 2"), ("nope", "JSON"), (None, "No such file")):
         other = tmp_path / "other"
         other.unlink(missing_ok=True)
         if content is not None:

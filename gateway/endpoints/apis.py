@@ -1,0 +1,10 @@
+"""The APIs that models and graphs are asked through, by the path of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.answers import Api
+from gateway.endpoints.chat import ChatApi
+
+APIS: Mapping[str, Api] = {api.path: api for api in (ChatApi(),)}
