@@ -22,6 +22,7 @@ from gateway.edge.keys import KeyRing
 from gateway.endpoints import admin, health, infer, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
+from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
@@ -46,12 +47,15 @@ def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Re
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     recordings = Recordings.of(settings)
     answering = [AnswerEndpoint(api, catalog, hooks, bodies, recordings) for api in APIS.values()]
-    endpoints = _endpoints(control, answering, InferEndpoint(catalog, hooks, bodies))
+    embeddings = EmbeddingsEndpoint(catalog, hooks, bodies)
+    endpoints = _endpoints(control, (*answering, embeddings), InferEndpoint(catalog, hooks, bodies))
     table = APIHandler(endpoints, settings.api)
     return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 
 
-def _endpoints(control: ASGIApp, answering: Iterable[AnswerEndpoint], inference: ASGIApp) -> Iterable[Endpoint]:
+def _endpoints(
+    control: ASGIApp, answering: Iterable[AnswerEndpoint | EmbeddingsEndpoint], inference: ASGIApp
+) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
         *(Endpoint("POST", endpoint.path, "user", endpoint) for endpoint in answering),

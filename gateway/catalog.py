@@ -21,6 +21,7 @@ from gateway.telemetry.logs import logger
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
+from graph.steps.embedding import EmbeddingStep
 from graph.steps.responder import ResponderStep
 from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
@@ -44,6 +45,8 @@ class Served:
     owned_by: str
     description: str
     created: int
+    embeddings: Flow | None = None
+    """The flow that makes embeddings, where there is one."""
 
 
 class Roles(dict[str, Model]):
@@ -119,7 +122,8 @@ class Catalog:
             parts = Parts(models[settings.main_model], roles, prompts, toolsets)
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
             roles.check(graph.name, flow)
-            served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created)
+            embeddings = flow if graph.embeddings else None
+            served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created, embeddings)
         return cls(served, providers, prompts, toolsets)
 
     async def start(self) -> None:
@@ -142,6 +146,8 @@ class Catalog:
                 held.push_async_callback(tools.close)
             for served in self:
                 held.push_async_callback(served.flow.aclose)
+                if served.embeddings is not None and served.embeddings is not served.flow:
+                    held.push_async_callback(served.embeddings.aclose)
 
     def get(self, name: str, principal: Principal) -> Served:
         """What is served under a name.
@@ -218,7 +224,15 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow = Flow(entry.name)
     flow.to(ResponderStep(model), name="responder").respond()
     description = entry.description or getattr(model.provider, "description", "")
-    return Served(entry.name, "model", flow.validate(), entry.provider, description, created)
+    return Served(entry.name, "model", flow.validate(), entry.provider, description, created, _embedding_flow(model))
+
+
+def _embedding_flow(model: Model) -> Flow | None:
+    if not model.embeds:
+        return None
+    flow = Flow(model.name)
+    flow.to(EmbeddingStep(model), name="embedding").respond()
+    return flow.validate()
 
 
 def _flow(entry: GraphEntry, parts: Parts) -> Flow:

@@ -108,6 +108,8 @@ class GraphEntry(Section):
     """A YAML file with the graph itself."""
     models: Mapping[str, str] = Field(default_factory=dict)
     """The model of each role; a role that is not named gets the default model."""
+    embeddings: bool = False
+    """Whether it answers ``/v1/embeddings``: then it is given an ``EmbeddingRequest`` and gives ``Embeddings``."""
     description: str = ""
 
     @model_validator(mode="after")

@@ -56,10 +56,10 @@ class InvalidRequest(ModelError):
 class ContextLengthExceeded(InvalidRequest):
     """The request does not fit into the model's context."""
 
-    def __init__(self, tokens: int, limit: int) -> None:
+    def __init__(self, tokens: int, limit: int, param: str = "messages") -> None:
         super().__init__(
-            f"This model's maximum context length is {limit} tokens, but the messages have {tokens}.",
-            param="messages",
+            f"This model's maximum context length is {limit} tokens, but the {param} have {tokens}.",
+            param=param,
             code="context_length_exceeded",
         )
 

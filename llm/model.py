@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from llm.chat import ChatChunk, ChatRequest, Message
+from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
+from llm.errors import InvalidRequest
 from llm.price import Price
 from llm.provider import ModelProvider
 from llm.tokens import CHARACTERS, TIKTOKEN, TokenCounter
@@ -54,6 +56,29 @@ class Model:
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """The answer of one turn, chunk by chunk, as it is; see :meth:`ModelProvider.stream`."""
         return self.provider.stream(self.upstream, request)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it may be able to make embeddings: its provider can."""
+        return isinstance(self.provider, EmbeddingProvider)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """The vectors of some texts. Where the provider reports no usage, their tokens are counted.
+
+        Raises:
+            InvalidRequest: when its provider makes none.
+            ModelError: what the provider raises.
+        """
+        if not isinstance(self.provider, EmbeddingProvider):
+            message = f"The model `{self.name}` does not make embeddings."
+            raise InvalidRequest(message, param="model", code="unsupported_value")
+        made = await self.provider.embed(self.upstream, request)
+        if made.usage.total_tokens:
+            return made
+        texts = [text for text in request.inputs if isinstance(text, str)]
+        tokens = sum(len(ids) for ids in request.inputs if not isinstance(ids, str))
+        counted = await self.count(ChatRequest(self.name, []), "\n".join(texts)) if texts else Usage()
+        return replace(made, usage=Usage.of(counted.completion_tokens + tokens, 0, estimated=True))
 
 
 @dataclass(frozen=True, slots=True)

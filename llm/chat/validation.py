@@ -231,18 +231,29 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-def check_request(wire: object) -> dict[str, Any]:
+def model_of(wire: Any) -> str:
+    """The model that a body names.
+
+    Raises:
+        InvalidRequest: when the body is no object, or names none.
+    """
+    if not isinstance(wire, dict):
+        raise InvalidRequest("We expected a JSON object as the body of your request.")
+    model: Any = wire.get("model")
+    if model in (None, ""):
+        raise InvalidRequest("you must provide a model parameter")
+    of_type(str)("model", model)
+    return str(model)
+
+
+def check_request(wire: Any) -> dict[str, Any]:
     """The members of a chat request that are not null, each checked.
 
     Raises:
         InvalidRequest: on the first member that is wrong.
     """
-    if not isinstance(wire, dict):
-        raise InvalidRequest("We expected a JSON object as the body of your request.")
+    model_of(wire)
     body = {name: value for name, value in wire.items() if value is not None}
-    if not body.get("model"):
-        raise InvalidRequest("you must provide a model parameter")
-    of_type(str)("model", body["model"])
     _require("", body, "messages", array_of(_check_message, least=1, most=MAX_MESSAGES))
     for name, check in CHECKS.items():
         if name in body:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llm.embedded.constraint import Constraints
-from llm.embedded.errors import ModelFolderError
+from llm.embedded.errors import ModelFolderError, PromptTooLong, RequestError
 from llm.embedded.generation import Generation, GenerationOptions
 from llm.embedded.network import Network
 from llm.embedded.template import Special, encode
@@ -49,6 +51,19 @@ class Engine:
     def prompt(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None) -> list[int]:
         """The ids of a conversation, ready for an answer. Raises PromptTooLong, UnsupportedMessage."""
         return encode(self.tokenizer, messages, tools, self.context_length - 1)
+
+    def embed(self, ids: Sequence[int]) -> list[float]:
+        """The mean of the last hidden states, at length 1: what feature extraction by transformers gives.
+
+        Raises PromptTooLong, and RequestError for ids that are none.
+        """
+        if len(ids) > self.context_length:
+            raise PromptTooLong(len(ids), self.context_length)
+        if not ids or not all(0 <= token < self.tokenizer.size for token in ids):
+            raise RequestError(f"a text to embed has at least one token, and their ids are below {self.tokenizer.size}")
+        mean = self._network.features(ids).mean(0)
+        vector: list[float] = (mean / np.linalg.norm(mean)).tolist()
+        return vector
 
     def generate(
         self,

@@ -85,9 +85,16 @@ class Network:
     def prefill(self, ids: Sequence[int], cache: Cache) -> Array:
         """Read a prompt in chunks; returns the logits (vocabulary,) after its last token."""
         cache.reserve(len(ids))
-        chunks = [ids[start : start + _PREFILL_CHUNK] for start in range(0, len(ids), _PREFILL_CHUNK)]
-        hidden = [self._hidden(chunk, cache) for chunk in chunks][-1]
+        hidden = [self._hidden(chunk, cache) for chunk in _chunks(ids)][-1]
         return self._logits(hidden[-1:])
+
+    def features(self, ids: Sequence[int]) -> Array:
+        """What the last layer makes of each token, normalised: (tokens, width)."""
+        cache = self.new_cache()
+        cache.reserve(len(ids))
+        hidden = np.concatenate([self._hidden(chunk, cache) for chunk in _chunks(ids)])
+        features: Array = _normalised(hidden, self.config.epsilon) * self._norm
+        return features
 
     def forward(self, token: int, cache: Cache) -> Array:
         """Read one more token; returns the logits (vocabulary,) after it."""
@@ -132,6 +139,10 @@ class Network:
         gate, up = both[:, : self.config.hidden], both[:, self.config.hidden :]
         activated: Array = (_silu(gate) * up) @ layer.mlp_out
         return activated
+
+
+def _chunks(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + _PREFILL_CHUNK] for start in range(0, len(ids), _PREFILL_CHUNK)]
 
 
 def _layer(config: Config, tensors: Mapping[str, Stored], index: int) -> _Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +24,7 @@ from llm.embedded import (
     PromptTooLong,
     RequestError,
 )
+from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import ContextLengthExceeded, InvalidRequest
 from llm.usage import Usage
 
@@ -81,6 +82,24 @@ class EmbeddedProvider:
         finally:
             self._let_go(generation)
 
+    async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
+        """See :class:`~llm.embeddings.EmbeddingProvider`: the mean of the last hidden states, at length 1."""
+        if "dimensions" in request.parameters:
+            message = "The embedded model has no embeddings of other dimensions."
+            raise InvalidRequest(message, param="dimensions", code="unsupported_parameter")
+        vectors, tokens = [], 0
+        for given in request.inputs:
+            with _our_errors("input"):
+                vector, read = await self._run(self._embed, given)
+            vectors.append(vector)
+            tokens += read
+        return Embeddings(vectors, Usage.of(tokens, 0))
+
+    def _embed(self, given: str | Sequence[int]) -> tuple[list[float], int]:
+        engine = self._load()
+        ids = engine.tokenizer.encode(given, engine.context_length) if isinstance(given, str) else given
+        return engine.embed(ids), len(ids)
+
     async def count(self, model: str, request: ChatRequest, answer: str) -> Usage:
         """See :class:`~llm.tokens.TokenCounter`: by the model's own tokenizer and template."""
         return await asyncio.to_thread(self._count, request, answer)
@@ -110,16 +129,16 @@ class EmbeddedProvider:
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
+def _our_errors(param: str = "messages") -> Iterator[None]:
     try:
         yield
     except PromptTooLong as error:
-        raise ContextLengthExceeded(error.tokens, error.limit) from error
+        raise ContextLengthExceeded(error.tokens, error.limit, param) from error
     except InvalidSchema as error:
         message = f"The embedded model cannot follow this schema: {error}"
         raise InvalidRequest(message, param="response_format", code="invalid_value") from error
     except RequestError as error:
-        raise InvalidRequest(str(error), param="messages", code="invalid_value") from error
+        raise InvalidRequest(str(error), param=param, code="invalid_value") from error
 
 
 def _options(engine: Engine, request: ChatRequest) -> GenerationOptions:

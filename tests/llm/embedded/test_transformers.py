@@ -36,6 +36,18 @@ def transformers() -> Any:
     return importlib.import_module("transformers")
 
 
+def test_embeddings(transformers: Any) -> None:
+    """The mean of the last hidden states, at length 1, is what feature extraction by transformers gives."""
+    torch = importlib.import_module("torch")
+    engine, model = Engine.load(), transformers.AutoModel.from_pretrained(FOLDER, dtype=torch.float32)
+    for prompt in [*PROMPTS, "weather " * 300]:
+        ids = engine.tokenizer.encode(prompt)
+        with torch.inference_mode():
+            mean = model(torch.tensor([ids])).last_hidden_state[0].mean(0)
+        expected = torch.nn.functional.normalize(mean, dim=0).tolist()
+        assert engine.embed(ids) == pytest.approx(expected, abs=1e-5)
+
+
 def corpus(number: int) -> Iterator[Any]:
     """Conversations of the training corpus."""
     random = Random("tests")

@@ -1,0 +1,50 @@
+"""EmbeddingStep: texts in, vectors out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graph.errors import InvalidInput
+from graph.event import Event
+from graph.meter import StepUsage
+from llm import EmbeddingRequest, Embeddings, Model, Usage
+
+
+class EmbeddingStep:
+    """Embeds the body: an :class:`~llm.EmbeddingRequest`, a text, or a list of texts. The body becomes the
+    :class:`~llm.Embeddings`, and what they cost is the run's.
+
+    Raises:
+        InvalidInput: when the body is none of these.
+        InvalidRequest: when the model makes no embeddings.
+    """
+
+    full_event = True
+    needs_whole = True
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def do(self, event: Event) -> Event:
+        request, step = _request(event.body), event.at
+        event.meter.admit(step, self._model)
+
+        async def make() -> Any:
+            made = await self._model.embed(request)
+            return {"vectors": made.vectors, "usage": made.usage.to_wire()}
+
+        asked = [self._model.name, list(request.inputs), request.parameters]
+        came = await (make() if event.tape is None else event.tape.value(step, asked, make))
+        event.body = Embeddings(came["vectors"], Usage.from_wire(came["usage"]))
+        event.meter.book(StepUsage.of(step, self._model, event.body.usage))
+        event.meter.check(step)
+        return event
+
+
+def _request(body: Any) -> EmbeddingRequest:
+    if isinstance(body, EmbeddingRequest):
+        return body
+    texts = [body] if isinstance(body, str) else body
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(f"to embed, a text or a list of texts is needed, not a {type(body).__name__}")
+    return EmbeddingRequest(texts)
