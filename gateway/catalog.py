@@ -206,6 +206,8 @@ def _provider(entry: Provider) -> ModelProvider:
         project=entry.project,
         api_version=entry.api_version,
         rename=entry.rename,
+        api=entry.api,
+        completions=entry.completions,
     )
 
 

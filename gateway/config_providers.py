@@ -16,8 +16,8 @@ Kind: TypeAlias = Literal["embedded", "openai", "azure", "anthropic", "huggingfa
 OVER_HTTP = frozenset({"openai", "azure", "anthropic"})
 OPTIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("base_url", "api_key", "connect_seconds", "read_seconds", "total_seconds"), OVER_HTTP),
-    **dict.fromkeys(("organization", "project"), frozenset({"openai"})),
-    "rename": frozenset({"openai", "azure"}),
+    **dict.fromkeys(("organization", "project", "api"), frozenset({"openai"})),
+    **dict.fromkeys(("rename", "completions"), frozenset({"openai", "azure"})),
     "api_version": frozenset({"azure"}),
     "max_tokens": frozenset({"anthropic", "huggingface"}),
     **dict.fromkeys(("path", "device", "dtype", "max_batch"), frozenset({"huggingface"})),
@@ -56,6 +56,10 @@ class Provider(Section):
     """Of Azure's API, such as ``2024-10-21``."""
     rename: Mapping[str, str] = Field(default_factory=dict)
     """Parameters that the upstream calls otherwise, or with an empty text refuses."""
+    api: Literal["chat", "responses"] = "chat"
+    """Which of OpenAI's APIs chats are asked of."""
+    completions: bool = False
+    """Whether raw prompts go to the upstream's legacy ``/completions``; where not, a chat answers them."""
     max_tokens: Annotated[int, Field(ge=1)] = 4096
     """How many tokens an answer may have where the request does not say."""
     path: str = ""

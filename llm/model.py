@@ -53,9 +53,18 @@ class Model:
         """What a call of this usage costs in US dollars; None when nobody has said what the model costs."""
         return None if self.price is None else self.price.usd(usage)
 
+    @property
+    def completes(self) -> bool:
+        """Whether its provider goes on with raw prompts; where not, it chats about them."""
+        return bool(getattr(self.provider, "completes", False))
+
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        """The answer of one turn, chunk by chunk, as it is; see :meth:`ModelProvider.stream`."""
-        return self.provider.stream(self.upstream, request)
+        """The answer of one turn, chunk by chunk, as it is; see :meth:`ModelProvider.stream`.
+
+        Raises:
+            InvalidRequest: when a raw prompt cannot be asked of a provider that only chats.
+        """
+        return self.provider.stream(self.upstream, request if self.completes else request.as_chat())
 
     @property
     def embeds(self) -> bool:

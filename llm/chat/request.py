@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 from llm.chat.validation import check_request
+from llm.errors import InvalidRequest
 
 Message: TypeAlias = dict[str, Any]
 """A message as it is on the wire: ``role``, ``content``, and whatever else the caller sent with it."""
@@ -14,6 +15,10 @@ Message: TypeAlias = dict[str, Any]
 TAKEN_APART = frozenset({"model", "messages", "stream", "stream_options"})
 
 
+Prompt: TypeAlias = str | list[int]
+"""A raw prompt of the legacy API: a text, or token ids of the model's own vocabulary."""
+ONLY_WITH_PROMPT = frozenset({"best_of", "echo", "logprobs", "suffix"})
+"""Parameters of the legacy API that the chat API does not have, or means otherwise."""
 TEXT = ""
 """The place in :attr:`ChatRequest.copies` for the answer itself, where that is text."""
 
@@ -39,6 +44,10 @@ class ChatRequest:
     """What values are copied from: those of the answer's properties by name (``place``), those of arguments by tool and
     name (``get_weather.location``). From a text words are copied, of several texts one. Models that spell badly are
     held to it; it is not on OpenAI's wire either. Under :data:`TEXT` stand names that an answer in words quotes."""
+
+    prompt: Prompt | None = None
+    """A raw prompt, for providers that go on with it as it is; the parameters are then those of the legacy API. It is
+    not on the chat API's wire."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:
@@ -66,14 +75,59 @@ class ChatRequest:
         """A request with one message from the user."""
         return cls(model, [{"role": "user", "content": text}])
 
+    @classmethod
+    def of_prompt(
+        cls,
+        model: str,
+        prompt: Prompt,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        stream: bool = False,
+        include_usage: bool = False,
+    ) -> Self:
+        """One prompt of a legacy completion (https://platform.openai.com/docs/api-reference/completions) with its
+        parameters as they came; a null is the same as absence.
+
+        A text is the message of a user as well, for providers that chat. Token ids are for the others only: there are
+        no messages then.
+        """
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        given = {name: value for name, value in given.items() if name not in TAKEN_APART | {"prompt"}}
+        messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else []
+        return cls(model, messages, given, stream, include_usage, prompt=prompt)
+
+    def as_chat(self) -> ChatRequest:
+        """The same, asked of a chat: the messages without the prompt, its parameters in the words of the chat API.
+
+        Raises:
+            InvalidRequest: naming what a chat cannot do: token ids, an ``echo``, a ``suffix``.
+        """
+        if self.prompt is None:
+            return self
+        if not isinstance(self.prompt, str):
+            raise InvalidRequest("This model takes a prompt as text, not as token ids.", param="prompt")
+        given = self.parameters
+        for name in ("echo", "suffix"):
+            if given.get(name):
+                message = f"Unsupported parameter: '{name}' is not supported with this model; leave it out."
+                raise InvalidRequest(message, param=name, code="unsupported_parameter")
+        chat = {name: value for name, value in given.items() if name not in ONLY_WITH_PROMPT}
+        if given.get("logprobs") is not None:
+            chat |= {"logprobs": True, "top_logprobs": given["logprobs"]}
+        return replace(self, parameters=chat, prompt=None)
+
     def to_wire(self) -> dict[str, Any]:
         """The body of this request on the wire, without ``stream``."""
         return {"model": self.model, "messages": self.messages, **self.parameters}
 
     def having(self, messages: Iterable[Message] | None = None, **parameters: Any) -> ChatRequest:
-        """A copy with other messages and with some parameters set, or taken away where the value is None."""
-        merged = {name: value for name, value in {**self.parameters, **parameters}.items() if value is not None}
-        return replace(self, messages=list(self.messages if messages is None else messages), parameters=merged)
+        """A copy with other messages and with some parameters set, or taken away where the value is None.
+
+        Other messages are asked of a chat: a raw prompt does not say what they do.
+        """
+        before = self if messages is None else self.as_chat()
+        merged = {name: value for name, value in {**before.parameters, **parameters}.items() if value is not None}
+        return replace(before, messages=list(self.messages if messages is None else messages), parameters=merged)
 
     @property
     def gathered(self) -> list[Message]:

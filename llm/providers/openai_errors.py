@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,10 @@ from llm.retry_after import retry_after
 
 NO_QUOTA = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
 CALLERS_FAULT = frozenset({400, 404, 409, 413, 415, 422})
+REFUSED_LATE = re.compile(
+    r"(invalid_(prompt|image|base64_image)|bio_policy|context_length|unsupported_image|empty_image|image_|failed_to_download)"
+)
+"""Codes of responses that failed because of what was asked."""
 USED_UP = "the gateway's account with the upstream is used up"
 UNAVAILABLE = "the upstream failed or is overloaded (status {})"
 
@@ -51,6 +56,12 @@ def error_of_event(error: Any) -> UpstreamError:
     if error.get("code") == "rate_limit_exceeded":
         return UpstreamRateLimited("the upstream's rate limit was reached in mid-stream")
     return UpstreamUnavailable("the upstream reported an error in its stream")
+
+
+def error_of_response(error: Any) -> UpstreamError:
+    """The error for a response that failed, or an ``error`` event of the Responses API."""
+    code = str(error.get("code")) if isinstance(error, Mapping) else ""
+    return _request_refused(400, error) if REFUSED_LATE.match(code) else error_of_event(error)
 
 
 def _request_refused(status: int, error: Mapping[str, Any]) -> UpstreamRequestRefused:

@@ -20,6 +20,8 @@ class Preset:
     """The environment variable that its key is looked for in; empty when it needs none."""
     rename: Mapping[str, str] = field(default_factory=dict)
     """Parameters that it calls otherwise, or with "" refuses."""
+    completions: bool = False
+    """Whether it has OpenAI's legacy completions."""
 
 
 @cache

@@ -3,13 +3,16 @@ socket."""
 
 from llm.testing.dialect import ANTHROPIC, OPENAI, Call, Dialect
 from llm.testing.faulty import Fault, FaultyProvider, broken, cut, hanging, late, sometimes, split
+from llm.testing.openai_dialects import COMPLETIONS, RESPONSES
 from llm.testing.recorded import RecordedProvider
 from llm.testing.scripted import ScriptedProvider, Turn, call, fail, say
 from llm.testing.upstream import Cut, Hang, Json, Pause, ScriptedUpstream, Stream
 
 __all__ = [
     "ANTHROPIC",
+    "COMPLETIONS",
     "OPENAI",
+    "RESPONSES",
     "Call",
     "Cut",
     "Dialect",

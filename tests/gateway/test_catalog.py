@@ -14,7 +14,8 @@ from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from gateway.job import started
 from graph import Flow
-from llm import ChatChunk, ChatRequest
+from llm import ChatChunk, ChatRequest, Model, collect
+from llm.testing import COMPLETIONS, RESPONSES, ScriptedUpstream
 
 RELAY = "tests.end_to_end.own_graphs:relay"
 FAR = {"name": "far", "kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
@@ -43,6 +44,19 @@ def test_a_role_that_the_graph_does_not_have_stops_the_start(build: str, roles: 
 def test_the_roles_of_the_agents_that_ship(agent: str, roles: tuple[str, ...]) -> None:
     """Each may have a model of its own."""
     catalog(build=f"graph.agents.{agent}:build", models=dict.fromkeys(roles, "two"))
+
+
+async def test_the_apis_of_an_openai_provider() -> None:
+    """Chats go to the one that its row names, raw prompts to the legacy one where the upstream has it."""
+    async with ScriptedUpstream(RESPONSES.answer("a"), COMPLETIONS.answer("b")) as upstream:
+        row = {"name": "far", "kind": "openai", "base_url": upstream.base_url, "api": "responses", "completions": True}
+        tree = {"providers": [row], "models": [{"name": "one", "provider": "far"}]}
+        built = Catalog.of(Settings.model_validate(tree))
+        model = Model("one", built.providers["far"], "one")
+        for request in (ChatRequest.of_text("one", "hi"), ChatRequest.of_prompt("one", "hi")):
+            await collect(model.stream(request))
+        await built.close()
+    assert [sent.path for sent in upstream.received] == ["/v1/responses", "/v1/completions"]
 
 
 def test_faulty_prompts_leave_those_in_force_and_stand_in_the_log(

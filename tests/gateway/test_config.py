@@ -283,6 +283,7 @@ def test_a_preset_is_named_by_a_model_and_needs_no_row(
     mini, made = settings.providers
     assert (mini.name, made.name, made.kind, made.base_url) == ("mini", name, preset.kind, preset.base_url)
     assert made.api_key.get_secret_value() == ("sk-from-environment" if preset.key else "")
+    assert (made.completions, made.api) == (preset.completions, "chat")
     assert "sk-from-environment" not in repr(settings)
     assert [served.name for served in Catalog.of(settings)][:2] == ["demo", "m"]
 
@@ -305,6 +306,11 @@ models: [{name: m, provider: one}]
         "random_seed",
     )
     assert [row.api_key.get_secret_value() for row in (one, two, three)] == ["sk-of-the-row", "", "sk-from-environment"]
+    rows = "providers: [{name: a, kind: vllm}, {name: b, kind: vllm, completions: false}]\n"
+    assert [row.completions for row in load(write(tmp_path, rows + "models: [{name: m, provider: a}]")).providers] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.usefixtures("no_keys")
@@ -316,6 +322,9 @@ models: [{name: m, provider: one}]
         ("kind: grok", "there is no kind 'grok'; there are: embedded, openai, azure, anthropic, "),
         ("kind: azure, base_url: 'https://r.openai.azure.com'", "kind azure needs api_version, such as 2024-10-21"),
         ("kind: ollama, api_version: x", "'api_version' says nothing to kind openai, it is for azure: leave it out"),
+        ("kind: anthropic, api_key: k, api: responses", "'api' says nothing to kind anthropic, it is for openai"),
+        ("kind: embedded, completions: true", "'completions' says nothing to kind embedded, it is for azure or openai"),
+        ("kind: openai, api_key: k, api: assistants", ":3: providers.0.api: "),
         ("kind: embedded, base_url: 'http://x/v1'", "'base_url' says nothing to kind embedded"),
         ("kind: huggingface", "kind huggingface needs path, the folder of a model, or its id on the hub"),
         ("kind: huggingface, path: x, dtype: int3", ":3: providers.0.dtype: "),

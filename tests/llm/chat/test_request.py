@@ -134,6 +134,38 @@ def test_what_steps_add_is_kept_apart_from_what_was_asked() -> None:
     assert (request.text, request.texts) == ("hello", ["hello"])
 
 
+def test_a_raw_prompt_and_its_parameters() -> None:
+    """They are kept as they came, without nulls; a text is the message of a user too; the stream's members are apart."""
+    given = {"model": "x", "prompt": "x", "stream": False, "logprobs": 0, "suffix": None, "echo": False}
+    request = ChatRequest.of_prompt("m", "hello", given, stream=True, include_usage=True)
+    assert request == ChatRequest("m", [HELLO], {"logprobs": 0, "echo": False}, True, True, prompt="hello")
+    assert ChatRequest.of_prompt("m", [1, 2]).messages == []
+    assert request.having(seed=1).prompt == "hello"
+
+
+def test_a_raw_prompt_asked_of_a_chat() -> None:
+    """In the chat API's words; other messages are always a chat's; a chat stays what it is."""
+    request = ChatRequest.of_prompt("m", "hello", {"logprobs": 0, "best_of": 2, "echo": False, "top_p": 1})
+    chat = {"logprobs": True, "top_logprobs": 0, "top_p": 1}
+    assert request.as_chat() == ChatRequest("m", [HELLO], chat)
+    assert request.having([HELLO, HELLO], seed=1).parameters == {**chat, "seed": 1}
+    assert request.having([HELLO]).prompt is None
+    assert request.parameters["best_of"] == 2
+    said = ChatRequest.of_text("m", "hello")
+    assert said.as_chat() is said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parameters", "param"),
+    [([1], {}, "prompt"), ("a", {"echo": True}, "echo"), ("a", {"suffix": "."}, "suffix")],
+)
+def test_what_no_chat_can_do(prompt: Any, parameters: dict[str, Any], param: str) -> None:
+    """It is refused by its name."""
+    with pytest.raises(InvalidRequest) as raised:
+        ChatRequest.of_prompt("m", prompt, parameters).as_chat()
+    assert raised.value.param == param
+
+
 def test_parameters_are_set_and_taken_away_in_a_copy() -> None:
     """``having`` leaves the original as it was."""
     request = ChatRequest.from_wire({**MINIMAL, "temperature": 1, "seed": 4})

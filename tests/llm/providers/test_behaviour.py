@@ -31,7 +31,7 @@ from llm import (
 from llm.chat.completion import ToolCall
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.openai import OpenAIProvider
-from llm.testing import ANTHROPIC, OPENAI, Call, Cut, Dialect, Hang, Json, Pause, ScriptedUpstream, Stream
+from llm.testing import ANTHROPIC, OPENAI, RESPONSES, Call, Cut, Dialect, Hang, Json, Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import Piece, Reply
 from llm.transport import AiohttpTransport, Timeouts
 
@@ -68,13 +68,21 @@ def azure(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIProvide
     return OpenAIProvider(base_url, key, transport, api_version="2024-10-21")
 
 
-@pytest.fixture(
-    params=[Api(OPENAI, OpenAIProvider), Api(OPENAI, azure), Api(ANTHROPIC, AnthropicProvider)],
-    ids=["openai", "azure", "anthropic"],
-)
+def responses(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIProvider:
+    return OpenAIProvider(base_url, key, transport, api="responses")
+
+
+APIS = {
+    "openai": Api(OPENAI, OpenAIProvider),
+    "azure": Api(OPENAI, azure),
+    "responses": Api(RESPONSES, responses),
+    "anthropic": Api(ANTHROPIC, AnthropicProvider),
+}
+
+
+@pytest.fixture(params=list(APIS))
 def api(request: pytest.FixtureRequest) -> Api:
-    made: Api = request.param
-    return made
+    return APIS[request.param]
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "whole"])
@@ -162,7 +170,8 @@ async def test_the_tool_loop_goes_back(api: Api) -> None:
         history = [{"role": "user", "content": "hi"}, first.message(), *results]
         second = await collect(provider.stream("upstream-model", ChatRequest("m", history, {}, stream=True)))
     assert second.content == "42"
-    said = str(server.received[1].body["messages"])
+    body = server.received[1].body
+    said = str(body.get("messages", body.get("input")))
     assert said.count("call_a") == said.count("call_b") == 2
 
 
@@ -241,6 +250,7 @@ async def test_a_stream_that_breaks_off(api: Api, end: list[Piece]) -> None:
     assert ChatCompletion.of(chunks).content == "Hel"
 
 
+@pytest.mark.parametrize("api", ["openai", "azure", "anthropic"], indirect=True)
 async def test_a_stream_whose_last_event_is_missing_is_whole_when_it_said_why_it_ended(api: Api) -> None:
     """Some upstreams forget it."""
     async with api.upstream(Stream(api.dialect.text("Hi").pieces[:-1])) as (_, provider):
