@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -66,6 +67,10 @@ class Api(Protocol):
         """
         ...
 
+    def others(self, request: ChatRequest, body: Any) -> Sequence[ChatRequest]:
+        """What further choices are asked for besides that of ``request``; each will be a run of its own."""
+        return ()
+
     def dialect(self, event: Event, body: Any) -> Dialect:
         """The answer to this event, which that body asked for. It depends on nothing but these and the event's tape."""
         ...
@@ -94,7 +99,7 @@ async def give(flow: Flow, event: Event, dialect: Dialect, send: Send, hooks: Ho
         await _stream(run, dialect, send)
     else:
         completion = await collected(run)
-        await send_json(send, 200, dialect.whole(completion, _ending(run, completion.finish_reason)))
+        await send_json(send, 200, dialect.whole(completion, ending_of(run, completion.finish_reason)))
 
 
 async def _stream(run: FlowRun, dialect: Dialect, send: Send) -> None:
@@ -121,10 +126,11 @@ async def _stream(run: FlowRun, dialect: Dialect, send: Send) -> None:
         except Exception as error:
             await write(dialect.error(Fault.of(error)), last=True)
             raise
-    await write(dialect.end(_ending(run, finish)), last=True)
+    await write(dialect.end(ending_of(run, finish)), last=True)
 
 
-def _ending(run: FlowRun, said: str | None) -> Ending:
+def ending_of(run: FlowRun, said: str | None) -> Ending:
+    """How a run that is over ended, where the model said why it did."""
     if run.limit is not None:
         return Ending("length", run.usage)
     return Ending(said if said in FINISH_REASONS else "stop", run.usage)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.answers import Api, Asked, give
 from gateway.catalog import Catalog
+from gateway.choices import MAX_CHOICES, ChoiceApi, give_choices
 from gateway.edge.body import BodyReader
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
-from graph import Event, Hooks
+from graph import Event, Flow, Hooks
+from llm import ChatRequest, InvalidRequest
 
 if TYPE_CHECKING:
     from gateway.telemetry.recordings import Recordings
@@ -37,9 +40,26 @@ class AnswerEndpoint:
         asked = Asked(self._api, body)
         request = asked.request()
         served = self._catalog.get(request.model, context.principal)
-        event = Event(request, id=context.request_id, path=self._api.path, caller=context.principal.name)
+        event = Event(request, id=context.request_id, path=self.path, caller=context.principal.name)
+        others = self._api.others(request, body)
         async with ClientWatch(receive):
-            if self._recordings is None:
+            if others:
+                await self._choices(served.flow, event, others, send)
+            elif self._recordings is None:
                 await give(served.flow, event, asked.dialect(event), send, self._hooks)
             else:
                 await self._recordings.record(served, event, asked, send, self._hooks)
+
+    async def _choices(self, flow: Flow, first: Event, others: Sequence[ChatRequest], send: Send) -> None:
+        """Answers with several choices, each a run with an id of its own. They are not recorded."""
+        assert isinstance(self._api, ChoiceApi)  # noqa: S101 - no other API has others
+        if len(others) >= MAX_CHOICES:
+            message = f"At most {MAX_CHOICES} choices are made for one request, and yours asks for {len(others) + 1}."
+            raise InvalidRequest(message, param="n", code="integer_above_max_value")
+        more = (
+            Event(request, id=f"{first.id}-{number}", path=first.path, caller=first.caller)
+            for number, request in enumerate(others, 1)
+        )
+        runs = [flow.start(event, self._hooks) for event in (first, *more)]
+        dialects = [self._api.choice(first, index) for index in range(len(runs))]
+        await give_choices(runs, dialects, send, stream=first.body.stream)

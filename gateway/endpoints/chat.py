@@ -7,43 +7,52 @@ top-level ``error`` object, and nothing follows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from gateway.answers import Dialect, Ending
+from gateway.answers import Api, Dialect, Ending
+from gateway.choices import ChoiceDialect
 from gateway.edge.sse import DONE, frame
 from gateway.errors import Fault
 from graph import Event
-from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest
+from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
 
 
-class ChatApi:
+class ChatApi(Api):
     """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
 
     path = "/v1/chat/completions"
 
     def request(self, body: Any) -> ChatRequest:
         request = ChatRequest.from_wire(body)
-        if request.parameters.get("n", 1) != 1:
-            raise InvalidRequest("This gateway answers with one choice: n must be 1.", param="n", code="invalid_value")
+        request.parameters.pop("n", None)
         return request
 
+    def others(self, request: ChatRequest, body: Any) -> Sequence[ChatRequest]:
+        return [request.having() for _ in range((body.get("n") or 1) - 1)]
+
     def dialect(self, event: Event, body: Any) -> Dialect:
-        return ChatDialect(event)
+        return self.choice(event, 0)
+
+    def choice(self, event: Event, index: int) -> ChoiceDialect:
+        """One choice in the answer to this event."""
+        return ChatDialect(event, index)
 
 
 class ChatDialect:
-    """A chat answer. What the frames of one have in common is encoded once."""
+    """One choice of a chat answer. What its frames have in common is encoded once."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, index: int) -> None:
         request: ChatRequest = event.body
         self._model = request.model
         self._id = f"chatcmpl-{event.id.removeprefix('req_')}"
+        self._index = index
         self._created = int(event.now().timestamp())
         self._include_usage = request.include_usage
         self._head = b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
+        self._open = b',"choices":[{"index":%d,"delta":' % index
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
     def _common(self, kind: str) -> dict[str, Any]:
@@ -64,30 +73,39 @@ class ChatDialect:
             return self._frame(delta, logprobs=orjson.dumps(chunk.logprobs))
         return self._frame(delta) if delta else b""
 
-    def end(self, ending: Ending) -> bytes:
-        finish = self._frame({}, orjson.dumps(ending.finish_reason))
+    def finish(self, reason: str) -> bytes:
+        return self._frame({}, orjson.dumps(reason))
+
+    def close(self, usage: Usage) -> bytes:
         if not self._include_usage:
-            return finish + DONE
-        usage = orjson.dumps(ending.usage.to_wire())
-        return b"".join((finish, self._head, b',"choices":[],"usage":', usage, b"}\n\n", DONE))
+            return DONE
+        return b"".join((self._head, b',"choices":[],"usage":', orjson.dumps(usage.to_wire()), b"}\n\n", DONE))
+
+    def end(self, ending: Ending) -> bytes:
+        return self.finish(ending.finish_reason) + self.close(ending.usage)
 
     def error(self, fault: Fault) -> bytes:
         return frame(fault.openai())
 
-    def whole(self, completion: ChatCompletion, ending: Ending) -> dict[str, Any]:
-        choice = {
-            "index": 0,
+    def choice(self, completion: ChatCompletion, reason: str) -> dict[str, Any]:
+        return {
+            "index": self._index,
             "message": completion.message(),
             "logprobs": completion.logprobs,
-            "finish_reason": ending.finish_reason,
+            "finish_reason": reason,
         }
-        return {**self._common("chat.completion"), "choices": [choice], "usage": ending.usage.to_wire()}
+
+    def body(self, choices: Sequence[dict[str, Any]], usage: Usage) -> dict[str, Any]:
+        return {**self._common("chat.completion"), "choices": choices, "usage": usage.to_wire()}
+
+    def whole(self, completion: ChatCompletion, ending: Ending) -> dict[str, Any]:
+        return self.body([self.choice(completion, ending.finish_reason)], ending.usage)
 
     def _frame(self, delta: Mapping[str, Any], finish_reason: bytes = b"null", logprobs: bytes = b"null") -> bytes:
         return b"".join(
             (
                 self._head,
-                b',"choices":[{"index":0,"delta":',
+                self._open,
                 orjson.dumps(delta),
                 b',"logprobs":',
                 logprobs,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
-from llm.chat.validation import check_request
+from llm.chat.validation import check_request, options_of
 from llm.errors import InvalidRequest
 
 Message: TypeAlias = dict[str, Any]
@@ -61,13 +61,13 @@ class ChatRequest:
             InvalidRequest: naming the member that is wrong, in OpenAI's words and with OpenAI's code.
         """
         body = check_request(wire)
-        options = body.get("stream_options") or {}
+        stream, include_usage = options_of(body)
         return cls(
             model=body["model"],
             messages=body["messages"],
             parameters={name: value for name, value in body.items() if name not in TAKEN_APART},
-            stream=body.get("stream", False),
-            include_usage=bool(options.get("include_usage")),
+            stream=stream,
+            include_usage=include_usage,
         )
 
     @classmethod

@@ -258,8 +258,19 @@ def check_request(wire: Any) -> dict[str, Any]:
     for name, check in CHECKS.items():
         if name in body:
             check(name, body[name])
-    if "stream_options" in body and not body.get("stream"):
+    options_of(body)
+    return body
+
+
+def options_of(body: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether a checked body wants its answer streamed, and then the usage as well.
+
+    Raises:
+        InvalidRequest: when it says how to stream, and not to stream.
+    """
+    stream, options = bool(body.get("stream")), body.get("stream_options")
+    if options is not None and not stream:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
         )
-    return body
+    return stream, bool((options or {}).get("include_usage"))
