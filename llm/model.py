@@ -47,6 +47,8 @@ class Model:
             counted = await (self.counter or own).count(self.upstream, request, answer)
         except Exception:  # of a tokenizer or a template, each has its own
             counted = CHARACTERS.count_now(request, len(answer))
+        if isinstance(request.prompt, list):
+            counted += Usage.of(len(request.prompt), 0)
         return replace(counted, estimated=True)
 
     def usd(self, usage: Usage) -> float | None:

@@ -77,7 +77,7 @@ class ResponseReader:
 
     def _begin(self, place: object, wire: Mapping[str, Any]) -> ChatChunk | None:
         item = self._item(place)
-        if wire.get("type") not in CALLS or item.call >= 0:
+        if str(wire.get("type")) not in CALLS or item.call >= 0:
             return None
         kind, member = CALLS[str(wire["type"])]
         item.call, self._calls = self._calls, self._calls + 1
@@ -168,9 +168,9 @@ READS: Mapping[str, Callable[[ResponseReader, object, Mapping[str, Any]], ChatCh
 
 def _place(event: Mapping[str, Any]) -> object:
     """Which item an event is about: its place in the answer, or its id where a server leaves the place out."""
-    item = event.get("item")
+    index, item = event.get("output_index"), event.get("item")
     own = item.get("id") if isinstance(item, Mapping) else None
-    return event["output_index"] if event.get("output_index") is not None else event.get("item_id", own)
+    return index if isinstance(index, int) else str(event.get("item_id", own))
 
 
 def chunk_of_response(response: Mapping[str, Any]) -> ChatChunk:
@@ -214,7 +214,7 @@ def _logprobs(wire: Any) -> dict[str, Any] | None:
 
 
 def _logprob(wire: Mapping[str, Any]) -> dict[str, Any]:
-    tops = [_with_bytes(top) for top in wire.get("top_logprobs") or () if isinstance(top, dict)]
+    tops = [_with_bytes(top) for top in _list({"tops": wire.get("top_logprobs") or []}, "tops")]
     return {**_with_bytes(wire), "top_logprobs": tops}
 
 

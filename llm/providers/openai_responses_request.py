@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from llm.chat import ChatRequest, Message, text_of
+from llm.chat.validation import wrong_type
 from llm.errors import InvalidRequest
 
 TRANSLATED = frozenset(
@@ -69,7 +70,7 @@ def _check(given: Mapping[str, Any]) -> None:
     wrong = next((name for name in given if name in UNSUPPORTED), None)
     if given.get("n", 1) != 1:
         wrong = "n"
-    elif "audio" in given.get("modalities", ()):
+    elif "audio" in _list("modalities", given.get("modalities")):
         wrong = "modalities"
     if wrong:
         message = f"Unsupported parameter: '{wrong}' is not supported with this model; leave it out."
@@ -81,15 +82,15 @@ def _output(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if most := given.get("max_completion_tokens", given.get("max_tokens")):
         yield "max_output_tokens", most
     if effort := given.get("reasoning_effort"):
-        yield "reasoning", {**given.get("reasoning", {}), "effort": effort}
-    text = dict(given.get("text", {}))
+        yield "reasoning", {**_object("reasoning", given.get("reasoning")), "effort": effort}
+    text = dict(_object("text", given.get("text")))
     if wanted := given.get("response_format"):
         text["format"] = {"type": wanted["type"], **wanted.get("json_schema", {})}
     if verbosity := given.get("verbosity"):
         text["verbosity"] = verbosity
     if text:
         yield "text", text
-    include = [*given.get("include", ()), *([LOGPROBS] if given.get("logprobs") else ())]
+    include = [*_list("include", given.get("include")), *([LOGPROBS] if given.get("logprobs") else ())]
     if include:
         yield "include", include
     if "top_logprobs" in given:
@@ -98,21 +99,22 @@ def _output(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _tools(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if given.get("tools"):
-        yield "tools", [_tool(tool) for tool in given["tools"]]
+        yield "tools", [_tool(f"tools[{index}]", tool) for index, tool in enumerate(given["tools"])]
     choice = given.get("tool_choice")
     if isinstance(choice, dict) and choice["type"] == "allowed_tools":
-        allowed = choice["allowed_tools"]
-        yield "tool_choice", {**allowed, "type": "allowed_tools", "tools": [_named(tool) for tool in allowed["tools"]]}
+        allowed, place = choice["allowed_tools"], "tool_choice.allowed_tools.tools"
+        named = [_named(_object(place, tool)) for tool in _list(place, allowed.get("tools"))]
+        yield "tool_choice", {**allowed, "type": "allowed_tools", "tools": named}
     elif choice:
         yield "tool_choice", choice if isinstance(choice, str) else _named(choice)
 
 
 def _named(tool: Mapping[str, Any]) -> dict[str, Any]:
-    kind = tool["type"]
-    return {"type": kind, "name": tool[kind]["name"]} if isinstance(tool.get(kind), dict) else dict(tool)
+    kind = str(tool.get("type"))
+    return {"type": kind, "name": tool[kind].get("name")} if isinstance(tool.get(kind), dict) else dict(tool)
 
 
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _tool(place: str, tool: Mapping[str, Any]) -> dict[str, Any]:
     """A tool without the level of its kind. Functions are not strict where they do not say, as in the chat API."""
     if tool["type"] == "function":
         function = tool["function"]
@@ -120,7 +122,8 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "function", **function, "parameters": schema, "strict": bool(function.get("strict"))}
     custom = {"type": "custom", **tool["custom"]}
     if isinstance(custom.get("format"), dict):
-        custom["format"] = {"type": custom["format"].get("type"), **custom["format"].get("grammar", {})}
+        grammar = _object(f"{place}.custom.format.grammar", custom["format"].get("grammar"))
+        custom["format"] = {"type": custom["format"].get("type"), **grammar}
     return custom
 
 
@@ -131,7 +134,7 @@ def _items(messages: Sequence[Message], leading: int) -> Iterator[dict[str, Any]
         place, role = f"messages[{index}]", message["role"]
         if role == "assistant":
             custom.update(call["id"] for call in message.get("tool_calls") or () if call.get("type") == "custom")
-            yield from _said(message)
+            yield from _said(place, message)
         elif role == "tool":
             kind = "custom_tool_call_output" if message["tool_call_id"] in custom else "function_call_output"
             output = _content(f"{place}.content", message.get("content"))
@@ -142,15 +145,17 @@ def _items(messages: Sequence[Message], leading: int) -> Iterator[dict[str, Any]
             yield {"role": role, "content": _content(f"{place}.content", message.get("content"))}
 
 
-def _said(message: Message) -> Iterator[dict[str, Any]]:
+def _said(place: str, message: Message) -> Iterator[dict[str, Any]]:
     """What the assistant thought, said and called. Ids are left out: nothing is stored that they could name."""
-    for item in message.get("reasoning_items") or ():
-        yield {name: value for name, value in item.items() if name not in ("id", "status")}
+    for item in _list(f"{place}.reasoning_items", message.get("reasoning_items")):
+        thought = _object(f"{place}.reasoning_items", item)
+        yield {name: value for name, value in thought.items() if name not in ("id", "status")}
     if text := text_of(message) + (message.get("refusal") or ""):
         yield {"role": "assistant", "content": text}
-    for call in message.get("tool_calls") or ():
+    for index, call in enumerate(message.get("tool_calls") or ()):
         if call.get("type") == "custom":
-            yield {"type": "custom_tool_call", "call_id": call["id"], **call["custom"]}
+            custom = _object(f"{place}.tool_calls[{index}].custom", call.get("custom"))
+            yield {"type": "custom_tool_call", "call_id": call["id"], **custom}
         else:
             function = call["function"]
             called = {"name": function["name"], "arguments": function["arguments"]}
@@ -172,11 +177,24 @@ def _part(place: str, part: Mapping[str, Any]) -> dict[str, Any]:
             given = image if isinstance(image, dict) else {"url": image}
             return {"type": "input_image", "image_url": given.get("url"), "detail": given.get("detail") or "auto"}
         case "file":
-            return {"type": "input_file", **(part.get("file") or {})}
+            return {"type": "input_file", **_object(f"{place}.file", part.get("file"))}
         case "input_audio":
             raise _unsupported(f"{place}.type", "'input_audio'; this model does not listen.")
         case _:
             return dict(part)
+
+
+def _object(place: str, value: Any) -> Mapping[str, Any]:
+    """A member that chats do not have or is not looked at there; nothing is the same as an empty one."""
+    if not isinstance(value, (dict, type(None))):
+        raise wrong_type(place, "an object", value)
+    return value or {}
+
+
+def _list(place: str, value: Any) -> list[Any]:
+    if not isinstance(value, (list, type(None))):
+        raise wrong_type(place, "an array", value)
+    return value or []
 
 
 def _unsupported(place: str, is_what: str) -> InvalidRequest:

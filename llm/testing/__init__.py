@@ -5,8 +5,8 @@ from llm.testing.dialect import ANTHROPIC, OPENAI, Call, Dialect
 from llm.testing.faulty import Fault, FaultyProvider, broken, cut, hanging, late, sometimes, split
 from llm.testing.openai_dialects import COMPLETIONS, RESPONSES
 from llm.testing.recorded import RecordedProvider
-from llm.testing.scripted import ScriptedProvider, Turn, call, fail, say
-from llm.testing.upstream import Cut, Hang, Json, Pause, ScriptedUpstream, Stream
+from llm.testing.scripted import ScriptedProvider, Turn, call, fail, say, vectors
+from llm.testing.upstream import Cut, Hang, Json, Pause, ScriptedUpstream, Stream, embeddings
 
 __all__ = [
     "ANTHROPIC",
@@ -29,10 +29,12 @@ __all__ = [
     "broken",
     "call",
     "cut",
+    "embeddings",
     "fail",
     "hanging",
     "late",
     "say",
     "sometimes",
     "split",
+    "vectors",
 ]

@@ -7,8 +7,10 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from llm.chat import ChatChunk, ChatRequest
+from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import ModelError, UpstreamBrokeOff
 from llm.provider import ModelProvider
 
@@ -71,9 +73,12 @@ def sometimes(fault: Fault, rate: float, seed: int = 0) -> Iterator[Fault]:
         yield fault if chance.random() < rate else Fault()
 
 
-@dataclass(slots=True)
+@dataclass
 class FaultyProvider:
     """A provider with a fault for each call, in order; ``None``, and calls after the last fault, have none.
+
+    It embeds (:class:`~llm.embeddings.EmbeddingProvider`) where the provider does. Embeddings come at once, so of a
+    fault they have the latency, and an error or a hang before the provider is asked, or ``after`` it was.
 
     Args:
         provider: who answers. It is started and closed with this one.
@@ -87,10 +92,16 @@ class FaultyProvider:
     calls: int = 0
     """How many calls there were."""
     compares: bool = field(init=False)
+    completes: bool = field(init=False)
+    embed: Callable[[str, EmbeddingRequest], Awaitable[Embeddings]] = field(init=False, repr=False, compare=False)
+    """The provider's embeddings with the next fault; missing where it has none."""
     _next: Iterator[Fault | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.compares = self.provider.compares
+        self.completes = bool(getattr(self.provider, "completes", False))
+        if isinstance(self.provider, EmbeddingProvider):
+            self.embed = partial(self._embed, self.provider)
         self._next = iter(self.faults)
 
     async def start(self) -> None:
@@ -107,11 +118,7 @@ class FaultyProvider:
         Raises:
             ModelError: that of the fault, or the provider's own.
         """
-        self.calls += 1
-        fault = next(self._next, None) or Fault()
-        await self._wait(fault.latency)
-        if fault.after == 0:
-            await _fail(fault)
+        fault = await self._begin()
         sent = 0
         async with aclosing(_shaped(self.provider.stream(model, request), fault)) as chunks:
             async for chunk in chunks:
@@ -123,6 +130,22 @@ class FaultyProvider:
                     await _fail(fault)
         if sent < fault.after:
             await _fail(fault)
+
+    async def _embed(self, provider: EmbeddingProvider, model: str, request: EmbeddingRequest) -> Embeddings:
+        fault = await self._begin()
+        made = await provider.embed(model, request)
+        if fault.after:
+            await _fail(fault)
+        return made
+
+    async def _begin(self) -> Fault:
+        """The fault of the next call, as far as it comes before its answer."""
+        self.calls += 1
+        fault = next(self._next, None) or Fault()
+        await self._wait(fault.latency)
+        if fault.after == 0:
+            await _fail(fault)
+        return fault
 
     async def _wait(self, latency: float | asyncio.Event) -> None:
         if isinstance(latency, asyncio.Event):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +14,11 @@ from typing import Any, Self
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest
+from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import ModelError, ScriptError
 from llm.packing import classes_under, pack_chunk, pack_error, unpack_chunk, unpack_error
 from llm.provider import ModelProvider
+from llm.usage import Usage
 
 
 @dataclass(slots=True)
@@ -28,6 +31,13 @@ class Recorded:
     end: str = "whole"
     """``whole``, ``error``, or ``left``: whoever asked did not wait for the rest."""
     error: dict[str, Any] | None = None
+    embeddings: dict[str, Any] | None = None
+    """Vectors and usage, of an answer that embeds; it has no chunks."""
+
+    @property
+    def embeds(self) -> bool:
+        """Whether embeddings were asked for."""
+        return "input" in self.request
 
     def raise_error(self) -> None:
         """Raises the error that the answer ended with, if it ended with one."""
@@ -43,25 +53,42 @@ class RecordedProvider:
     Each chunk comes as it came when it was recorded, without the time between them, and errors of the provider are
     raised again. Equal requests are answered in the order in which they were recorded. The file is JSON Lines, one line
     an answer, with requests and answers in full and without keys. It is written, whole or not at all, by
-    :meth:`close`. As a context manager (``with``) it raises at the end when some answers were not asked for.
+    :meth:`close`. It embeds (:class:`~llm.embeddings.EmbeddingProvider`) where the provider does, or the file has
+    embeddings. As a context manager (``with``) it raises at the end when some answers were not asked for.
 
     Args:
         path: the file.
         provider: who answers where there is no file yet; it is neither started nor closed where there is one.
-        compares: what the provider says of itself, when it is not given.
+        compares, completes: what the provider says of itself, when it is not given.
 
     Raises:
         ScriptError: when there is neither a file nor a provider, or the file is no recording; and by :meth:`stream`
             when a request is not in the file: delete the file to record again.
     """
 
-    def __init__(self, path: Path | str, provider: ModelProvider | None = None, *, compares: bool = True) -> None:
+    embed: Callable[[str, EmbeddingRequest], Awaitable[Embeddings]]
+    """The recorded embeddings for these inputs, or the provider's, which are recorded; missing where it has none."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        provider: ModelProvider | None = None,
+        *,
+        compares: bool = True,
+        completes: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.compares = provider.compares if provider is not None else compares
+        self.completes = bool(getattr(provider, "completes", completes))
         self._provider = None if self.path.exists() else provider
         self._answers = _read(self.path) if self.path.exists() else []
         if self._provider is None and not self.path.exists():
             raise ScriptError(f"{self.path}: there is no such recording, and no provider to record; give provider=")
+        embedder = _embedder(provider)
+        if embedder is not None and self.records:
+            self.embed = partial(self._record_embeddings, embedder)
+        elif embedder is not None or any(answer.embeds for answer in self._answers):
+            self.embed = self._replay_embeddings
 
     @property
     def records(self) -> bool:
@@ -106,11 +133,7 @@ class RecordedProvider:
                 yield chunk
 
     async def _replay(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        wanted = _plain(request)
-        found = next((each for each in self._answers if each.model == model and each.request == wanted), None)
-        if found is None:
-            raise ScriptError(f"{self.path}: {self._difference(model, wanted)}; delete the file to record again")
-        self._answers.remove(found)
+        found = self._take(model, _plain(request))
         for chunk in found.chunks:
             yield unpack_chunk(chunk)
         found.raise_error()
@@ -120,13 +143,42 @@ class RecordedProvider:
     async def _record(
         self, provider: ModelProvider, model: str, request: ChatRequest
     ) -> AsyncGenerator[ChatChunk, None]:
-        answer = Recorded(model, _plain(request), [], "left")
-        self._answers.append(answer)
-        try:
+        with self._recording(model, _plain(request)) as answer:
             async with aclosing(provider.stream(model, request)) as chunks:
                 async for chunk in chunks:
                     answer.chunks.append(orjson.loads(orjson.dumps(pack_chunk(chunk))))
                     yield chunk
+
+    async def _replay_embeddings(self, model: str, request: EmbeddingRequest) -> Embeddings:
+        found = self._take(model, _plain_embedding(request))
+        found.raise_error()
+        if found.embeddings is None:
+            raise ScriptError(f"{self.path}: the recording ends here, where whoever asked had gone")
+        return Embeddings(found.embeddings["vectors"], Usage(**found.embeddings["usage"]))
+
+    async def _record_embeddings(
+        self, provider: EmbeddingProvider, model: str, request: EmbeddingRequest
+    ) -> Embeddings:
+        with self._recording(model, _plain_embedding(request)) as answer:
+            made = await provider.embed(model, request)
+            answer.embeddings = asdict(made)
+        return made
+
+    def _take(self, model: str, wanted: dict[str, Any]) -> Recorded:
+        """The next answer to this request, which is then used up."""
+        found = next((each for each in self._answers if each.model == model and each.request == wanted), None)
+        if found is None:
+            raise ScriptError(f"{self.path}: {self._difference(model, wanted)}; delete the file to record again")
+        self._answers.remove(found)
+        return found
+
+    @contextmanager
+    def _recording(self, model: str, request: dict[str, Any]) -> Iterator[Recorded]:
+        """An answer in the making, and how it ends."""
+        answer = Recorded(model, request, [], "left")
+        self._answers.append(answer)
+        try:
+            yield answer
             answer.end = "whole"
         except ModelError as error:
             answer.end, answer.error = "error", pack_error(error)
@@ -135,7 +187,7 @@ class RecordedProvider:
     def _difference(self, model: str, wanted: Mapping[str, Any]) -> str:
         """In what a request differs from the next one that is waiting to be asked."""
         if not self._answers:
-            return f"the recording is used up, and '{model}' was asked: {_short(wanted['messages'][-1:])}"
+            return f"the recording is used up, and '{model}' was asked: {_short(_asked(wanted))}"
         waiting = self._answers[0]
         if waiting.model != model:
             return f"model '{model}' was asked, the recording goes on with '{waiting.model}'"
@@ -151,12 +203,30 @@ class RecordedProvider:
         os.replace(part, self.path)
 
 
+def _embedder(provider: object) -> EmbeddingProvider | None:
+    return provider if isinstance(provider, EmbeddingProvider) else None
+
+
 def _plain(request: ChatRequest) -> dict[str, Any]:
     """What makes one request differ from another, as JSON."""
-    beside = {"stream": request.stream, "labels": request.labels, "copies": request.copies}
+    beside = {
+        "stream": request.stream,
+        "labels": request.labels,
+        "copies": request.copies,
+        "prompt": request.prompt,
+    }
     wire = {**request.to_wire(), **{name: value for name, value in beside.items() if value}}
     plain: dict[str, Any] = orjson.loads(orjson.dumps(wire))
     return plain
+
+
+def _plain_embedding(request: EmbeddingRequest) -> dict[str, Any]:
+    plain: dict[str, Any] = orjson.loads(orjson.dumps({**request.parameters, "input": list(request.inputs)}))
+    return plain
+
+
+def _asked(wanted: Mapping[str, Any]) -> Any:
+    return wanted["input"] if "input" in wanted else wanted["messages"][-1:]
 
 
 def _short(value: Any, most: int = 200) -> str:

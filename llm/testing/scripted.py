@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from types import TracebackType
@@ -12,19 +12,22 @@ from typing import Any, Self
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest, ToolCallDelta
+from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import ModelError, ScriptError
 from llm.usage import Usage
 
 USAGE = Usage.of(10, 5)
+EMBEDDED = Usage.of(10, 0)
 _numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer of the script: chunks, then perhaps an error."""
+    """One answer of the script: chunks or embeddings, then perhaps an error."""
 
     chunks: tuple[ChatChunk, ...] = ()
     error: ModelError | None = None
+    embeddings: Embeddings | None = None
 
 
 def say(text: str, *, finish_reason: str = "stop", usage: Usage | None = USAGE) -> Turn:
@@ -43,16 +46,22 @@ def call(name: str, arguments: Mapping[str, Any], *more: tuple[str, Mapping[str,
     return Turn((ChatChunk(tool_calls=tuple(deltas)), ChatChunk(finish_reason="tool_calls"), ChatChunk(usage=usage)))
 
 
+def vectors(*made: Sequence[float], usage: Usage = EMBEDDED, error: ModelError | None = None) -> Turn:
+    """An answer that embeds: one vector for each input, or an error instead."""
+    return Turn(error=error, embeddings=Embeddings([list(vector) for vector in made], usage))
+
+
 def fail(error: ModelError, *, after: str = "") -> Turn:
     """An answer that breaks: at once, or after some words."""
     return Turn(say(after).chunks[:-2] if after else (), error)
 
 
-@dataclass(slots=True)
+@dataclass
 class ScriptedProvider:
     """Gives the answers of its script, one a call, and keeps the requests that it got.
 
-    As a context manager it raises :class:`ScriptError` at the end when some of the script was not asked for.
+    It embeds (:class:`~llm.embeddings.EmbeddingProvider`) where its script has :func:`vectors`. As a context manager it
+    raises :class:`ScriptError` at the end when some of the script was not asked for.
     """
 
     script: list[Turn]
@@ -60,6 +69,13 @@ class ScriptedProvider:
     requests: list[ChatRequest] = field(default_factory=list)
     closed: int = 0
     """How many answers were left before their end."""
+    embedding_requests: list[EmbeddingRequest] = field(default_factory=list)
+    embed: Callable[[str, EmbeddingRequest], Awaitable[Embeddings]] = field(init=False, repr=False, compare=False)
+    """The next vectors of the script; missing where it has none."""
+
+    def __post_init__(self) -> None:
+        if any(turn.embeddings is not None for turn in self.script):
+            self.embed = self._embed
 
     @classmethod
     def of(cls, *turns: Turn, compares: bool = True) -> Self:
@@ -82,9 +98,7 @@ class ScriptedProvider:
         """A script holds nothing."""
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        if not self.script:
-            raise ScriptError(f"the script is used up, and '{model}' was asked: {request.messages[-1]}")
-        turn = self.script.pop(0)
+        turn = self._next(model, str(request.messages[-1:]), embeds=False)
         self.requests.append(request)
         whole = False
         try:
@@ -95,3 +109,23 @@ class ScriptedProvider:
             self.closed += not whole
         if turn.error is not None:
             raise turn.error
+
+    async def _embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
+        turn = self._next(model, str(request.inputs), embeds=True)
+        self.embedding_requests.append(request)
+        if turn.error is not None:
+            raise turn.error
+        if turn.embeddings is None or len(turn.embeddings.vectors) != len(request.inputs):
+            raise ScriptError(
+                f"the script has other than {len(request.inputs)} vectors for '{model}': {request.inputs}"
+            )
+        return turn.embeddings
+
+    def _next(self, model: str, asked: str, *, embeds: bool) -> Turn:
+        if not self.script:
+            raise ScriptError(f"the script is used up, and '{model}' was asked: {asked}")
+        turn = self.script[0]
+        if (turn.embeddings is not None) != embeds:
+            wanted = "vectors" if turn.embeddings is not None else "a chat"
+            raise ScriptError(f"the script goes on with {wanted}, and '{model}' was asked: {asked}")
+        return self.script.pop(0)

@@ -6,8 +6,10 @@ What is here speaks OpenAI; other APIs, and more that OpenAI's can say, are in `
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from struct import pack
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -102,6 +104,14 @@ def answer(content: str, **message: Any) -> Json:
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     whole = {"id": "chatcmpl-upstream", "object": "chat.completion", "created": 1, "model": "upstream-model"}
     return Json({**whole, "choices": choices, "usage": usage})
+
+
+def embeddings(*vectors: Sequence[float], base64: bool = False) -> Json:
+    """The answer of ``/v1/embeddings``, in numbers or in base64; 7 tokens in."""
+    written = [b64encode(pack(f"<{len(each)}f", *each)).decode() if base64 else list(each) for each in vectors]
+    rows = [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(written)]
+    usage = {"prompt_tokens": 7, "total_tokens": 7}
+    return Json({"object": "list", "data": rows, "model": "upstream-model", "usage": usage})
 
 
 @dataclass(slots=True)

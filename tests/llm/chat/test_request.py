@@ -135,7 +135,7 @@ def test_what_steps_add_is_kept_apart_from_what_was_asked() -> None:
 
 
 def test_a_raw_prompt_and_its_parameters() -> None:
-    """They are kept as they came, without nulls; a text is the message of a user too; the stream's members are apart."""
+    """They are kept as they came, without nulls; a text is a user's message too; the stream's members are apart."""
     given = {"model": "x", "prompt": "x", "stream": False, "logprobs": 0, "suffix": None, "echo": False}
     request = ChatRequest.of_prompt("m", "hello", given, stream=True, include_usage=True)
     assert request == ChatRequest("m", [HELLO], {"logprobs": 0, "echo": False}, True, True, prompt="hello")

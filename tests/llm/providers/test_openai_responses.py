@@ -205,6 +205,39 @@ async def test_what_has_no_counterpart_is_refused(parameters: Any, message: dict
     assert raised.value.param == param
 
 
+ODD: list[tuple[dict[str, Any], str]] = [
+    ({"reasoning": 5, "reasoning_effort": "low"}, "reasoning"),
+    ({"text": "x"}, "text"),
+    ({"include": "x"}, "include"),
+    ({"modalities": 5}, "modalities"),
+    (
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [5]}}},
+        "tool_choice.allowed_tools.tools",
+    ),
+    (
+        {"tools": [{"type": "custom", "custom": {"name": "x", "format": {"grammar": 5}}}]},
+        "tools[0].custom.format.grammar",
+    ),
+    ({"messages": [{"role": "assistant", "reasoning_items": 5, "content": "a"}]}, "messages[0].reasoning_items"),
+    ({"messages": [{"role": "assistant", "reasoning_items": [5], "content": "a"}]}, "messages[0].reasoning_items"),
+    (
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": 5}]}]},
+        "messages[0].tool_calls[0].custom",
+    ),
+    ({"messages": [{"role": "user", "content": [{"type": "file", "file": 5}]}]}, "messages[0].content[0].file"),
+]
+
+
+@pytest.mark.parametrize(("members", "param"), ODD)
+async def test_members_of_another_type(members: dict[str, Any], param: str) -> None:
+    """What the chat API's checks let through, as it is not theirs, is the caller's fault all the same."""
+    request = ChatRequest.from_wire({"model": "m", "messages": [USER], **members})
+    async with upstream() as (_, provider):
+        with pytest.raises(InvalidRequest) as raised:
+            await collect(provider.stream("m", request))
+    assert (raised.value.param, raised.value.code) == (param, "invalid_type")
+
+
 async def test_parameters_that_the_upstream_refuses_can_be_left_out() -> None:
     """``rename`` is applied to what is sent."""
     async with upstream(RESPONSES.answer("ok"), rename={"seed": "", "store": ""}) as (server, provider):
@@ -363,6 +396,7 @@ async def test_a_response_that_was_cancelled_is_no_answer() -> None:
         {"type": "response.output_item.added", "item": None},
         {"type": "response.output_item.added", "item": {"type": "function_call", "name": 5}},
         {"type": "response.output_item.done", "item": {"type": "message", "content": [5]}},
+        {"type": "response.output_text.delta", "delta": "a", "logprobs": [{"token": "a", "top_logprobs": 5}]},
     ],
 )
 async def test_events_of_another_shape(event: dict[str, Any]) -> None:
@@ -374,6 +408,12 @@ async def test_events_of_another_shape(event: dict[str, Any]) -> None:
 
 async def test_kinds_that_are_still_to_come_say_nothing() -> None:
     """So do those without a kind, and pieces of a call that never began."""
-    odd = [RESPONSES.event("response.new_thing"), b"data: {}\n\n", RESPONSES.piece("function_call_arguments", 9, "{")]
+    item = RESPONSES.event("response.output_item.done", item={"type": ["message"], "content": [5]}, output_index=[])
+    odd = [
+        item,
+        RESPONSES.event("response.new_thing"),
+        b"data: {}\n\n",
+        RESPONSES.piece("function_call_arguments", 9, "{"),
+    ]
     made = await answered(*odd, *RESPONSES.words("Hi"), *RESPONSES.end("stop"))
     assert (made.content, made.tool_calls) == ("Hi", [])

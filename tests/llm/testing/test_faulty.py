@@ -8,7 +8,16 @@ from itertools import islice, repeat
 
 import pytest
 
-from llm import ChatChunk, ChatCompletion, ChatRequest, UpstreamBrokeOff, UpstreamUnavailable, collect
+from llm import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    EmbeddingProvider,
+    EmbeddingRequest,
+    UpstreamBrokeOff,
+    UpstreamUnavailable,
+    collect,
+)
 from llm.providers.openai import OpenAIProvider
 from llm.testing import (
     OPENAI,
@@ -26,6 +35,7 @@ from llm.testing import (
     say,
     sometimes,
     split,
+    vectors,
 )
 
 ASKED = ChatRequest.of_text("m", "hi")
@@ -126,6 +136,48 @@ def test_some_calls_fail_the_same_ones_for_the_same_seed() -> None:
     one, other = (list(islice(sometimes(fault, 0.3, seed=7), 200)) for _ in range(2))
     assert one == other
     assert 30 < one.count(fault) < 90
+
+
+TEXTS = EmbeddingRequest(["a", "b"])
+
+
+async def test_faults_of_embeddings() -> None:
+    """They take their turn among those of chats: latency, and errors before the provider is asked or after it was."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    down = UpstreamUnavailable("down")
+    real = ScriptedProvider.of(vectors([1.0], [2.0]), say("x"), vectors([1.0], [2.0]))
+    provider = FaultyProvider(real, [broken(down), late(2.0), None, cut(after=1)], sleep)
+    assert isinstance(provider, EmbeddingProvider)
+    with pytest.raises(UpstreamUnavailable):
+        await provider.embed("m", TEXTS)
+    assert real.embedding_requests == []
+    assert (await provider.embed("m", TEXTS)).vectors == [[1.0], [2.0]]
+    await heard(provider)
+    with pytest.raises(UpstreamBrokeOff):
+        await provider.embed("m", TEXTS)
+    assert (slept, provider.calls, real.script) == ([2.0], 4, [])
+
+
+async def test_embeddings_that_hang_end_when_their_listener_leaves() -> None:
+    """Before the provider is asked."""
+    real = ScriptedProvider.of(vectors([1.0], [2.0]))
+    provider = FaultyProvider(real, [hanging()])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await provider.embed("m", TEXTS)
+    assert real.embedding_requests == []
+
+
+def test_it_can_what_the_provider_can() -> None:
+    """It embeds, and goes on with raw prompts, only where the provider does."""
+    plain = FaultyProvider(ScriptedProvider.of(say("x")))
+    assert (isinstance(plain, EmbeddingProvider), plain.completes) == (False, False)
+    real = FaultyProvider(OpenAIProvider("http://127.0.0.1:1/v1", completions=True))
+    assert (isinstance(real, EmbeddingProvider), real.completes) == (True, True)
 
 
 async def test_a_fault_for_every_call() -> None:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from llm import ChatChunk, ChatRequest, ModelProvider, ScriptError, UpstreamRateLimited, Usage, collect
+from llm import (
+    ChatChunk,
+    ChatRequest,
+    EmbeddingProvider,
+    EmbeddingRequest,
+    ModelProvider,
+    ScriptError,
+    UpstreamRateLimited,
+    Usage,
+    collect,
+)
 from llm.providers.openai import OpenAIProvider
-from llm.testing import OPENAI, RecordedProvider, ScriptedProvider, ScriptedUpstream, call, fail, say
+from llm.testing import (
+    COMPLETIONS,
+    OPENAI,
+    Hang,
+    RecordedProvider,
+    ScriptedProvider,
+    ScriptedUpstream,
+    call,
+    embeddings,
+    fail,
+    say,
+)
 
 
 def asked(text: str, **parameters: object) -> ChatRequest:
@@ -108,6 +130,61 @@ async def test_an_answer_that_was_left_ends_where_it_was_left(tmp_path: Path) ->
             await chunks_of(replayed, asked("hi"))
         with pytest.raises(UpstreamRateLimited):
             await chunks_of(replayed, asked("hi"))
+
+
+async def test_embeddings_are_recorded_and_replayed(tmp_path: Path) -> None:
+    """Beside chats, over a socket, errors too; vectors are the same numbers."""
+    path = tmp_path / "a.jsonl"
+    texts, ids = EmbeddingRequest(["a", "b"], {"dimensions": 2}), EmbeddingRequest([[1, 2]])
+    made = []
+    replies = (embeddings([0.5, 1.0], [0.1, 2.0], base64=True), OPENAI.text("Hi"), embeddings([3.0]), OPENAI.error(429))
+    async with ScriptedUpstream(*replies) as upstream:
+        for _ in range(2):
+            provider = RecordedProvider(path, OpenAIProvider(upstream.base_url, "sk-secret"))
+            assert isinstance(provider, EmbeddingProvider)
+            made.append([await provider.embed("m", texts)])
+            await chunks_of(provider, asked("hi"))
+            made[-1].append(await provider.embed("m", ids))
+            with pytest.raises(UpstreamRateLimited):
+                await provider.embed("m", texts)
+            await provider.close()
+    assert made[0] == made[1]
+    assert [each.vectors[-1][-1] for each in made[0]] == [2.0, 3.0]
+    assert isinstance(RecordedProvider(path), EmbeddingProvider)
+    with pytest.raises(ScriptError, match=r'its input is \["c"\], recorded next is \["a","b"\]'):
+        await RecordedProvider(path).embed("m", EmbeddingRequest(["c"], {"dimensions": 2}))
+
+
+async def test_embeddings_that_nobody_waited_for_are_not_replayed(tmp_path: Path) -> None:
+    """Who was cancelled has no answer in the file."""
+    path = tmp_path / "a.jsonl"
+    async with ScriptedUpstream(Hang()) as upstream:
+        provider = RecordedProvider(path, OpenAIProvider(upstream.base_url))
+        task = asyncio.ensure_future(provider.embed("m", EmbeddingRequest(["a"])))
+        while not upstream.received:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await provider.close()
+    with pytest.raises(ScriptError, match="the recording ends here"):
+        await RecordedProvider(path).embed("m", EmbeddingRequest(["a"]))
+
+
+async def test_it_can_what_the_provider_can(tmp_path: Path) -> None:
+    """It embeds only where the provider or the file does; raw prompts are told from chats of the same words."""
+    path = tmp_path / "a.jsonl"
+    plain = RecordedProvider(path, ScriptedProvider.of(say("x")))
+    assert (isinstance(plain, EmbeddingProvider), plain.completes) == (False, False)
+    async with ScriptedUpstream(COMPLETIONS.text("one"), OPENAI.text("two")) as upstream:
+        provider = RecordedProvider(path, OpenAIProvider(upstream.base_url, completions=True))
+        for request in (ChatRequest.of_prompt("m", "hi", stream=True), asked("hi")):
+            await chunks_of(provider, request)
+        await provider.close()
+    replayed = RecordedProvider(path, completes=True)
+    assert (replayed.completes, isinstance(replayed, EmbeddingProvider)) == (True, False)
+    assert (await collect(replayed.stream("m", asked("hi")))).content == "two"
+    assert (await collect(replayed.stream("m", ChatRequest.of_prompt("m", "hi", stream=True)))).content == "one"
 
 
 def test_files_that_are_no_recordings_are_refused(tmp_path: Path) -> None:
