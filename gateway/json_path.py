@@ -51,7 +51,7 @@ def _compiled(text: str) -> Compiled:
         path = _ENVIRONMENT.compile(text)
     except JSONPathError as error:
         raise ValueError(
-            f"{text!r} is no JSONPath ({str(error).splitlines()[0]}); write one such as $.city or $.items[0].name"
+            f"{text!r} is no JSONPath ({error.args[0]}); write one such as $.city or $.items[0].name"
         ) from None
     plain = isinstance(path, Compiled) and all(
         isinstance(segment, JSONPathChildSegment)
