@@ -63,7 +63,8 @@ def _operation(row: Listed, known: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _words(path: str) -> str:
-    return "".join(f"_{letter}" if letter in "*{" else letter for letter in path if letter != "}").replace("/", "_")
+    """A path as a part of a name; paths that differ do so here too."""
+    return path.replace("/", "_").replace("{", "_").replace("}", "").replace("*", "_all")
 
 
 def _captured(name: str) -> dict[str, Any]:

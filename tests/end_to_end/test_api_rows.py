@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -332,6 +333,7 @@ async def test_openapi_holds_together() -> None:
         assert name in document["components"]["schemas"]
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(set(ids)) == len(ids)
+    assert [name for name in ids if re.fullmatch(r"[\w.-]+", name) is None] == []
     for path, methods in document["paths"].items():
         for operation in methods.values():
             named = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
