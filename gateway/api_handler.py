@@ -1,17 +1,19 @@
 """APIHandler: the one table of endpoints. What is not listed does not exist.
 
+A row that has a graph or a model is an endpoint of the operator's own, and lets it be called; all others are rules.
+
 A path is its segments, each percent-decoded by itself, so that an encoded slash stays inside its segment and every
 spelling of a path is the same path. Empty segments, ``.`` and ``..`` are none: such a path is not listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
-from gateway.config import ApiRow, Role
+from gateway.config_api import PLACEHOLDER, Action, ApiRow, Role
 from gateway.config_faults import InvalidSettings
 from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
 
@@ -45,19 +47,48 @@ class Match:
         return "/".join(quote(self.params[part[1:-1]], safe="") if part[:1] == "{" else part for part in segments)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An endpoint as the rules leave it."""
+
+    endpoint: Endpoint
+    role: Role
+    action: Action
+
+    def to_json(self) -> dict[str, str]:
+        """The row as ``penstock routes`` prints it."""
+        answers = getattr(self.endpoint.app, "answers", "the gateway")
+        row = {"method": self.endpoint.method, "path": self.endpoint.path, "role": self.role}
+        return {**row, "action": self.action, "answers": answers}
+
+
 class APIHandler:
     """Endpoints, and over them the operator's rules: FORBID for everybody, or ALLOW, perhaps for another role.
 
+    Args:
+        endpoints: those that the gateway itself has.
+        rows: the operator's rows.
+        answering: makes the app of a row that is an endpoint; ValueError says why it cannot.
+        where: where the row of a number stands, for whoever must mend it.
+
     Raises:
-        InvalidSettings: for a rule that no endpoint is under, which would be a rule about nothing.
+        InvalidSettings: for a rule that no endpoint is under, which would be a rule about nothing; for an endpoint that
+            cannot be made, or whose path is answered already.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], rules: Iterable[ApiRow] = ()) -> None:
-        self.endpoints = tuple(endpoints)
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        rows: Sequence[ApiRow] = (),
+        answering: Callable[[ApiRow], Any] | None = None,
+        where: Callable[[int], str] = "api.{}".format,
+    ) -> None:
+        given = tuple(endpoints)
+        self.endpoints = given + tuple(_own(given, rows, answering, where))
         self._endpoints = PathTable((endpoint.path, endpoint) for endpoint in self.endpoints)
-        rules = tuple(rules)
-        for rule in rules:
-            self._check(rule)
+        for at, row in enumerate(rows):
+            self._check(row, where(at))
+        rules = sorted(rows, key=lambda row: bool(row.target))
         self._rules = PathTable((rule.path, rule) for rule in rules)
 
     def match(self, method: str, path: str) -> Match:
@@ -70,7 +101,7 @@ class APIHandler:
         segments = _decoded(path)
         if segments is None:
             raise NoSuchEndpoint(f"Invalid URL ({method} {path})")
-        rule = next((rule for rule, _ in self._rules.find(segments) if rule.method in (method, ANY)), None)
+        rule = self._rule(method, segments)
         if rule is not None and rule.action == "FORBID":
             raise Forbidden(f"{method} {path} is forbidden on this gateway.")
         rows = list(self._endpoints.find(segments))
@@ -81,11 +112,62 @@ class APIHandler:
             raise NoSuchEndpoint(f"Invalid URL ({method} {path})")
         raise MethodNotAllowed(method, path, tuple(sorted({endpoint.method for endpoint, _ in rows})))
 
-    def _check(self, rule: ApiRow) -> None:
+    def listed(self) -> list[Listed]:
+        """Every endpoint with the role and the action that the rules give it. Rules about a part of what is under its
+        path are not told."""
+        rows = []
+        for endpoint in self.endpoints:
+            rule = self._rule(endpoint.method, tuple(endpoint.path.split("/")))
+            action: Action = rule.action if rule is not None else "ALLOW"
+            rows.append(Listed(endpoint, (rule and rule.role) or endpoint.role, action))
+        return rows
+
+    def _rule(self, method: str, segments: Segments) -> ApiRow | None:
+        """The rule for a path; a path that ends in a star is under others of them only."""
+        found = (rule for rule, _ in self._rules.find(segments) if rule.method in (method, ANY))
+        if segments[-1] == ANY:
+            found = (rule for rule in found if rule.path.endswith(ANY))
+        return next(found, None)
+
+    def _check(self, rule: ApiRow, where: str) -> None:
         for endpoint in self.endpoints:
             if rule.method in (endpoint.method, ANY) and _overlap(rule.path.split("/"), endpoint.path.split("/")):
                 return
-        raise InvalidSettings(f"api: no endpoint is under {rule.method} {rule.path}, so this row does nothing")
+        raise InvalidSettings(
+            f"{where}: no endpoint is under {rule.method} {rule.path}, so this row does nothing; correct its path (see "
+            "penstock routes), or add a graph or a model that answers"
+        )
+
+
+def _own(
+    given: Iterable[Endpoint],
+    rows: Sequence[ApiRow],
+    answering: Callable[[ApiRow], Any] | None,
+    where: Callable[[int], str],
+) -> Iterator[Endpoint]:
+    """The endpoints that rows add."""
+    taken = PathTable((endpoint.path, endpoint) for endpoint in given)
+    shapes = {(endpoint.method, _shape(endpoint.path)): endpoint.path for endpoint in given}
+    for at, row in enumerate(rows):
+        if not row.target:
+            continue
+        above = (endpoint for endpoint, _ in taken.find(tuple(row.path.split("/"))) if endpoint.method == row.method)
+        other = shapes.get((row.method, _shape(row.path))) or next((endpoint.path for endpoint in above), None)
+        if other is not None:
+            raise InvalidSettings(
+                f"{where(at)}: {row.method} {row.path} is answered already, by {other}; choose another path"
+            )
+        shapes[row.method, _shape(row.path)] = row.path
+        try:
+            app = answering(row) if answering is not None else None
+        except ValueError as error:
+            raise InvalidSettings(f"{where(at)}: {error}") from None
+        yield Endpoint(row.method, row.path, row.role or "user", app)
+
+
+def _shape(path: str) -> str:
+    """The same for all paths that differ only in the names of their placeholders."""
+    return PLACEHOLDER.sub("{}", path)
 
 
 class PathTable:

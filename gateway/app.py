@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.api_handler import APIHandler, Endpoint
+from gateway.api_handler_config import APIHandlerConfig
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.edge.body import BodyReader
@@ -25,6 +27,8 @@ from gateway.endpoints.apis import APIS
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
+from gateway.endpoints.mapped import MappedEndpoint
+from gateway.endpoints.openapi import OpenAPIEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
@@ -33,8 +37,14 @@ from graph import GraphError, Hooks
 from llm import ModelError
 
 
-def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Readiness | None = None) -> Gate:
-    """The ASGI app for these settings; over a catalog that has been built from them already, if there is one.
+def create_app(
+    settings: Settings,
+    catalog: Catalog | None = None,
+    readiness: Readiness | None = None,
+    api: APIHandlerConfig | None = None,
+) -> Gate:
+    """The ASGI app for these settings; over a catalog that has been built from them already, if there is one, and with
+    the rows of an ``api`` that was built in code after those of the settings.
 
     Raises:
         InvalidSettings: when something that they name cannot be built.
@@ -47,14 +57,18 @@ def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Re
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     recordings = Recordings.of(settings)
     answering = [AnswerEndpoint(api, catalog, hooks, bodies, recordings) for api in APIS.values()]
-    embeddings = EmbeddingsEndpoint(catalog, hooks, bodies)
-    endpoints = _endpoints(control, (*answering, embeddings), InferEndpoint(catalog, hooks, bodies))
-    table = APIHandler(endpoints, settings.api)
+    embeddings, inference = EmbeddingsEndpoint(catalog, hooks, bodies), InferEndpoint(catalog, hooks, bodies)
+    describing = OpenAPIEndpoint(control)
+    own = partial(MappedEndpoint, catalog=catalog, hooks=hooks, bodies=bodies)
+    rows = settings.api + (api.rows if api is not None else ())
+    endpoints = _endpoints(control, (*answering, embeddings), inference, describing)
+    table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
+    describing.table = table.listed()
     return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 
 
 def _endpoints(
-    control: ASGIApp, answering: Iterable[AnswerEndpoint | EmbeddingsEndpoint], inference: ASGIApp
+    control: ASGIApp, answering: Iterable[AnswerEndpoint | EmbeddingsEndpoint], inference: ASGIApp, describing: ASGIApp
 ) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
@@ -73,7 +87,7 @@ def _endpoints(
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
         Endpoint("GET", "/admin/runs/{id}", "admin", control),
-        Endpoint("GET", "/openapi.json", "user", control),
+        Endpoint("GET", "/openapi.json", "user", describing),
     )
 
 
@@ -94,6 +108,7 @@ def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness
         title="Penstock",
         version=version("penstock"),
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

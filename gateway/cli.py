@@ -1,4 +1,4 @@
-"""The command line: ``penstock serve | run | replay | version``, ``penstock graph …``, ``penstock prompts …``."""
+"""The command line: ``penstock serve | run | replay | routes | version``, ``penstock graph | prompts …``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -120,6 +121,27 @@ def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], co
         Console(stderr=True, highlight=False).print(f"penstock: {error}", soft_wrap=True, markup=False)
         raise typer.Exit(1) from None
     typer.echo(answered.decode(), nl=False)
+
+
+@app.command("routes")
+def list_routes(
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for programs.")] = False,
+) -> None:
+    """Lists the table of endpoints: who may call what, and what answers. All else is 404."""
+    from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
+
+    try:
+        rows = [row.to_json() for row in create_app(settings_of(config)).table.listed()]
+    except InvalidSettings as error:
+        give_up(str(error))
+    if as_json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        return
+    table = Table("method", "path", "role", "action", "answers")
+    for row in rows:
+        table.add_row(*map(Text, row.values()))
+    Console().print(table)
 
 
 @app.command("version")

@@ -11,24 +11,22 @@ import orjson
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
-    BeforeValidator,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 from yaml import MarkedYAMLError, YAMLError
 
-from gateway.config_checks import check_rows
-from gateway.config_faults import InvalidSettings, place_faults
+from gateway.config_api import ApiRow
+from gateway.config_checks import check_rows, dotted
+from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
 from gateway.config_providers import Provider
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
-
-Role: TypeAlias = Literal["anyone", "user", "admin"]
-Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "*"]
 
 
 class Server(Section):
@@ -119,20 +117,6 @@ class GraphEntry(Section):
         return self
 
 
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-class ApiRow(Section):
-    """A rule over the table of endpoints. ``/*`` at the end of a path stands for everything under it."""
-
-    path: Annotated[str, written(r"(?=.)(/([^/*{}]+|\{\w+\}))*(/\*?)?", "a path such as /v1/models/{id} or /admin/*")]
-    method: Annotated[Method, BeforeValidator(_upper)] = "*"
-    action: Annotated[Literal["ALLOW", "FORBID"], BeforeValidator(_upper)] = "ALLOW"
-    role: Role | None = None
-    """Who may call it; by default whoever the endpoint itself says."""
-
-
 class Prompts(Section):
     """Prompts of one's own, over those that ship."""
 
@@ -178,6 +162,8 @@ class Settings(Section):
     prompts: Prompts = Prompts()
     record: Record = Record()
 
+    _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, tree: Any) -> Any:
@@ -187,6 +173,11 @@ class Settings(Section):
     def _check(self) -> Self:
         check_rows(self)
         return self
+
+    def where(self, *place: str | int) -> str:
+        """Where something in the settings stands: its file and line, if they came from one, and its key."""
+        line = self._lines.get(place)
+        return f"{line}: {dotted(place)}" if line else dotted(place)
 
     @property
     def is_open(self) -> bool:
@@ -233,9 +224,12 @@ def load(path: Path | None = None, *, host: str | None = None, port: int | None 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     command_line = {"server": given} if given else {}
     try:
-        return Settings.model_validate(_merged(_merged(tree, environment), command_line))
+        settings = Settings.model_validate(_merged(_merged(tree, environment), command_line))
     except ValidationError as error:
         raise InvalidSettings(place_faults(error, path, Settings, environment)) from None
+    if path is not None and "api" not in environment:
+        settings._lines = {place: f"{path}:{line}" for place, line in lines_of(path).items()}
+    return settings
 
 
 def _offered() -> dict[str, Any]:

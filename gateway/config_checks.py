@@ -47,6 +47,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _roles(settings)
+    yield from _targets(settings)
     if not keys and not settings.server.is_loopback:
         yield (
             (),
@@ -71,6 +72,16 @@ def _roles(settings: Settings) -> Iterator[Fault]:
         yield from _known("model", ("default_model",), settings.default_model, served)
     if settings.graphs and not served:
         yield ("models",), "graphs need models: add at least one under models"
+
+
+def _targets(settings: Settings) -> Iterator[Fault]:
+    """The graphs and models that endpoints of one's own ask for."""
+    graphs, models = [entry.name for entry in settings.graphs], [entry.name for entry in settings.models]
+    for at, row in enumerate(settings.api):
+        if row.graph:
+            yield from _known("graph", ("api", at, "graph"), row.graph, graphs)
+        if row.model:
+            yield from _known("model", ("api", at, "model"), row.model, models)
 
 
 def _no_two(kind: str, named: Sequence[tuple[Place, str]]) -> Iterator[Fault]:

@@ -28,7 +28,7 @@ def place_faults(
     error: ValidationError, path: Path | None, model: type[BaseModel], environment: Mapping[str, Any]
 ) -> str:
     """One line a fault: where it is, what is wrong, and for an unknown key the nearest known one."""
-    lines = _lines(path) if path else {}
+    lines = lines_of(path) if path else {}
     faults = error.errors(include_url=False, include_input=False)
     return "\n".join(_tell(fault, _where(fault["loc"], path, lines, environment), model) for fault in faults)
 
@@ -66,17 +66,23 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def _fields(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
-    """The keys that may stand at a place in the settings."""
+    """The keys that may stand at a place in the settings. Numbers, and names in a mapping, are in what they are of."""
     kind: Any = model
     for step in place:
-        if isinstance(step, int):
-            continue
-        kind = kind.model_fields[step].annotation if step in getattr(kind, "model_fields", {}) else None
-        kind = next((part for part in get_args(kind) if hasattr(part, "model_fields")), kind)
+        fields = getattr(kind, "model_fields", {})
+        if step in fields:
+            kind = _section(fields[step].annotation)
     return list(getattr(kind, "model_fields", {}))
 
 
-def _lines(path: Path) -> dict[tuple[Any, ...], int]:
+def _section(kind: Any) -> Any:
+    """The section in a type: itself, or what it is a list or a mapping of."""
+    if hasattr(kind, "model_fields"):
+        return kind
+    return next((found for part in get_args(kind) if (found := _section(part)) is not None), None)
+
+
+def lines_of(path: Path) -> dict[tuple[Any, ...], int]:
     """The line of each key and item in a YAML file, from its marks."""
     lines: dict[tuple[Any, ...], int] = {}
 

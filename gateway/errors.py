@@ -11,6 +11,10 @@
     ├── BodyTooLarge         the body is longer than the settings allow
     ├── BodyTimeout          the body did not come in time
     ├── InvalidBody          the body is not JSON, or not what the V2 protocol says
+    ├── MissingParameter     a value that an endpoint of one's own needs is nowhere in the request
+    ├── AmbiguousParameter   the same name has a value in two places of the request
+    ├── IncompleteAnswer     a graph answered without something that its endpoint must have
+    ├── UnusableResponse     a graph answered with a status or headers that cannot be sent
     └── NotReady             the gateway is starting or stopping
 
 An exception that is in no row is a 500, and its words stay in the log.
@@ -18,7 +22,7 @@ An exception that is in no row is a 500, and its words stay in the log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -102,6 +106,37 @@ class InvalidBody(GatewayError):
     """The body is not JSON, or not what the protocol says."""
 
 
+class MissingParameter(GatewayError):
+    """Values that an endpoint of one's own needs are neither in the path, nor in the query, nor in the body."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"Missing required parameter: {_listed(names)}.")
+        self.param = names[0]
+
+
+class AmbiguousParameter(GatewayError):
+    """The same name has a value in two places of a request."""
+
+    def __init__(self, name: str, places: Sequence[str]) -> None:
+        super().__init__(f"Parameter '{name}' is given twice, by {' and '.join(places)}; give it once.")
+        self.param = name
+
+
+class IncompleteAnswer(GatewayError):
+    """A graph answered without something that its endpoint must have."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"The graph answered without {_listed(names)}.")
+
+
+class UnusableResponse(GatewayError):
+    """A graph answered with a status or headers that cannot be sent. The words are for the log."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
 class NotReady(GatewayError):
     """The gateway is starting or stopping."""
 
@@ -131,6 +166,10 @@ TABLE: Mapping[type[BaseException], Row] = {
     BodyTooLarge: Row(413, CALLER, "body_too_large"),
     BodyTimeout: Row(408, CALLER, "body_timeout"),
     InvalidBody: Row(400, CALLER),
+    MissingParameter: Row(422, CALLER, "missing_required_parameter"),
+    AmbiguousParameter: Row(400, CALLER, "ambiguous_parameter"),
+    IncompleteAnswer: Row(500, SERVER, "answer_incomplete", hopeless=True),
+    UnusableResponse: INTERNAL,
     NotReady: Row(503, SERVER, "not_ready"),
     GatewayError: INTERNAL,
     InvalidSettings: INTERNAL,
@@ -195,6 +234,8 @@ class Fault:
             status = error.upstream_status or status
         if isinstance(error, (InvalidRequest, UpstreamRequestRefused)):
             code, param = error.code or code, error.param
+        elif isinstance(error, (MissingParameter, AmbiguousParameter)):
+            param = error.param
         return cls(status, row.message or str(error), row.type, code, param, dict(_headers(error, row)))
 
     @property

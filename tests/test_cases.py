@@ -1,4 +1,4 @@
-"""The numbered cases of how serving graphs behave: each that is of the engine is a test, and says so by its number.
+"""The numbered cases of how serving graphs behave: each that is listed here is a test, and says so by its number.
 
 A test is of a case when its name begins with ``test_case_12_``, or its docstring with ``Case 12:``.
 """
@@ -20,6 +20,7 @@ CASES = {
     "Outlets, splits, joins": range(12, 18),
     "Errors": range(18, 22),
     "Streaming": range(22, 33),
+    "API handler": range(41, 45),
     "Mock server": range(47, 48),
 }
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -14,6 +14,7 @@ from gateway.edge.context import Receive, Send
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+REFUSED: Final = object()
 MAX_VALUES = 200_000
 """How many arrays and objects a body may hold: parsed, each takes a hundred times the memory of its two bytes."""
 
@@ -25,8 +26,8 @@ class BodyReader:
     max_bytes: int
     seconds: float
 
-    async def json(self, receive: Receive) -> Any:
-        """The JSON value in the body of a request.
+    async def json(self, receive: Receive, empty: Any = REFUSED) -> Any:
+        """The JSON value in the body of a request; ``empty`` where there is no body, if that is given.
 
         Raises:
             BodyTooLarge: as soon as more than ``max_bytes`` have come.
@@ -40,6 +41,8 @@ class BodyReader:
                 body = await self._read(receive)
         except TimeoutError:
             raise BodyTimeout(f"The body of your request was not here within {self.seconds:g} seconds.") from None
+        if not body and empty is not REFUSED:
+            return empty
         if body.count(b"{") + body.count(b"[") > MAX_VALUES:
             raise InvalidBody(f"The body of your request holds more than {MAX_VALUES} arrays and objects.")
         try:

@@ -10,7 +10,8 @@ from hashlib import sha256
 from secrets import token_bytes
 
 from gateway.api_handler import RANK
-from gateway.config import Key, Role
+from gateway.config import Key
+from gateway.config_api import Role
 from gateway.config_fields import is_loopback
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.api_handler import APIHandler, Endpoint
-from gateway.config import ApiRow
+from gateway.config_api import ApiRow
 from gateway.config_faults import InvalidSettings
 from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
 
@@ -102,5 +102,67 @@ def test_a_rule_may_give_an_endpoint_another_role() -> None:
 @pytest.mark.parametrize("rule", [{"path": "/more"}, {"path": "/item"}, {"path": "/items", "method": "delete"}])
 def test_a_rule_about_nothing_is_refused(rule: dict[str, str]) -> None:
     """A misspelt rule protects nothing, so the gateway does not start with it."""
-    with pytest.raises(InvalidSettings, match="no endpoint is under"):
+    with pytest.raises(InvalidSettings, match=r"^api\.0: no endpoint is under .*correct its path .*or add a graph"):
         table(ApiRow.model_validate(rule))
+
+
+def own(path: str, **row: str) -> ApiRow:
+    """A row that is an endpoint of one's own."""
+    return ApiRow.model_validate({"path": path, "method": "GET", "graph": "g", **row})
+
+
+def test_case_41_own_rows_take_their_place_among_the_others() -> None:
+    """Exact before template before star, whoever the row is from; another method is still another method."""
+    handler = table(own("/{x}/{id}/parts/first"), own("/file/{name}", role="admin"), own("/*"), own("/item"))
+    assert handler.match("GET", "/items/5/parts/first").endpoint.path == "/items/{id}/parts/{part}"
+    assert handler.match("GET", "/file/a").role == "admin"
+    assert handler.match("GET", "/files/a/b").endpoint.app == "file"
+    assert handler.match("GET", "/nowhere/at/all").endpoint.path == "/*"
+    assert handler.match("GET", "/item").role == "user"
+    with pytest.raises(MethodNotAllowed):
+        handler.match("POST", "/item")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([own("/items")], "api.0: GET /items is answered already, by /items; choose another path"),
+        ([own("/items/{name}")], "api.0: GET /items/{name} is answered already, by /items/{id}"),
+        ([own("/items/mine")], "api.0: GET /items/mine is answered already, by /items/{id}"),
+        ([own("/files/{x}", method="POST"), own("/files/a")], "api.1: GET /files/a is answered already, by /files/*"),
+        ([own("/a/{x}"), own("/a/{y}")], "api.1: GET /a/{y} is answered already, by /a/{x}"),
+    ],
+)
+def test_an_own_row_takes_no_path_from_another(rows: list[ApiRow], message: str) -> None:
+    """Neither the same path, nor with another name in it, nor a part of what an endpoint of the gateway is for."""
+    with pytest.raises(InvalidSettings) as raised:
+        table(*rows)
+    assert str(raised.value).startswith(message)
+
+
+def test_own_rows_may_be_forbidden() -> None:
+    """By a rule for the same path, whichever stands first; a wider one goes behind the row itself."""
+    for rows in ([own("/a/{x}"), ApiRow(path="/a/{y}", action="FORBID")], [own("/a/{x}", action="FORBID")]):
+        with pytest.raises(Forbidden):
+            table(*rows).match("GET", "/a/1")
+    assert table(own("/a/{x}"), ApiRow(path="/a/*", action="FORBID")).match("GET", "/a/1").role == "user"
+
+
+def test_the_table_as_the_rules_leave_it() -> None:
+    """Each endpoint with the role and the action that hold for all of its paths, not for some of them."""
+    handler = table(
+        ApiRow(path="/items/*", role="admin"),
+        ApiRow(path="/items/5", action="FORBID"),
+        ApiRow(path="/files/{name}", action="FORBID"),
+        ApiRow(path="/files/secret/*", action="FORBID"),
+    )
+    rows = {(row.endpoint.method, row.endpoint.path): (row.role, row.action) for row in handler.listed()}
+    assert rows == {
+        ("GET", "/items"): ("user", "ALLOW"),
+        ("POST", "/items"): ("admin", "ALLOW"),
+        ("GET", "/items/{id}"): ("admin", "ALLOW"),
+        ("GET", "/items/special"): ("admin", "ALLOW"),
+        ("GET", "/items/{id}/parts/{part}"): ("admin", "ALLOW"),
+        ("GET", "/files/*"): ("user", "ALLOW"),
+        ("GET", "/files/secret/*"): ("admin", "FORBID"),
+    }

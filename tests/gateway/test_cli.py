@@ -62,6 +62,28 @@ def test_graph_list_names_everything(config: Path) -> None:
     assert re.search(r"spelling .*graph .*spell upper .*live", output)
 
 
+def test_routes_prints_the_table(config: Path) -> None:
+    """As it stands: own rows and rules in it; with --json for programs."""
+    rows = "api:\n  - {path: /say, graph: spelling}\n  - {path: '/admin/*', action: FORBID}\n"
+    config.write_text(CONFIG + rows)
+    code, output = call("routes", "--config", str(config))
+    _, listed = call("routes", "--json", "--config", str(config))
+    table = {(row["method"], row["path"]): row for row in json.loads(listed)}
+    assert code == 0
+    assert re.search(r"POST .*/say .*user .*ALLOW .*graph spelling", output)
+    assert table["POST", "/say"]["answers"] == "graph spelling"
+    assert (table["GET", "/admin/runs"]["action"], table["GET", "/admin/runs"]["role"]) == ("FORBID", "admin")
+    assert table["POST", "/v1/chat/completions"]["answers"] == "the gateway"
+
+
+def test_routes_names_a_row_that_cannot_be(config: Path) -> None:
+    """Status 2, with the line."""
+    config.write_text(CONFIG + "api:\n  - {path: /v1/models, method: GET, graph: spelling}\n")
+    code, output = call("routes", "--config", str(config))
+    assert code == 2
+    assert f"{config}:6: api.0: GET /v1/models is answered already" in output
+
+
 MARKUP = "[/nope][bold]x[/bold]"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.app import create_app
 from gateway.catalog import Catalog
 from gateway.config import Settings, config_path, load
 from gateway.config_faults import InvalidSettings
@@ -199,6 +200,40 @@ ROWS = {
     "api:\n  - {path: /v1/models, method: FETCH}": ":2: api.0.method: Input should be 'GET', 'HEAD', 'POST'",
     "api:\n  - {path: /v1/models, action: DENY}": ":2: api.0.action: Input should be 'ALLOW' or 'FORBID'",
     "api:\n  - {path: /v1/models, role: boss}": ":2: api.0.role: Input should be 'anyone', 'user' or 'admin'",
+    "api:\n  - {path: /x, graph: nope}": (
+        ":2: api.0.graph: there is no graph 'nope'; there are: trip-planner, reviewed-answer"
+    ),
+    "api:\n  - {path: /x, model: nope}": ":2: api.0.model: there is no model 'nope'; there are: penstock-demo",
+    "api:\n  - {path: /x, model: penstock-demo, graph: trip-planner}": (
+        ":2: api.0: a row has either graph or model; leave one of them out"
+    ),
+    'api:\n  - {path: /x, method: "*", model: m}': (
+        ":2: api.0: a row with a graph or a model answers one method; write it, such as POST"
+    ),
+    "api:\n  - {path: /x, input: {}}": (
+        ":2: api.0: 'input' is for rows with a graph or a model; add one, or leave it out"
+    ),
+    'api:\n  - {path: "/{a}/{a}", model: m}': (
+        ":2: api.0: the path has {a} twice; give each placeholder a name of its own"
+    ),
+    'api:\n  - {path: "/{a}", model: m, input: {b: $.b}, text: "{c}"}': (
+        ":2: api.0: text: {c} is neither in the path nor under input; there are: a, b"
+    ),
+    "api:\n  - {path: /x, model: m, output: {a: $.a}, stream: true}": (
+        ":2: api.0: output is made of a whole answer, and stream sends its parts"
+    ),
+    "api:\n  - {path: /x, model: m, output: {a: {}}}": (
+        ":2: api.0: output.a needs source_path, a JSONPath such as $.answer"
+    ),
+    "api:\n  - {path: /x, model: m, input: {b c: $.b}}": (
+        ":2: api.0.input.b c.[key]: 'b c' will not do; write a name of letters"
+    ),
+    "api:\n  - path: /x\n    model: m\n    input:\n      a: $.a\n      b: a.b": (
+        ":6: api.0.input.b.source_path: 'a.b' is no JSONPath (expected 'TOKEN_ROOT', found 'TOKEN_NAME'); write one"
+    ),
+    "api:\n  - {path: /x, model: m, input: {a: {sourcepath: $.a}}}": (
+        ":2: unknown key 'api.0.input.a.sourcepath'; did you mean 'source_path'?"
+    ),
 }
 
 
@@ -353,3 +388,18 @@ def test_a_value_that_cannot_stand_in_a_header_is_refused_without_repeating_it(t
     with pytest.raises(InvalidSettings, match=f"provider 'x': {option} holds a space, a line break") as raised:
         Catalog.of(settings)
     assert "cret" not in str(raised.value)
+
+
+def test_a_row_that_clashes_with_the_table_is_named_by_its_line(tmp_path: Path) -> None:
+    """What only the whole table can say comes with file and line too; without a file, with the key."""
+    rows = "models: [{name: m, provider: mini}]\ngraphs: []\napi:\n  - {path: /v1/models/mine, method: get, model: m}\n"
+    path = write(tmp_path, rows)
+    with pytest.raises(InvalidSettings) as raised:
+        create_app(load(path))
+    told = "api.0: GET /v1/models/mine is answered already, by /v1/models/{id}; choose another path"
+    assert str(raised.value) == f"{path}:4: {told}"
+    with pytest.raises(InvalidSettings) as raised:
+        create_app(
+            Settings.model_validate({"api": [{"path": "/v1/models/mine", "method": "get", "model": "penstock-demo"}]})
+        )
+    assert str(raised.value) == told
