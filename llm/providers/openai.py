@@ -96,11 +96,13 @@ class OpenAIProvider:
         Raises:
             UpstreamError: when it cannot be asked.
         """
-        return await read_model_ids(await self._transport.get(self._url("models"), self._headers), "OpenAI's")
+        return await read_model_ids(
+            await self._transport.request("GET", self._url("models"), self._headers), "OpenAI's"
+        )
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         body = encoded(self._body(model, request))
-        response = await self._transport.post(self._url("chat/completions", model), self._headers, body)
+        response = await self._transport.request("POST", self._url("chat/completions", model), self._headers, body)
         try:
             if request.stream and not is_whole(response):
                 async with aclosing(_streamed(response)) as chunks:
@@ -114,7 +116,7 @@ class OpenAIProvider:
     async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
         """See :class:`~llm.embeddings.EmbeddingProvider`."""
         body = encoded(body_of(model, request))
-        response = await self._transport.post(self._url("embeddings", model), self._headers, body)
+        response = await self._transport.request("POST", self._url("embeddings", model), self._headers, body)
         try:
             return embeddings_of(await read_object(response), len(request.inputs))
         finally:
