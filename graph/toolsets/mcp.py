@@ -69,8 +69,10 @@ class McpToolset(Toolset):
         max_result_bytes: the longest result, as it is given to the model.
 
     Raises:
-        InvalidTool: when the extra is missing, or the arguments do not fit together.
+        InvalidTool: when the arguments do not fit together.
     """
+
+    outside = True
 
     def __init__(
         self,
@@ -87,8 +89,6 @@ class McpToolset(Toolset):
         max_result_bytes: int = MAX_RESULT_BYTES,
     ) -> None:
         super().__init__(check_name(name))
-        if find_spec("mcp") is None:
-            raise InvalidTool(f"tools '{name}': mcp must be installed: pip install 'penstock[mcp]'")
         if bool(command) is bool(url):
             raise InvalidTool(f"tools '{name}': write either command, for stdio, or url, for streamable HTTP")
         self._command, self._env, self._cwd = list(command), dict(env or {}), cwd
@@ -111,6 +111,8 @@ class McpToolset(Toolset):
         Raises:
             ToolsetUnavailable: when the server cannot be reached, or offers what cannot be used.
         """
+        if find_spec("mcp") is None:
+            raise ToolsetUnavailable(f"tools '{self.name}': mcp must be installed: pip install 'penstock[mcp]'")
         session = await self._open()
         try:
             async with asyncio.timeout(self._timeout):
@@ -121,7 +123,7 @@ class McpToolset(Toolset):
             raise ToolsetUnavailable(f"tools '{self.name}': {error}") from error
         except Exception as error:
             await self.close()
-            raise ToolsetUnavailable(f"tools '{self.name}': {_said(error)}") from error
+            raise self._unavailable(error) from error
         self._started = True
 
     async def close(self) -> None:
@@ -200,11 +202,19 @@ class McpToolset(Toolset):
                     async with asyncio.timeout(self._timeout):
                         self._session = await opened
                 except Exception as error:
-                    raise ToolsetUnavailable(f"tools '{self.name}': {_said(error)}") from error
+                    raise self._unavailable(error) from error
                 finally:
                     if self._session is None:
                         task.cancel()
             return self._session
+
+    def _unavailable(self, error: Exception) -> ToolsetUnavailable:
+        """What went wrong, whose tools are missing, and where to look."""
+        if self._command:
+            where = f"run its command by hand ({self._command[0]} …) to see whether an MCP server starts"
+        else:
+            where = f"look whether an MCP server answers at {self._url}, and which headers it wants"
+        return ToolsetUnavailable(f"tools '{self.name}': {_said(error)}; {where}")
 
     async def _hold(self, opened: asyncio.Future[_Session]) -> None:
         """Opens a connection and holds it until it is left, in one task, as what opens it must close it."""
@@ -300,4 +310,6 @@ def _said(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):
         return "the server did not answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return clean(" ".join(str(error).split())) or type(error).__name__
