@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -113,6 +114,7 @@ class McpToolset(Toolset):
         """
         if find_spec("mcp") is None:
             raise ToolsetUnavailable(f"tools '{self.name}': mcp must be installed: pip install 'penstock[mcp]'")
+        _quiet()
         session = await self._open()
         try:
             async with asyncio.timeout(self._timeout):
@@ -263,6 +265,13 @@ def clean(text: str) -> str:
     """What somebody else says, without characters that nobody sees, and no longer than :data:`MAX_DESCRIPTION`."""
     seen = _CONTROLS.sub("", text).strip()
     return seen if len(seen) <= MAX_DESCRIPTION else f"{seen[:MAX_DESCRIPTION]} …"
+
+
+def _quiet() -> None:
+    """Leaves what the package logs, with all that a program prints by mistake, to whoever has set up logging."""
+    log = logging.getLogger("mcp")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
 
 
 def _by_name(call: Any) -> Any:

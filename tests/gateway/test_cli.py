@@ -149,7 +149,7 @@ def test_serve_says_where_it_listens_answers_and_stops(config: Path) -> None:
     ("command", "said"),
     [
         (["no-such-program"], "No such file or directory; "),
-        ([sys.executable, "-c", ""], "Connection closed"),
+        ([sys.executable, "-c", "print('hello')"], "Connection closed"),
     ],
 )
 def test_tools_that_are_not_there_are_said_in_one_sentence(config: Path, command: list[str], said: str) -> None:
