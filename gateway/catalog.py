@@ -103,6 +103,7 @@ class Catalog:
         self.providers = providers
         self.prompts = prompts or PromptStore()
         self.toolsets = toolsets or {}
+        self._started = False
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
@@ -127,15 +128,19 @@ class Catalog:
         return cls(served, providers, prompts, toolsets)
 
     async def start(self) -> None:
-        """Makes providers and tools ready.
+        """Makes providers and tools ready, once.
 
         Raises:
+            ModelError: when the files of a model cannot be used.
             ToolsetUnavailable: when the tools of a server cannot be used.
         """
+        if self._started:
+            return
         for provider in self.providers.values():
             await provider.start()
         for tools in self.toolsets.values():
             await tools.start()
+        self._started = True
 
     async def close(self) -> None:
         """Gives back what flows and providers hold; what cannot be closed keeps nothing else from it."""

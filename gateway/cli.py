@@ -19,7 +19,7 @@ from gateway.cli_common import Config, give_up, settings_of
 from gateway.cli_prompts import prompts
 from gateway.config_faults import InvalidSettings
 from graph import ReplayDiffers, ToolsetUnavailable
-from llm import UnknownModel
+from llm import ModelError, UnknownModel
 
 app = typer.Typer(
     name="penstock", help="An OpenAI-compatible LLM gateway whose models can be agents.", no_args_is_help=True
@@ -41,7 +41,7 @@ def serve(
     settings = settings_of(config, host=host, port=port)
     try:
         run(settings)
-    except (InvalidSettings, OSError) as error:
+    except (InvalidSettings, ModelError, ToolsetUnavailable, OSError) as error:
         give_up(str(error))
 
 
@@ -101,7 +101,7 @@ def run_job(
                     await job.run()
 
             asyncio.run(work())
-    except (OSError, ToolsetUnavailable) as error:
+    except (ModelError, ToolsetUnavailable, OSError) as error:
         give_up(str(error))
     typer.echo(f"{job.done} rows run, {job.failed} of them failed, {job.skipped} were done before")
     raise typer.Exit(1 if job.failed else 0)

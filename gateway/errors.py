@@ -50,6 +50,7 @@ from llm import (
     QuestionRefused,
     UnknownModel,
     UpstreamAnswerInvalid,
+    UpstreamAnswerTooLong,
     UpstreamBrokeOff,
     UpstreamCredentialsRefused,
     UpstreamError,
@@ -192,6 +193,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     UpstreamGarbled: Row(502, SERVER, "upstream_garbled", UPSTREAM.format("answered something that is no answer")),
     UpstreamAnswerInvalid: Row(
         502, SERVER, "answer_invalid", UPSTREAM.format("answered twice with something that does not fit the schema")
+    ),
+    UpstreamAnswerTooLong: Row(
+        502, SERVER, "answer_too_long", UPSTREAM.format("answered more than can be checked"), hopeless=True
     ),
     UpstreamBrokeOff: Row(502, SERVER, "upstream_broke_off", UPSTREAM.format("broke off in the middle of its answer")),
     ModelNotLoaded: INTERNAL,

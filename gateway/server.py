@@ -24,6 +24,8 @@ def run(settings: Settings) -> None:
 
     Raises:
         InvalidSettings: when the app cannot be built.
+        ModelError: when the files of a model cannot be used.
+        ToolsetUnavailable: when the tools of a server cannot be used.
         OSError: when the address cannot be listened on.
     """
     Server(settings).run()
@@ -70,6 +72,13 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Makes everything ready and listens. What cannot be made ready is raised here: of what fails inside the app
+        uvicorn prints a traceback."""
+        try:
+            await self._catalog.start()
+        except BaseException:
+            await self._catalog.close()
+            raise
         await super().startup(sockets)
         if self.started:
             print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201

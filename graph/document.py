@@ -1,32 +1,40 @@
 """A flow as a document: ``to_dict`` and ``from_dict``, for YAML files and for whoever draws or stores graphs.
 
-Classes and functions stand in it as ``module:name``; where an argument is one, as ``{"$ref": "module:name"}``. A step
-follows the one before it, unless ``after`` says otherwise. A document comes from the operator's files, never over HTTP:
-reading it imports what it names.
+Classes and functions stand in it as ``module:name``; where an argument is one, as ``{"$ref": "module:name"}``. The
+models of a runner and the routes of a router stand under their step, as ``models`` and ``routes``. A step follows the
+one before it, unless ``after`` says otherwise. A document comes from the operator's files, never over HTTP: reading it
+imports what it names.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from graph.errors import GraphDefinitionError, InvalidStep, UnknownStep
+from graph.errors import GraphDefinitionError, InvalidStep
 from graph.lookup import find
 from graph.options.cache import Cache
 from graph.step import Responding, Step, StepOptions
-from graph.sub_flow import SubFlow
+from graph.written import (
+    CHILDREN,
+    REF,
+    Resolver,
+    read_target,
+    read_value,
+    reference_of,
+    written_target,
+    written_value,
+)
 
 if TYPE_CHECKING:
     from graph.flow import Flow
 
-REF = "$ref"
 CAPS = ("allow_cyclic", "max_iterations", "max_steps", "max_seconds", "max_tokens", "max_usd", "max_processes")
+FLOW_KEYS = ("name", "steps", "error_handler", "state", "reducers", "shared_models")
 STEP_KEYS = frozenset(
     {"class_name", "flow", "handler", "class_args", "after", "cycle_to", "respond", "error_handler", "before"}
-)
-Resolver = Callable[[Any], Any]
+) | frozenset(CHILDREN)
 
 
 # --- writing
@@ -41,11 +49,13 @@ def to_dict(flow: Flow) -> dict[str, Any]:
     document: dict[str, Any] = {"name": flow.name}
     document |= {name: getattr(flow, name) for name in CAPS if getattr(flow, name) is not None}
     if flow.state is not None:
-        document["state"] = _reference(flow.state, "state")
+        document["state"] = reference_of(flow.state, "state")
     if flow.reducers:
-        document["reducers"] = {name: _reference(reducer, name) for name, reducer in flow.reducers.items()}
+        document["reducers"] = {name: reference_of(reducer, name) for name, reducer in flow.reducers.items()}
     if flow.error_handler_name:
         document["error_handler"] = flow.error_handler_name
+    if shared := flow.shared_models.definitions():
+        document["shared_models"] = {name: written_value(said, f"shared/{name}") for name, said in shared.items()}
     document["steps"] = {}
     previous = ""
     for name, step in flow.steps.items():
@@ -55,11 +65,11 @@ def to_dict(flow: Flow) -> dict[str, Any]:
 
 
 def _step(flow: Flow, step: Step, default: tuple[str, ...]) -> dict[str, Any]:
-    written: dict[str, Any] = _target(step)
+    written: dict[str, Any] = written_target(step.target, step)
     if step.handler:
         written["handler"] = step.handler
     if step.arguments:
-        written["class_args"] = {name: _value(value, step.name) for name, value in step.arguments.items()}
+        written["class_args"] = {name: written_value(value, step.name) for name, value in step.arguments.items()}
     for option in fields(StepOptions):
         value = getattr(step.options, option.name)
         if value != option.default:
@@ -70,17 +80,11 @@ def _step(flow: Flow, step: Step, default: tuple[str, ...]) -> dict[str, Any]:
         "cycle_to": cycles,
         "respond": _responding(step.responding),
         "error_handler": step.error_handler_name,
-        "recover": {_reference(kind, step.name): name for kind, name in step.recoveries.items()},
+        "recover": {reference_of(kind, step.name): name for kind, name in step.recoveries.items()},
     }
     if after != list(default):
         written["after"] = after
     return written | {name: value for name, value in extras.items() if value}
-
-
-def _target(step: Step) -> dict[str, Any]:
-    if isinstance(step.target, SubFlow):
-        return {"flow": to_dict(step.target.flow)}
-    return {"class_name": _reference(step.target, step.name)}
 
 
 def _responding(responding: Responding | None) -> Any:
@@ -91,32 +95,8 @@ def _responding(responding: Responding | None) -> Any:
 
 
 def _cache(cache: Cache, step: str) -> dict[str, Any]:
-    key = {REF: _reference(cache.key, step)}
+    key = {REF: reference_of(cache.key, step)}
     return {"key": key, "seconds": cache.entries.ttl, "size": int(cache.entries.maxsize)}
-
-
-def _value(value: Any, step: str) -> Any:
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _value(item, step) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_value(item, step) for item in value]
-    return {REF: _reference(value, step)}
-
-
-def _reference(thing: Any, step: str) -> str:
-    """``module:name`` of a class or function that can be imported by it."""
-    name = f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', '')}"
-    try:
-        if (inspect.isclass(thing) or inspect.isroutine(thing)) and find(name, {}) is thing:
-            return name
-    except UnknownStep:
-        pass
-    raise InvalidStep(
-        f"step '{step}': {thing!r} cannot be written down; use a class or function of a module, with plain arguments "
-        "(to(Class, argument=...) instead of an instance or a lambda)"
-    )
 
 
 # --- reading
@@ -132,6 +112,8 @@ def from_dict(flow: Flow, document: Mapping[str, Any], resolvers: Mapping[str, R
     if not isinstance(steps, Mapping) or not steps:
         raise InvalidStep(f"flow '{flow.name}': 'steps' must map names to steps, and there must be at least one")
     known = {REF: _find, **resolvers}
+    for name, model in document.get("shared_models", {}).items():
+        flow.add_shared_model(str(name), **read_value(model, known))
     handlers = {document.get("error_handler"), *(step.get("error_handler") for step in steps.values())} - {None}
     previous = ""
     for name, step in steps.items():
@@ -148,15 +130,15 @@ def from_dict(flow: Flow, document: Mapping[str, Any], resolvers: Mapping[str, R
 def _read_step(
     flow: Flow, name: str, written: Mapping[str, Any], resolvers: Mapping[str, Resolver], default: tuple[str, ...]
 ) -> None:
-    options = {key: _resolved(value, resolvers) for key, value in written.items() if key in StepOptions.names()}
+    options = {key: read_value(value, resolvers) for key, value in written.items() if key in StepOptions.names()}
     unknown = written.keys() - STEP_KEYS - options.keys() - {"recover"}
     if unknown:
         known = ", ".join(sorted(STEP_KEYS | StepOptions.names()))
         raise InvalidStep(f"unknown key '{min(unknown)}'; known are {known}")
     if isinstance(options.get("cache"), Mapping):
         options["cache"] = Cache(**options["cache"])
-    arguments = {key: _resolved(value, resolvers) for key, value in written.get("class_args", {}).items()}
-    target = type(flow).from_dict(written["flow"], resolvers) if "flow" in written else written.get("class_name")
+    arguments = {} if CHILDREN.keys() & written.keys() else read_value(written.get("class_args", {}), resolvers)
+    target = read_target(written, resolvers, type(flow).from_dict)
     step = flow.add_step(
         target,
         name,
@@ -176,9 +158,9 @@ def _read_step(
 
 def flow_options(document: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of :class:`Flow` in a document."""
-    unknown = document.keys() - {"name", "state", "reducers", "error_handler", "steps", *CAPS}
+    unknown = document.keys() - {*FLOW_KEYS, *CAPS}
     if unknown:
-        known = ", ".join(("name", "steps", "error_handler", "state", "reducers", *CAPS))
+        known = ", ".join((*FLOW_KEYS, *CAPS))
         raise InvalidStep(f"unknown key '{min(unknown)}' of a flow; known are {known}")
     options = {name: document[name] for name in ("name", *CAPS) if name in document}
     if "state" in document:
@@ -189,15 +171,3 @@ def flow_options(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _find(reference: Any) -> Any:
     return find(str(reference), {})
-
-
-def _resolved(value: Any, resolvers: Mapping[str, Resolver]) -> Any:
-    if isinstance(value, Mapping):
-        if len(value) == 1 and (word := next(iter(value))) in resolvers:
-            return resolvers[word](value[word])
-        return {name: _resolved(item, resolvers) for name, item in value.items()}
-    return _list(value, resolvers) if isinstance(value, (list, tuple)) else value
-
-
-def _list(values: Iterable[Any], resolvers: Mapping[str, Resolver]) -> list[Any]:
-    return [_resolved(value, resolvers) for value in values]

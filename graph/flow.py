@@ -23,6 +23,7 @@ from graph.state import Reducer
 from graph.step import Drafts, OnLimit, Step, StepOptions, Target
 from graph.sub_flow import SubFlow
 from graph.validate import StreamVerdict, check
+from graph.written import Resolver
 
 if TYPE_CHECKING:
     from graph.mock_server import MockServer
@@ -245,7 +246,7 @@ class Flow:
         return document.to_dict(self)
 
     @classmethod
-    def from_dict(cls, written: Mapping[str, Any], resolvers: Mapping[str, document.Resolver] | None = None) -> Flow:
+    def from_dict(cls, written: Mapping[str, Any], resolvers: Mapping[str, Resolver] | None = None) -> Flow:
         """The flow that a document describes. It imports what that names, so it must come from somebody trusted.
 
         Raises:

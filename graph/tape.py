@@ -39,6 +39,10 @@ class Tape(Protocol):
         """A value from outside that is there at once: the time, a random number."""
         ...
 
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        """A value from outside that is there at once and stays the same for the whole run, whoever asks for it."""
+        ...
+
     def left(self, step: str, body: Any) -> None:
         """What the event's body was when it left a step."""
         ...
@@ -55,7 +59,8 @@ class Entry:
 
 @dataclass(slots=True)
 class Recording:
-    """A tape that writes down: ``entries`` by ``step#asking``, digests of what left ``steps`` by ``step#visit``.
+    """A tape that writes down: ``entries`` by ``step#asking`` (those of the whole run by their names), digests of what
+    left ``steps`` by ``step#visit``.
 
     Digests are made as if each of ``secrets`` read :data:`HIDDEN`, which is how a recording is written.
     """
@@ -92,6 +97,12 @@ class Recording:
     def draw(self, step: str, make: Callable[[], Any]) -> Any:
         value = make()
         self._entry(step, None).came.append(pack(value))
+        return value
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        value = make()
+        if what not in self.entries:
+            self.entries[what] = Entry(digest(None), [pack(value)])
         return value
 
     def left(self, step: str, body: Any) -> None:
@@ -133,6 +144,11 @@ class Replay:
 
     def draw(self, step: str, make: Callable[[], Any]) -> Any:
         return unpack(self._entry(step, None).came[0])
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        if what not in self.entries:
+            raise ReplayDiffers(f"this run needs {what}, which the recorded run did not")
+        return unpack(self.entries[what].came[0])
 
     def left(self, step: str, body: Any) -> None:
         recorded = self.steps.get(_key(self._left, step))

@@ -17,6 +17,7 @@ from llm.json_schema import Schema
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What a tool may be called, on OpenAI's wire and everywhere else."""
+RECORDED = ("name", "description", "parameters", "copied", "timeout", "max_calls")
 
 
 class Copied:
@@ -113,6 +114,15 @@ class Tool:
         function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
         return {"type": "function", "function": function}
 
+    def to_record(self) -> dict[str, Any]:
+        """What a recording keeps of it: all but the function."""
+        return {name: getattr(self, name) for name in RECORDED}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """A tool that was recorded. It can be offered and not called: what it returned is on the tape too."""
+        return cls(**{**record, "copied": tuple(record["copied"])}, function=_recorded)
+
     async def call(self, arguments: str, timeout_seconds: float) -> Mapping[str, Any]:
         """What the function returns for these arguments (JSON text); a fault is told as ``{"error": …}``.
 
@@ -157,6 +167,10 @@ class Tool:
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**given)
         return await asyncio.to_thread(self.function, **given)
+
+
+async def _recorded(**arguments: Any) -> Any:
+    raise ToolError("a tool of a recording cannot be called")
 
 
 def _arguments_of(name: str, signature: inspect.Signature) -> type[BaseModel]:

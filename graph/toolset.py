@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from graph.errors import InvalidTool
 from graph.tool import Tool
+
+if TYPE_CHECKING:
+    from graph.tape import Tape
 
 
 class Toolset(Iterable[Tool]):
@@ -15,7 +18,13 @@ class Toolset(Iterable[Tool]):
 
     Whoever builds one starts it before the first run and closes it after the last; the gateway does so by itself, and
     elsewhere it is a context manager: ``async with toolset: …``.
+
+    Attributes:
+        outside: whether it is somebody else who says what tools there are. Then a recorded run keeps what was offered,
+            and a replay needs nobody to offer it.
     """
+
+    outside = False
 
     def __init__(self, name: str, tools: Iterable[Tool] = ()) -> None:
         self.name = name
@@ -23,6 +32,23 @@ class Toolset(Iterable[Tool]):
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools)
+
+    def offered(self, tape: Tape | None) -> Iterable[Tool]:
+        """The tools of a run.
+
+        Raises:
+            ToolsetNotStarted: when they have not been asked for yet.
+        """
+        if tape is None or not self.outside:
+            return self
+        live: list[Tool] = []
+
+        def told() -> list[dict[str, Any]]:
+            live.extend(self)
+            return [tool.to_record() for tool in live]
+
+        records = tape.once(f"the tools of '{self.name}'", told)
+        return live or [Tool.from_record(record) for record in records]
 
     async def start(self) -> None:
         """Makes the tools ready."""
@@ -58,8 +84,8 @@ def kept(sources: Iterable[ToolSource]) -> Sequence[ToolSource]:
     return kept
 
 
-def tools_of(sources: Iterable[ToolSource]) -> list[Tool]:
-    """The tools in some sources, in order.
+def tools_of(sources: Iterable[ToolSource], tape: Tape | None = None) -> list[Tool]:
+    """The tools in some sources, in order, as a run with this tape sees them.
 
     Raises:
         InvalidTool: when two have the same name.
@@ -67,7 +93,7 @@ def tools_of(sources: Iterable[ToolSource]) -> list[Tool]:
     """
     tools: dict[str, Tool] = {}
     for source in sources:
-        for tool in (source,) if isinstance(source, Tool) else source:
+        for tool in (source,) if isinstance(source, Tool) else source.offered(tape):
             if tool.name in tools:
                 raise InvalidTool(f"two tools are called '{tool.name}'; give one another name with having(name=…)")
             tools[tool.name] = tool

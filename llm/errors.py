@@ -17,7 +17,8 @@
     │   ├── UpstreamQuotaExceeded        the gateway's account there is empty: coming back does not help
     │   ├── UpstreamUnavailable          it failed or is overloaded (5xx)
     │   ├── UpstreamGarbled              its answer is not what the protocol says
-    │   │   └── UpstreamAnswerInvalid    it is not the JSON that was asked for, after a repair turn either
+    │   │   ├── UpstreamAnswerInvalid    it is not the JSON that was asked for, after a repair turn either
+    │   │   └── UpstreamAnswerTooLong    it is longer than what is kept for the check
     │   └── UpstreamBrokeOff             its stream ended before the answer did
     └── ScriptError                      a scripted provider was asked more, or less, than its script holds
 
@@ -144,6 +145,12 @@ class UpstreamGarbled(UpstreamError):
 
 class UpstreamAnswerInvalid(UpstreamGarbled):
     """The model's answer is not the JSON that was asked for, and neither is that of the repair turn."""
+
+
+class UpstreamAnswerTooLong(UpstreamGarbled):
+    """The model's answer is to be checked, and longer than what is kept for that; nothing of what was kept has left."""
+
+    hopeless = True
 
 
 class UpstreamBrokeOff(UpstreamError):

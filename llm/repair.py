@@ -15,14 +15,17 @@ from typing import Any, Self, TypeAlias
 import orjson
 
 from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta
-from llm.errors import InvalidRequest, UpstreamAnswerInvalid
+from llm.errors import InvalidRequest, UpstreamAnswerInvalid, UpstreamAnswerTooLong
 from llm.json_schema import Schema
+from llm.packing import pack_chunk
 from llm.usage import Usage
 
 Turn: TypeAlias = Callable[[ChatRequest], AsyncGenerator[ChatChunk, None]]
 """What asks a model once."""
 WHOLE = (None, "stop", "tool_calls", "function_call")
 """Reasons to end after which an answer is checked; one that was cut off, or held back, is passed on as it is."""
+MAX_HELD_BYTES = 32 * 1024 * 1024
+"""The longest answer that is kept for the check, in bytes of JSON, with its reasoning and logprobs."""
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 _OBJECT: Mapping[str, Any] = {"type": "object"}
 
@@ -71,13 +74,16 @@ class Expected:
         return _faults(self.tools[name], arguments or "{}", f"the arguments of {name}")
 
 
-async def checked(turn: Turn, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+async def checked(
+    turn: Turn, request: ChatRequest, *, max_bytes: int = MAX_HELD_BYTES
+) -> AsyncGenerator[ChatChunk, None]:
     """The answer of ``turn`` to a request, with what must be JSON checked; if it is wrong, that of one repair turn,
     which is told what was wrong. The usage in the last chunk is that of both.
 
     Raises:
         InvalidRequest: when a schema in the request cannot be used.
         UpstreamAnswerInvalid: when the second answer is wrong too.
+        UpstreamAnswerTooLong: when an answer has more than ``max_bytes``.
     """
     expected = Expected.of(request)
     if expected is None:
@@ -89,8 +95,12 @@ async def checked(turn: Turn, request: ChatRequest) -> AsyncGenerator[ChatChunk,
     for repairs in (False, True):
         first, answer = answer, ChatCompletion()
         asked = _again(request, first, expected.faults(first)) if repairs else request
+        held = 0
         async with aclosing(turn(asked)) as chunks:
             async for chunk in chunks:
+                held += len(orjson.dumps(pack_chunk(chunk)))
+                if held > max_bytes:
+                    raise UpstreamAnswerTooLong(f"the answer is to be checked, and longer than {max_bytes} bytes")
                 answer.add(chunk)
                 if (passed := _unchecked(chunk, expected, repairs=repairs)) is not None:
                     yield passed

@@ -1,4 +1,4 @@
-"""Transport: three methods between a provider and the network, so that the client behind them can be changed."""
+"""Transport: two methods between a provider and the network, so that the client behind them can be changed."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Response(Protocol):
 class Transport(Protocol):
     """Sends requests to upstreams. Redirects are never followed."""
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Response:
-        """The answer to a GET."""
-        ...
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        """The answer to a request, once its head has arrived; without ``body`` the request has none.
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """The answer to a POST."""
+        Raises:
+            UpstreamError: when there is no answer.
+        """
         ...
 
     async def close(self) -> None:
@@ -115,22 +115,16 @@ class AiohttpTransport:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Response:
-        return await self._send("GET", url, headers, None)
-
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
-        return await self._send("POST", url, headers, body)
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        data = BytesIO(body) if body is not None and len(body) > LARGE else body
+        with _our_errors(url):
+            response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
+        return AiohttpResponse(response, url)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
-        data = BytesIO(body) if body is not None and len(body) > LARGE else body
-        with _our_errors(url):
-            response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
-        return AiohttpResponse(response, url)
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:

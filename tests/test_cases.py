@@ -1,6 +1,6 @@
 """The numbered cases of how serving graphs behave: each that is listed here is a test, and says so by its number.
 
-A test is of a case when its name begins with ``test_case_12_``, or its docstring with ``Case 12:``.
+A test is of a case when its name begins with ``test_case_12_`` or ``test_12_``, or its docstring with ``Case 12:``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ CASES = {
     "Outlets, splits, joins": range(12, 18),
     "Errors": range(18, 22),
     "Streaming": range(22, 33),
+    "Models": range(33, 41),
     "API handler": range(41, 45),
     "Mock server": range(47, 48),
 }
@@ -30,7 +31,7 @@ def numbers_of_tests() -> Iterator[int]:
     for path in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
-                named = re.match(r"test_case_(\d+)_", node.name)
+                named = re.match(r"test_(?:case_)?(\d+)_", node.name)
                 said = re.match(r"Case (\d+):", ast.get_docstring(node) or "")
                 yield from (int(found[1]) for found in (named, said) if found)
 

@@ -20,7 +20,7 @@ from gateway.config_api import ApiRow
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
-from gateway.edge.sse import DONE, HEADERS
+from gateway.edge.sse import DONE, HEADERS, frame
 from gateway.errors import Fault, UnusableResponse
 from gateway.json_path import MISSING
 from gateway.mappings import Input, Output, query_of
@@ -127,28 +127,28 @@ async def _stream(run: FlowRun, send: Send, path: str) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         try:
             async with aclosing(_frames(first, chunks)) as frames:
-                async for frame in frames:
-                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+                async for one in frames:
+                    await send({"type": "http.response.body", "body": one, "more_body": True})
         except Exception as error:
-            frame = frame(Fault.of(error).body_for(path))
-            await send({"type": "http.response.body", "body": frame, "more_body": False})
+            broken = frame(Fault.of(error).body_for(path))
+            await send({"type": "http.response.body", "body": broken, "more_body": False})
             raise
     await send({"type": "http.response.body", "body": DONE, "more_body": False})
 
 
 async def _frames(first: Any, rest: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
     """The frames of a stream, the first chunk of which has been taken. Words without any text are none."""
-    if first is not NOTHING and (frame := _frame(first)):
-        yield frame
+    if first is not NOTHING and (data := _frame(first)):
+        yield data
     async for chunk in rest:
-        if frame := _frame(chunk):
-            yield frame
+        if data := _frame(chunk):
+            yield data
 
 
 def _frame(value: Any) -> bytes:
     if isinstance(value, SAID):
         text = as_chunk(value).content
-        return b"data: " + orjson.dumps({"answer": text}) + b"\n\n" if text else b""
+        return frame({"answer": text}) if text else b""
     body = value.body if isinstance(value, Response) else value
     return b"data: " + orjson.dumps(body, default=str) + b"\n\n"
 

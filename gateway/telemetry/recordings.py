@@ -108,15 +108,15 @@ async def replay(path: Path, catalog: Catalog) -> bytes:
     tape, wire = Replay(entries, document["steps"]), Wire(None)
     event = Event(asked.request(), id=document["id"], path=asked.api.path)
     event.tape = tape
-    failure = None
+    failure, because = None, ""
     try:
         await give(catalog.get(document["graph"], LOCAL).flow, event, asked.dialect(event), wire)
     except ReplayDiffers:
         raise
     except Exception as error:
-        failure = type(error).__name__
+        failure, because = type(error).__name__, f" ({error})"
     if failure != document["error"]:
-        raise ReplayDiffers(f"the recorded run ended with {document['error']}, this one ends with {failure}")
+        raise ReplayDiffers(f"the recorded run ended with {document['error']}, this one ends with {failure}{because}")
     tape.ended()
     _compare(document["answered"].encode(), bytes(wire.body))
     return bytes(wire.body)

@@ -11,7 +11,7 @@ from graph.errors import InvalidStep, UnknownStep
 from graph.lookup import find, namespace_of_caller
 from graph.models.hosted import HostedModel
 from graph.models.llmodel import LLModel, StreamingLLModel
-from graph.models.methods import method_of
+from graph.models.methods import SHARED_EXECUTOR, method_of
 from graph.models.model import Model
 from graph.models.selector import ModelEndpoint
 from graph.node import Node
@@ -104,6 +104,25 @@ class ModelEntry:
             self.inputs or source.inputs,
             self.outputs or source.outputs,
             self.creation_strategy,
+        )
+
+    def definition(self) -> dict[str, Any]:
+        """The arguments that it was added with, beside its name; those that say nothing are left out."""
+        said = {
+            "model_class": self.model_class,
+            "execution_mechanism": self.execution_mechanism if self.model_class is not None else SHARED_EXECUTOR,
+            "shared_model_name": self.shared_model_name,
+            "model_artifact": self.model_artifact,
+            "labels": dict(self.labels),
+            "model_endpoint_creation_strategy": str(self.creation_strategy),
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "input_path": ".".join(self.input_path),
+            "result_path": ".".join(self.result_path),
+        }
+        default = {"execution_mechanism": "naive", "model_endpoint_creation_strategy": "inplace"}
+        return {name: value for name, value in said.items() if value and value != default.get(name)} | dict(
+            self.parameters
         )
 
     def as_proxy_of(self, shared: ModelEntry) -> ModelEntry:

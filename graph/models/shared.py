@@ -36,6 +36,10 @@ class SharedModels:
             )
         self._entries[entry.name] = entry
 
+    def definitions(self) -> dict[str, Any]:
+        """What was said of each when it was added."""
+        return {name: entry.definition() for name, entry in self._entries.items()}
+
     def entry_of(self, proxy: ModelEntry, step: str) -> ModelEntry:
         """The shared model that a proxy stands for: the one that it names, or the only one.
 

@@ -30,6 +30,9 @@ class ModelRouter(Routes):
         super().__init__(routes)
         self.url_prefix = "/" + url_prefix.strip("/")
 
+    def said(self) -> dict[str, Any]:
+        return {} if self.url_prefix == PREFIX else {"url_prefix": self.url_prefix}
+
     def bound_to(self, step: Step) -> BoundRouter:
         """The router with its children, made."""
         return BoundRouter(step.name, self.made(step), self.url_prefix)

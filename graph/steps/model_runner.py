@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Self
 
 from graph.errors import DuplicateStep, InvalidSelection, InvalidStep
@@ -154,6 +155,22 @@ class ModelRunnerStep:
             creation_strategy=model_endpoint_creation_strategy,
         )
         return self._add(proxy, override=override)
+
+    def definition(self, step: Step) -> dict[str, Any]:
+        """How the step was made, for a document; a proxy names its shared model."""
+        said = {
+            "model_runner_selector": self._selector,
+            "model_runner_selector_parameters": self._selector_parameters,
+            "raise_exception": None if self.raise_exception else False,
+        }
+        models = {}
+        for name, added in self.model_entries.items():
+            shared = step.flow.shared_models.entry_of(added, step.name).name if added.model_class is None else ""
+            models[name] = replace(added, shared_model_name=shared).definition()
+        return {
+            "class_args": {name: value for name, value in said.items() if value not in (None, {})},
+            "models": models,
+        }
 
     def bound_to(self, step: Step) -> BoundRunner:
         """The step with its models, made.

@@ -32,6 +32,10 @@ class ParallelRun(Routes):
         self.extend_event = extend_event
         self.raise_exception = raise_exception
 
+    def said(self) -> dict[str, Any]:
+        own = {"extend_event": self.extend_event, "raise_exception": self.raise_exception}
+        return {name: value for name, value in own.items() if value}
+
     def bound_to(self, step: Step) -> BoundParallelRun:
         """The step with its children, made."""
         return BoundParallelRun(step.name, self.whole(step), self)

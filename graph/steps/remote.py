@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import orjson
@@ -26,6 +26,9 @@ EXCERPT = 200
 """How much of a refusal is quoted."""
 SILENT = (401, 403)
 """Statuses whose words are not quoted: they may hold our key."""
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+WITHOUT_BODY = ("GET", "DELETE")
+"""Methods that send nothing unless they are told to."""
 
 
 class RemoteStep:
@@ -41,8 +44,8 @@ class RemoteStep:
         url: where the service is, without a query.
         path: a template of what is appended to it, such as ``"cities/{{ city }}?units=metric"``.
         body: a template of JSON text, such as ``'{"q": {{ question }}, "top": 5}'``: a value brings its own quotes.
-            Without, a POST sends the whole body as JSON.
-        method: ``POST`` or ``GET``.
+            Without, POST, PUT and PATCH send the whole body as JSON, and DELETE sends nothing.
+        method: ``POST``, ``GET``, ``PUT``, ``PATCH`` or ``DELETE``.
         headers: sent with every request.
         timeout: seconds for one exchange.
         return_json: whether the answer must be JSON; else the body becomes its bytes.
@@ -58,22 +61,23 @@ class RemoteStep:
         path: str = "",
         body: str | None = None,
         *,
-        method: Literal["GET", "POST"] = "POST",
+        method: Method = "POST",
         headers: Mapping[str, str] | None = None,
         timeout: float = 300.0,
         return_json: bool = True,
         max_bytes: int = MAX_ANSWER_BYTES,
         transport: Transport | None = None,
     ) -> None:
-        if method not in ("GET", "POST"):
-            raise InvalidStep(f"RemoteStep(method={method!r}): write 'GET' or 'POST'")
+        if method not in get_args(Method):
+            raise InvalidStep(f"RemoteStep(method={method!r}): write one of {', '.join(get_args(Method))}")
         if method == "GET" and body is not None:
             raise InvalidStep("RemoteStep: a GET has no body; write method='POST', or put the values into path=")
         self._method = method
         self._url = checked_url(url)
         self._path = path_template(path)
         self._body = None if body is None else body_template(body)
-        self._headers = _checked_headers(headers or {}, sends=method == "POST", return_json=return_json)
+        self._sends = body is not None or method not in WITHOUT_BODY
+        self._headers = _checked_headers(headers or {}, sends=self._sends, return_json=return_json)
         self._timeout = timeout
         self._return_json = return_json
         self._max_bytes = max_bytes
@@ -104,7 +108,7 @@ class RemoteStep:
         return url
 
     def _content(self, body: Any) -> bytes | None:
-        if self._method == "GET":
+        if not self._sends:
             return None
         try:
             if self._body is None:
@@ -117,10 +121,7 @@ class RemoteStep:
 
     async def _exchange(self, url: str, content: bytes | None) -> Any:
         transport = self._transport or await shared_transport()
-        if content is None:
-            response = await transport.get(url, self._headers)
-        else:
-            response = await transport.post(url, self._headers, content)
+        response = await transport.request(self._method, url, self._headers, content)
         try:
             if response.status >= 300:
                 raise await self._refused(response)

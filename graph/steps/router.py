@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from graph.event import Event
 from graph.steps.model_call import ask
+from graph.tape import Tape
 from graph.toolset import ToolSource, kept, tools_of
 from llm import ChatRequest, InvalidRequest, LLModel, text_of
 
@@ -46,11 +47,11 @@ class RouterStep:
 
     async def do(self, event: Event) -> None:
         request: ChatRequest = event.body
-        self._refuse_taken_names(request)
+        self._refuse_taken_names(request, event.tape)
         notes = event.own_notes
         if ROUTE not in notes:
             notes[ROUTE] = await self._classify(request, event)
-        own = tools_of(self._routes[notes[ROUTE]])
+        own = tools_of(self._routes[notes[ROUTE]], event.tape)
         offered = [*(tool.to_wire() for tool in own), *request.tools]
         if not offered:
             return
@@ -71,8 +72,8 @@ class RouterStep:
             return answer if request.calls_of_client else tools
         return done if any(message["role"] == "tool" for message in request.gathered) else answer
 
-    def _refuse_taken_names(self, request: ChatRequest) -> None:
-        own = {tool.name for tools in self._routes.values() for tool in tools_of(tools)}
+    def _refuse_taken_names(self, request: ChatRequest, tape: Tape | None) -> None:
+        own = {tool.name for tools in self._routes.values() for tool in tools_of(tools, tape)}
         for name in request.tool_names & own:
             message = f"The tool name '{name}' is taken by a tool of this agent's own; give yours another one."
             raise InvalidRequest(message, param="tools", code="invalid_value")

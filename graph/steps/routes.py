@@ -50,6 +50,18 @@ class Routes:
         self._routes[key] = (target.as_step() if isinstance(target, Flow) else target, handler, options)
         return self
 
+    def definition(self, _step: Step) -> dict[str, Any]:
+        """How the router was made, for a document."""
+        routes = {
+            key: {"class_name": target, "handler": handler, "options": options}
+            for key, (target, handler, options) in self._routes.items()
+        }
+        return {"class_args": self.said(), "routes": routes}
+
+    def said(self) -> dict[str, Any]:
+        """The arguments of the router, beside its routes, that are no defaults."""
+        return {}
+
     def made(self, step: Step) -> dict[str, CallableModel]:
         """The children, made for a step.
 

@@ -60,7 +60,7 @@ class ToolsStep:
     async def do(self, event: Event) -> None:
         request: ChatRequest = event.body
         calls = request.messages[-1].get("tool_calls") or []
-        tools = {tool.name: tool for tool in tools_of(self._sources)}
+        tools = {tool.name: tool for tool in tools_of(self._sources, event.tape)}
         counted = Counter(event.own_notes.get(CALLS, {}))
         refused = [self._refusal(call, tools, counted) for call in calls]
         event.own_notes[CALLS] = dict(counted)
@@ -85,12 +85,15 @@ class ToolsStep:
     async def _answer(
         self, call: Message, tools: Mapping[str, Tool], refused: str, event: Event, places: asyncio.Semaphore
     ) -> Message:
-        returned: Any = {"error": refused}
+        content = _json({"error": refused})
         if not refused:
-            work = partial(tools[_name_of(call)].call, call["function"]["arguments"], self._timeout)
+            work = partial(self._called, tools[_name_of(call)], call["function"]["arguments"])
             async with places:
-                returned = await work() if event.tape is None else await event.tape.value(event.at, call, work)
-        return {"role": "tool", "tool_call_id": call["id"], "content": self._bounded(_json(returned))}
+                content = await work() if event.tape is None else await event.tape.value(event.at, call, work)
+        return {"role": "tool", "tool_call_id": call["id"], "content": content}
+
+    async def _called(self, tool: Tool, arguments: str) -> str:
+        return self._bounded(_json(await tool.call(arguments, self._timeout)))
 
     def _bounded(self, content: str) -> str:
         if len(content) <= self._max_result:

@@ -51,6 +51,11 @@ class VotingEnsemble(ModelRouter):
         self.weights = dict(weights or {})
         self.raise_exception = raise_exception
 
+    def said(self) -> dict[str, Any]:
+        own = {"vote_type": self.vote_type, "weights": self.weights}
+        raises = {} if self.raise_exception else {"raise_exception": False}
+        return super().said() | {name: value for name, value in own.items() if value} | raises
+
     def bound_to(self, step: Step) -> BoundEnsemble:
         """The ensemble with its models, made."""
         models = self.whole(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -69,8 +70,10 @@ class McpToolset(Toolset):
         max_result_bytes: the longest result, as it is given to the model.
 
     Raises:
-        InvalidTool: when the extra is missing, or the arguments do not fit together.
+        InvalidTool: when the arguments do not fit together.
     """
+
+    outside = True
 
     def __init__(
         self,
@@ -87,8 +90,6 @@ class McpToolset(Toolset):
         max_result_bytes: int = MAX_RESULT_BYTES,
     ) -> None:
         super().__init__(check_name(name))
-        if find_spec("mcp") is None:
-            raise InvalidTool(f"tools '{name}': mcp must be installed: pip install 'penstock[mcp]'")
         if bool(command) is bool(url):
             raise InvalidTool(f"tools '{name}': write either command, for stdio, or url, for streamable HTTP")
         self._command, self._env, self._cwd = list(command), dict(env or {}), cwd
@@ -111,6 +112,9 @@ class McpToolset(Toolset):
         Raises:
             ToolsetUnavailable: when the server cannot be reached, or offers what cannot be used.
         """
+        if find_spec("mcp") is None:
+            raise ToolsetUnavailable(f"tools '{self.name}': mcp must be installed: pip install 'penstock[mcp]'")
+        _quiet()
         session = await self._open()
         try:
             async with asyncio.timeout(self._timeout):
@@ -121,7 +125,7 @@ class McpToolset(Toolset):
             raise ToolsetUnavailable(f"tools '{self.name}': {error}") from error
         except Exception as error:
             await self.close()
-            raise ToolsetUnavailable(f"tools '{self.name}': {_said(error)}") from error
+            raise self._unavailable(error) from error
         self._started = True
 
     async def close(self) -> None:
@@ -200,11 +204,19 @@ class McpToolset(Toolset):
                     async with asyncio.timeout(self._timeout):
                         self._session = await opened
                 except Exception as error:
-                    raise ToolsetUnavailable(f"tools '{self.name}': {_said(error)}") from error
+                    raise self._unavailable(error) from error
                 finally:
                     if self._session is None:
                         task.cancel()
             return self._session
+
+    def _unavailable(self, error: Exception) -> ToolsetUnavailable:
+        """What went wrong, whose tools are missing, and where to look."""
+        if self._command:
+            where = f"run its command by hand ({self._command[0]} …) to see whether an MCP server starts"
+        else:
+            where = f"look whether an MCP server answers at {self._url}, and which headers it wants"
+        return ToolsetUnavailable(f"tools '{self.name}': {_said(error)}; {where}")
 
     async def _hold(self, opened: asyncio.Future[_Session]) -> None:
         """Opens a connection and holds it until it is left, in one task, as what opens it must close it."""
@@ -255,6 +267,13 @@ def clean(text: str) -> str:
     return seen if len(seen) <= MAX_DESCRIPTION else f"{seen[:MAX_DESCRIPTION]} …"
 
 
+def _quiet() -> None:
+    """Leaves what the package logs, with all that a program prints by mistake, to whoever has set up logging."""
+    log = logging.getLogger("mcp")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+
+
 def _by_name(call: Any) -> Any:
     async def called(**arguments: Any) -> Any:
         return await call(arguments)
@@ -300,4 +319,6 @@ def _said(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):
         return "the server did not answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return clean(" ".join(str(error).split())) or type(error).__name__

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 import yaml
 
 from graph.errors import InvalidTool, RemoteError, StepTimeout, ToolError
-from graph.steps.remote import RemoteStep
+from graph.steps.remote import WITHOUT_BODY, Method, RemoteStep
 from graph.steps.remote_template import checked_url
 from graph.tool import Tool
 from graph.toolset import Toolset
@@ -23,7 +23,7 @@ from llm import UpstreamError
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 MAX_VALUES = 64
 """How many values an array in a query may have."""
-METHODS: Mapping[str, Literal["GET", "POST"]] = {"get": "GET", "post": "POST"}
+METHODS: Mapping[str, Method] = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
 """The methods that tools may use; other operations are left out."""
 BODY = "body"
 """The argument that is sent as the body."""
@@ -35,16 +35,17 @@ class _Operation:
     """An operation of the document, and which argument goes where."""
 
     id: str
-    method: Literal["GET", "POST"]
+    method: Method
     path: str
     described: str
     schema: Mapping[str, Any]
     in_path: frozenset[str]
     in_query: frozenset[str]
+    has_body: bool
 
 
 class OpenApiToolset(Toolset):
-    """The GET and POST operations of an OpenAPI 3 document, each as ``<name>_<operationId>``.
+    """The operations of an OpenAPI 3 document, each as ``<name>_<operationId>``; of methods, those of ``METHODS``.
 
     Where the service is, the author says; what the document says of it is not used. Arguments fill the parameters that
     the document declares in the path and the query, and the JSON body as the argument ``body``; nothing else of a
@@ -56,7 +57,7 @@ class OpenApiToolset(Toolset):
         document: the document, or the YAML or JSON file that it is in.
         base_url: where the service is, such as ``https://shop.example/api``.
         headers: sent with every request; keys go here.
-        only: the ids of the operations to take; without, all that have a GET or a POST.
+        only: the ids of the operations to take; without, all.
         timeout: seconds for one call.
         max_calls: how often each tool may be called in one run.
         max_result_bytes: the longest answer of the service.
@@ -85,7 +86,7 @@ class OpenApiToolset(Toolset):
         for wanted in only:
             if wanted not in operations:
                 raise InvalidTool(
-                    f"tools '{name}': no GET or POST is called '{wanted}'; there are: {', '.join(operations)}"
+                    f"tools '{name}': no operation is called '{wanted}'; there are: {', '.join(operations)}"
                 )
         taken = [operations[wanted] for wanted in only] if only else list(operations.values())
         if len(taken) > MAX_TOOLS:
@@ -107,7 +108,7 @@ class OpenApiToolset(Toolset):
     async def _call(self, operation: _Operation, arguments: Mapping[str, Any]) -> Any:
         """What the service answers. The template is made of the document's words; arguments only fill it."""
         path, values = _template(operation, arguments)
-        body = None if operation.method == "GET" else "{{ sent }}"
+        body = "{{ sent }}" if operation.has_body or operation.method not in WITHOUT_BODY else None
         step = RemoteStep(
             self._base,
             path,
@@ -210,18 +211,20 @@ def _operation(document: Mapping[str, Any], id_: str, method: str, path: str, de
     if missing := set(re.findall(r"\{([^{}]*)\}", path)) - places["path"]:
         raise InvalidTool(f"the path has a place '{min(missing)}' that no parameter fills")
     content = _resolved(document, operation.get("requestBody") or {})
-    if METHODS[method] == "POST" and content:
+    has_body = bool(content) and METHODS[method] != "GET"
+    if has_body:
         if BODY in properties:
             raise InvalidTool(f"a parameter is called '{BODY}', as the body is")
+        if "application/json" not in content["content"]:
+            raise InvalidTool(f"its body is no JSON but {', '.join(content['content'])}; leave it out with only=")
         properties[BODY] = _schema(content["content"]["application/json"].get("schema") or {})
         required += [BODY] if content.get("required") else []
     schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     if definitions := _definitions(document, schema):
         schema["$defs"] = definitions
     summary = clean(operation.get("summary") or operation.get("description") or "")
-    return _Operation(
-        id_, METHODS[method], path, summary, schema, frozenset(places["path"]), frozenset(places["query"])
-    )
+    in_path, in_query = frozenset(places["path"]), frozenset(places["query"])
+    return _Operation(id_, METHODS[method], path, summary, schema, in_path, in_query, has_body)
 
 
 def _slug(method: str, path: str) -> str:

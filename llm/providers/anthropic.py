@@ -69,12 +69,12 @@ class AnthropicProvider:
         Raises:
             UpstreamError: when it cannot be asked.
         """
-        response = await self._transport.get(f"{self._base}/models?limit=1000", self._headers)
+        response = await self._transport.request("GET", f"{self._base}/models?limit=1000", self._headers)
         return await read_model_ids(response, "Anthropic's", error_of_answer)
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         body = encoded(message_body(model, request, self._max_tokens))
-        response = await self._transport.post(f"{self._base}/messages", self._headers, body)
+        response = await self._transport.request("POST", f"{self._base}/messages", self._headers, body)
         try:
             if request.stream and not is_whole(response):
                 async with aclosing(_streamed(response)) as chunks:

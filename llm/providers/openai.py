@@ -127,13 +127,15 @@ class OpenAIProvider:
         Raises:
             UpstreamError: when it cannot be asked.
         """
-        return await read_model_ids(await self._transport.get(self._url("models"), self._headers), "OpenAI's")
+        return await read_model_ids(
+            await self._transport.request("GET", self._url("models"), self._headers), "OpenAI's"
+        )
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         raw = self.completes and request.prompt is not None and not request.gathered
         api, asked = (COMPLETIONS, request) if raw else (self._api, request.as_chat())
         body = encoded(self._renamed(api.body(model, asked)))
-        response = await self._transport.post(self._url(api.path, model), self._headers, body)
+        response = await self._transport.request("POST", self._url(api.path, model), self._headers, body)
         try:
             if request.stream and not is_whole(response):
                 async with aclosing(_streamed(response, api)) as chunks:
@@ -147,7 +149,7 @@ class OpenAIProvider:
     async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
         """See :class:`~llm.embeddings.EmbeddingProvider`."""
         body = encoded(body_of(model, request))
-        response = await self._transport.post(self._url("embeddings", model), self._headers, body)
+        response = await self._transport.request("POST", self._url("embeddings", model), self._headers, body)
         try:
             return embeddings_of(await read_object(response), len(request.inputs))
         finally:

@@ -14,7 +14,7 @@ from gateway.catalog import Catalog
 from gateway.cli import app
 from gateway.config import Settings
 from gateway.telemetry.recordings import replay
-from graph import ReplayDiffers
+from graph import Flow, ReplayDiffers
 from llm.testing import Cut, Hang, Json, Stream
 from llm.testing.upstream import answer
 from tests.serving import Gateway, serving_upstream
@@ -113,6 +113,27 @@ async def test_a_changed_graph_is_told_from_the_recorded_one(tmp_path: Path) -> 
     catalog = Catalog.of(Settings.model_validate(settings(tmp_path, graphs=changed)))
     with pytest.raises(ReplayDiffers, match="visit 1 of step 'spell' is not in the recording"):
         await replay(only(tmp_path), catalog)
+
+
+async def test_a_run_that_ends_otherwise_says_why(tmp_path: Path) -> None:
+    """With the words of the error."""
+    async with serving_upstream(answer("Hello"), graphs=RELAY, record={"path": tmp_path}) as (gateway, _):
+        await ask(gateway)
+    changed = [{"name": "relay", "build": f"{__name__}:broken"}]
+    catalog = Catalog.of(Settings.model_validate(settings(tmp_path, graphs=changed)))
+    with pytest.raises(ReplayDiffers, match=r"ended with None, this one ends with ValueError \(no such day\)"):
+        await replay(only(tmp_path), catalog)
+
+
+def broken() -> Flow:
+    """A graph that always fails."""
+
+    def fail(body: Any) -> Any:
+        raise ValueError("no such day")
+
+    flow = Flow("relay")
+    flow.to(fail, name="speaker").respond()
+    return flow
 
 
 def test_the_command(tmp_path: Path) -> None:

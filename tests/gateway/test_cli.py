@@ -167,6 +167,26 @@ def test_serve_says_where_it_listens_answers_and_stops(config: Path) -> None:
     assert "sk-never-shown" not in banner + errors
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["no-such-program"], "No such file or directory; "),
+        ([sys.executable, "-c", "print('hello')"], "Connection closed"),
+    ],
+)
+def test_tools_that_are_not_there_are_said_in_one_sentence(config: Path, command: list[str], said: str) -> None:
+    """The error names the row and where to look; no traceback, and the status of a wrong setting."""
+    row = {"name": "shop", "kind": "mcp", "command": command}
+    config.write_text(f"{CONFIG}tools: {json.dumps([row])}\n")
+    with serve("--config", str(config)) as (process, banner):
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, banner) == (2, "")
+    assert errors.splitlines()[-1].startswith("penstock: tools 'shop': ")
+    assert said in errors.splitlines()[-1]
+    assert f"run its command by hand ({command[0]} …)" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
 def test_a_port_that_is_taken_is_said_in_one_sentence(config: Path) -> None:
     """The error names the port and the remedy."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

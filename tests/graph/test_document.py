@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import json
+from copy import copy as copied
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
 import yaml
 
-from graph import Cache, Choice, Event, Filter, Flow, GraphDefinitionError, InvalidStep, Merge, UnknownStep, added
+import llm
+from graph import (
+    Cache,
+    Choice,
+    Event,
+    Filter,
+    Flow,
+    GraphDefinitionError,
+    InvalidStep,
+    LLModel,
+    Merge,
+    Model,
+    ModelRouter,
+    ModelRunnerSelector,
+    ModelRunnerStep,
+    ParallelRun,
+    UnknownStep,
+    V2ModelServer,
+    VotingEnsemble,
+    added,
+)
+from llm.testing import ScriptedProvider, say
 
 
 class Add:
@@ -159,3 +181,180 @@ def test_the_drawing_for_graphviz() -> None:
     ):
         assert part in source
     assert flow.plot(rankdir="TB").startswith("flowchart TB\n")
+
+
+# --- instances that know how they were made
+
+
+class Doubles(Model):
+    """A model."""
+
+    def predict(self, body: int) -> int:
+        return 2 * body
+
+
+class Chain(Model):
+    """A model with an argument, that says what a call brought."""
+
+    def __init__(self, name: str, model_artifact: Any = None, links: int = 1) -> None:
+        super().__init__(name, model_artifact)
+        self.links = links
+
+    def predict(self, body: int, model_artifact: Any = None) -> Any:
+        return [model_artifact or self.model_artifact, self.links, body]
+
+
+class Larger(ModelRunnerSelector):
+    """Selects by size."""
+
+    def __init__(self, than: int, models: list[str] | None = None) -> None:
+        self.than = than
+
+    def select_models(self, event: Event, available_models: Any) -> list[str]:
+        return ["twice", "shared"] if event.body > self.than else ["chain"]
+
+
+class Labels(V2ModelServer):
+    """Says the same of each input."""
+
+    def predict(self, request: dict[str, Any]) -> list[Any]:
+        return [self.get_param("label") for _ in request["inputs"]]
+
+
+def runner(**options: Any) -> ModelRunnerStep:
+    made = ModelRunnerStep("models", Larger, {"than": 5}, raise_exception=False)
+    made.add_model("twice", Doubles, labels={"team": "x"}, inputs=["n"])
+    made.add_model("chain", Chain, "thread_pool", "local", links=3)
+    return made.add_shared_model_proxy("shared", "brought", model_endpoint_creation_strategy="overwrite", **options)
+
+
+@pytest.mark.parametrize("named", [{}, {"shared_model_name": "whole"}])
+async def test_a_model_runner_is_written_with_its_models(named: Any) -> None:
+    """With selector, mechanisms, artifacts, proxies and the shared models of the flow; it runs the same again."""
+    flow = Flow("runner").add_shared_model("whole", Chain, links=7)
+    flow.to(runner(**named), max_iterations=3).respond()
+    document = flow.to_dict()
+    copy = yaml.safe_load(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False))
+    again = Flow.from_dict(copy)
+    assert again.to_dict() == document
+    for body in (6, 1):
+        assert await again.run(body) == await flow.run(body)
+    assert await again.run(6) == {"twice": 12, "shared": ["brought", 7, 6]}
+    assert await again.run(1) == {"chain": ["local", 3, 1]}
+    seen = copy["steps"]["models"]["models"]
+    assert seen["twice"] == {
+        "model_class": {"$ref": f"{__name__}:Doubles"},
+        "labels": {"team": "x"},
+        "inputs": ["n"],
+    }
+    assert seen["shared"]["shared_model_name"] == "whole"
+
+
+def inner() -> Flow:
+    flow = Flow("inner")
+    flow.to(Add, name="add", number=1).respond()
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("router", "asked"),
+    [
+        (
+            ModelRouter({"show": show}, url_prefix="/m").add_route("l", Labels, label="a", retries=1),
+            [Event(1, path="/m/show"), Event({"inputs": [1]}, path="/m/l/infer")],
+        ),
+        (VotingEnsemble({"m": Labels}, weights={"n": 2.0}).add_route("n", Labels, label="b"), [{"inputs": [1]}]),
+        (ParallelRun({"twice": Doubles, "flow": inner()}, raise_exception=True), [3]),
+        (ParallelRun({"more": ParallelRun({"twice": Doubles})}).add_route("a", Add, handler="twice", number=4), [3]),
+    ],
+)
+async def test_a_router_is_written_with_its_routes(router: Any, asked: list[Any]) -> None:
+    """Classes, functions, models, flows, other routers, each with its arguments and options."""
+    flow = Flow("routed")
+    flow.to(router, name="router").respond()
+    document = flow.to_dict()
+    again = Flow.from_dict(yaml.safe_load(yaml.safe_dump(json.loads(json.dumps(document)))))
+    assert again.to_dict() == json.loads(json.dumps(document))
+    for body in asked:
+        made, made_again = [await each.run(copied(body)) for each in (flow, again)]
+        if isinstance(made, dict):
+            assert {**made, "id": "", "timestamp": ""} == {**made_again, "id": "", "timestamp": ""}
+        else:
+            assert made == made_again
+
+
+async def test_models_of_a_file_may_be_those_of_its_reader() -> None:
+    """An artifact is what ``{$word: value}`` stands for, and our own models go by their short names."""
+    provider = ScriptedProvider.of(say("Oslo."))
+    document = yaml.safe_load(
+        """
+        steps:
+          capital:
+            class_name: graph.ModelRunnerStep
+            models:
+              m: {model_class: LLModel, model_artifact: {$llm: role}, result_path: out}
+            respond: true
+        """
+    )
+    flow = Flow.from_dict(document, {"$llm": lambda role: llm.Model(role, provider, role)})
+    answer = await flow.run({"messages": [{"role": "user", "content": "Capital?"}]})
+    assert answer["out"]["answer"] == "Oslo."
+
+
+class Own(ParallelRun):
+    """A router with a constructor that nobody knows of."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__({"a": Add})
+        self.depth = depth
+
+
+ASKED = llm.Model("m", ScriptedProvider.of(), "m")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            ModelRunnerStep("r").add_model("m", LLModel, model_artifact=ASKED),
+            r"step 'r': .* cannot be written down; .*llm",
+        ),
+        (ModelRunnerStep("r").add_model("m", Doubles("m")), "step 'r': .*Doubles object.* cannot be written down"),
+        (ModelRunnerStep("r", Larger(1)).add_model("m", Doubles), "step 'r': .*Larger object.* cannot be written down"),
+        (ParallelRun({"a": lambda body: body}), "step 'r': .*lambda.* cannot be written down"),
+        (ParallelRun({"a": Add(1)}), "step 'r': .*Add object.* cannot be written down"),
+        (Own(3), r"step 'r': Own has a constructor of its own, so it .* definition\(step\)"),
+    ],
+)
+def test_children_that_cannot_be_written_down_are_said(target: Any, message: str) -> None:
+    """Models and prompts that were made, instances and lambdas: the step is named, and what to write instead."""
+    flow = Flow()
+    flow.to(target, name="r")
+    with pytest.raises(InvalidStep, match=message):
+        flow.to_dict()
+    shared = Flow().add_shared_model("whole", LLModel, model_artifact=ASKED)
+    with pytest.raises(InvalidStep, match=r"step 'shared/whole': .* cannot be written down"):
+        shared.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "message"),
+    [
+        (
+            {"class_name": "graph.ModelRunnerStep", "models": {"m": {"model_class": "No"}}},
+            UnknownStep,
+            "'No' cannot be",
+        ),
+        ({"class_name": "graph.ModelRunnerStep", "routes": {"a": {}}}, InvalidStep, "has no routes"),
+        ({"class_name": "graph.ModelRunnerStep", "class_args": {"x": 1}, "models": {}}, InvalidStep, "argument 'x'"),
+        (
+            {"class_name": "graph.ParallelRun", "routes": {"a": {"clas": 1}}},
+            InvalidStep,
+            "unknown key 'clas' of a route",
+        ),
+    ],
+)
+def test_children_that_cannot_be_read_are_said(step: Any, error: type[GraphDefinitionError], message: str) -> None:
+    """With the step and what is known."""
+    with pytest.raises(error, match=f"step 'a' of flow 'flow': .*({message})"):
+        Flow.from_dict({"steps": {"a": step}}).validate()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from datetime import date
 from typing import Any
 
 import pytest
 
-from graph import Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError
+from graph import Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep
 from graph.agents import trip_planner
 from graph.packing import pack, unpack, unpack_error
 from graph.parts import Parts
@@ -252,3 +253,24 @@ def test_digests_depend_on_contents_only() -> None:
     assert digest(first) == digest(second) != digest(ChatRequest.of_text("m", "y"))
     assert digest({"a": 1, "b": {1, 2}}) == digest({"b": {2, 1}, "a": 1})
     assert digest(object()) == digest(object())
+
+
+async def test_a_tool_may_return_what_is_no_json() -> None:
+    """A recorded run tells the model the same of it as one that is not recorded."""
+
+    def today() -> date:
+        """The day."""
+        return date(2026, 1, 2)
+
+    def body() -> ChatRequest:
+        wanted = {"id": "1", "type": "function", "function": {"name": "today", "arguments": "{}"}}
+        request = ChatRequest.of_text("m", "when?")
+        request.messages.append({"role": "assistant", "tool_calls": [wanted]})
+        return request
+
+    flow = one(ToolsStep([Tool.of(today)]))
+    plain = await flow.run(body())
+    answer, tape = await recorded(flow, body())
+    again = await replayed(flow, body(), tape)
+    assert answer.messages[-1]["content"] == '{"error": "the tool returned something that is not JSON"}'
+    assert plain.messages == answer.messages == again.messages

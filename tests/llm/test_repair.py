@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, UpstreamAnswerInvalid
+from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, UpstreamAnswerInvalid, UpstreamAnswerTooLong
 from llm.repair import checked
 from llm.testing import ScriptedProvider, call, say
 from llm.testing.scripted import Turn
@@ -65,6 +65,30 @@ async def test_an_answer_that_stays_wrong_is_an_error() -> None:
     fails = pytest.raises(UpstreamAnswerInvalid, match="after a repair too: the answer: no JSON")
     with ScriptedProvider.of(say("one"), say("two")) as provider, fails:
         await chunks_of(provider, JSON_OBJECT)
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        say("x" * 100),
+        call("count", {"n": "x" * 80}),
+        Turn(tuple(ChatChunk(extra={"reasoning_content": "x" * 20}) for _ in range(4))),
+        Turn((ChatChunk(logprobs={"content": [{"token": "x" * 80}]}),)),
+    ],
+)
+async def test_an_answer_that_is_kept_for_the_check_has_a_bound(long: Turn) -> None:
+    """In either turn; the upstream is left at once, and nothing of what was kept has been heard."""
+    given: dict[str, Any] = {**JSON_SCHEMA, **TOOLS}
+    request = ChatRequest.of_text("m", "?").having(**given)
+    heard: list[ChatChunk] = []
+    for script in ([long], [Turn((ChatChunk.text("no"),)), long]):
+        provider = ScriptedProvider.of(*script)
+        with pytest.raises(UpstreamAnswerTooLong, match="longer than 100 bytes"):
+            async with aclosing(checked(partial(provider.stream, "m"), request, max_bytes=100)) as chunks:
+                async for chunk in chunks:
+                    heard.append(chunk)
+        assert len(provider.requests) == len(script)
+    assert [chunk for chunk in heard if chunk.content or chunk.tool_calls] == []
 
 
 async def test_the_fence_of_markdown_is_taken_off() -> None:

@@ -40,7 +40,7 @@ async def answering(write: Writing, timeouts: Timeouts) -> AsyncGenerator[tuple[
     upstream, transport = Upstream(write), AiohttpTransport(timeouts)
     async with await asyncio.start_server(upstream.answer, "127.0.0.1", 0) as server:
         upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
-        response = await transport.post(upstream.url, {}, b"{}")
+        response = await transport.request("POST", upstream.url, {}, b"{}")
         try:
             yield upstream, response
         finally:

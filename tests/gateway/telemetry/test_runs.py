@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.telemetry.runs import KEPT, MAX_STEPS, RunRecorder
-from graph import Choice, Event, Flow, Hooks
+from graph import Batch, Choice, Event, Flow, Hooks, LLModel, ModelRunnerStep, Unbatch
 from graph.steps.responder import ResponderStep
-from llm import ChatRequest, Model
+from llm import CharacterCounter, ChatRequest, Model
 from llm.testing import ScriptedProvider, say
 
 
@@ -51,11 +53,13 @@ class Until(Choice):
         return "count" if body["n"] < self.end else "end"
 
 
-def counting(end: int) -> Flow:
+def counting(end: int, *, responds: bool = True) -> Flow:
     flow = Flow("counting", allow_cyclic=True, max_iterations=end + 1, max_steps=None)
     count = flow.to(lambda body: {"n": body["n"] + 1}, name="count")
     until = count.to(Until(end), name="until").cycle_to("count")
-    until.to(lambda body: body, name="end").respond()
+    last = until.to(lambda body: body, name="end")
+    if responds:
+        last.respond()
     return flow
 
 
@@ -96,6 +100,54 @@ async def test_steps_of_a_flow_inside_another_stand_under_it() -> None:
     assert record["graph"] == "outermost"
     assert record["usage"] == cost
     assert len(list(recorder.recent())) == 1
+
+
+def figures(record: Any) -> Iterator[dict[str, Any]]:
+    """Every usage in a record, wherever it stands."""
+    if isinstance(record, list):
+        for each in record:
+            yield from figures(each)
+    elif isinstance(record, dict):
+        if "total_tokens" in record:
+            yield record
+        for each in record.values():
+            yield from figures(each)
+
+
+async def test_every_figure_of_usage_says_whether_it_is_real() -> None:
+    """Of the run, of its steps, and of steps that the record has no place for, as the run went on for so long."""
+    rounds = MAX_STEPS // 2 + 10
+    flow = counting(rounds, responds=False)
+    with ScriptedProvider.of(say("one two"), say("three", usage=None)) as provider:
+        model = Model("served", provider, "theirs")
+        counted = replace(model, counter=CharacterCounter())
+        first = ModelRunnerStep("first").add_model("m", LLModel, model_artifact=model)
+        flow.steps["end"].to(lambda body: "hi", name="asks").to(first).to(
+            lambda body: ChatRequest.of_text("m", "and?"), name="again"
+        ).to(ResponderStep(counted), name="second").respond()
+        record = await recorded(flow, {"n": 0}, RunRecorder())
+    others = [(row["step"], row["model"], row["source"]) for row in record["usage_of_other_steps"]]
+    assert others == [("first", "served", "real"), ("second", "served", "estimated")]
+    assert [step for step in record["steps"] if step["usage"]] == []
+    assert record["usage"]["source"] == "estimated"
+    assert record["usage"]["total_tokens"] == sum(row["total_tokens"] for row in record["usage_of_other_steps"])
+    assert [figure["source"] for figure in figures(record)] == ["estimated", "real", "estimated"]
+    assert all(figure.get("estimated", False) == (figure["source"] == "estimated") for figure in figures(record))
+
+
+async def test_in_a_batch_each_run_has_its_share() -> None:
+    """One run walks the batch, and its record has the step; for the others the call is one of other steps."""
+    flow = Flow("batched")
+    with ScriptedProvider.of(say("a"), say("b")) as provider:
+        model = Model("served", provider, "theirs")
+        runner = ModelRunnerStep("models").add_model("m", LLModel, model_artifact=model)
+        flow.to(Batch(2), name="batch").to(runner).to(Unbatch(), name="unbatch").respond()
+        recorder = RunRecorder()
+        first, second = await asyncio.gather(*(recorded(flow, text, recorder, text) for text in ("x", "y")))
+    walked, waited = (first, second) if any(step["usage"] for step in first["steps"]) else (second, first)
+    assert walked["usage_of_other_steps"] == []
+    assert {(row["step"], row["source"]) for row in waited["usage_of_other_steps"]} == {("models", "real")}
+    assert first["usage"]["total_tokens"] + second["usage"]["total_tokens"] == 30
 
 
 async def test_flows_nest_as_deeply_as_one_likes() -> None:

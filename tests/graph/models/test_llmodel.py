@@ -24,10 +24,14 @@ from graph import (
     StreamingLLModel,
     TokensExceeded,
 )
-from llm import CharacterCounter, ChatRequest, Usage
+from llm import CharacterCounter, ChatChunk, ChatRequest, ToolCallDelta, Usage
+from llm.embedded import FOLDER
+from llm.huggingface import Runtime
 from llm.providers.embedded import EmbeddedProvider
+from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ScriptedProvider, ScriptedUpstream, fail, say
+from llm.testing.scripted import Turn
 from llm.testing.upstream import Json, answer
 from prompts import LLMPromptArtifact
 
@@ -69,6 +73,54 @@ async def test_38_answer_and_usage_at_the_result_path() -> None:
     assert provider.requests[0].parameters == {"temperature": 0.0}
 
 
+async def test_38_of_openai_the_usage_is_its_own_object() -> None:
+    """As it came over the wire, with its details."""
+    message = {"role": "assistant", "content": "Paris."}
+    reply = Json({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": USAGE})
+    async with ScriptedUpstream(reply) as upstream:
+        provider = OpenAIProvider(upstream.base_url)
+        flow = of(LLModel, llm.LLModel(llm.Model("mini", provider, "m"), PROMPT), result_path="output")
+        body = await flow.run({"country": "France"})
+        await provider.close()
+    assert body == {"country": "France", "output": {"answer": "Paris.", "usage": USAGE}}
+
+
+@pytest.mark.huggingface
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("default")
+async def test_38_of_hugging_face_the_tokens_are_counted_with_its_own_tokenizer() -> None:
+    """The total is what was asked and answered. They are the very tokens that were made here, so nothing is a guess."""
+    pytest.importorskip("torch", reason="needs the extra huggingface")
+    pytest.importorskip("transformers", reason="needs the extra huggingface")
+    provider = HuggingFaceProvider(str(FOLDER), max_tokens=8)
+    await provider.start()
+    try:
+        result = await of(LLModel, llm.Model("local", provider, "local")).run("Plan a trip to Lisbon")
+    finally:
+        await provider.close()
+    prompt = Runtime.load(str(FOLDER)).prompt([{"role": "user", "content": "Plan a trip to Lisbon"}], [])
+    assert result["usage"] == {
+        "prompt_tokens": len(prompt),
+        "completion_tokens": 8,
+        "total_tokens": len(prompt) + 8,
+    }
+
+
+async def test_38_streamed_calls_keep_tool_calls_finish_reason_and_usage() -> None:
+    """A streamed call of a tool comes in pieces, and is whole when they are gathered."""
+    pieces = (ToolCallDelta(0, '{"city":', "c1", "weather"), ToolCallDelta(0, '"Oslo"}'))
+    deltas = [ChatChunk(tool_calls=(piece,)) for piece in pieces]
+    end = (ChatChunk(finish_reason="tool_calls"), ChatChunk(usage=Usage.from_wire(USAGE)))
+    asked = model(Turn((*deltas, *end)))
+    async with aclosing(of(StreamingLLModel, asked).stream("x")) as stream:
+        chunks = [chunk async for chunk in stream]
+    gathered = llm.ChatCompletion.of(chunks)
+    assert [(made.name, made.arguments) for made in gathered.tool_calls] == [("weather", '{"city":"Oslo"}')]
+    assert [chunk.tool_calls for chunk in chunks if chunk.tool_calls] == [(piece,) for piece in pieces]
+    assert gathered.finish_reason == "tool_calls"
+    assert gathered.usage == Usage.from_wire(USAGE)
+
+
 async def test_38_what_nobody_counted_is_marked_as_an_estimate() -> None:
     """Where the provider reports no usage it is estimated, and says so."""
     counted = replace(model(say("four", usage=None)), counter=CharacterCounter())
@@ -80,7 +132,7 @@ async def test_38_the_calls_are_booked_on_the_run() -> None:
     """What a model costs counts for the run, and under its caps."""
     event = Event("x")
     await of(LLModel, model(say("y"))).run(event)
-    assert [(call.step, call.model, call.usage.total_tokens) for call in event.meter.calls] == [("r", "mini", 15)]
+    assert [(made.step, made.model, made.usage.total_tokens) for made in event.meter.calls] == [("r", "mini", 15)]
     flow = Flow("capped", max_tokens=5)
     flow.to(
         ModelRunnerStep("r", raise_exception=False).add_model("m", LLModel, model_artifact=model(say("y")))
@@ -227,11 +279,11 @@ def test_callers_see_the_error_of_the_one_model_that_failed() -> None:
 
 async def test_tool_calls_are_part_of_the_result() -> None:
     """An answer that calls tools says so."""
-    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    made = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [made]}
     reply = Json({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": USAGE})
     async with ScriptedUpstream(reply) as upstream:
         provider = OpenAIProvider(upstream.base_url)
         result = await of(LLModel, llm.Model("mini", provider, "m")).run("x")
         await provider.close()
-    assert result == {"answer": "", "usage": USAGE, "tool_calls": [call]}
+    assert result == {"answer": "", "usage": USAGE, "tool_calls": [made]}

@@ -31,6 +31,7 @@ from graph import (
     RemoteUnfilled,
     StepTimeout,
 )
+from graph.steps.remote import Method
 from llm import UpstreamBrokeOff, UpstreamUnreachable
 from llm.testing import Json, ScriptedUpstream
 from llm.transport import AiohttpTransport, shared_transport
@@ -81,6 +82,23 @@ async def test_the_body_is_posted_and_becomes_the_answer() -> None:
     assert (weather.received[0].path, weather.received[0].body) == ("/v1/now", {"city": "Oslo"})
     assert weather.received[0].headers["Content-Type"] == "application/json"
     assert weather.received[0].headers["Accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "template", "sent"),
+    [
+        ("PUT", None, '{"id":7}'),
+        ("PATCH", '{"n": {{ id }}}', '{"n": 7}'),
+        ("DELETE", None, ""),
+        ("DELETE", '{"why": {{ id }}}', '{"why": 7}'),
+    ],
+)
+async def test_other_methods(method: Method, template: str | None, sent: str) -> None:
+    """A PUT and a PATCH send what a POST would; a DELETE sends nothing, unless a template says what."""
+    async with serving(echo) as url:
+        answer = await remote(url, "{{ id }}", template, method=method).run({"id": 7})
+    assert (answer["method"], answer["target"], answer["body"]) == (method, "/7", sent)
+    assert answer["headers"].get("content-type", "") == ("application/json" if sent else "")
 
 
 async def test_it_is_made_from_a_class_too() -> None:
@@ -540,7 +558,7 @@ async def test_a_transport_of_ones_own_is_used_and_left_open() -> None:
         ({"body": "{% for %}"}, "the template body="),
         ({"body": '{"q": "{{ q }}"}'}, "values bring their own quotes; write {{ x }} without them"),
         ({"body": "1", "method": "GET"}, "a GET has no body"),
-        ({"method": "PUT"}, "write 'GET' or 'POST'"),
+        ({"method": "HEAD"}, "write one of GET, POST, PUT, PATCH, DELETE"),
         ({"headers": {"authorization": "Bearer sk-secret\r\nx: y"}}, "the header 'authorization' holds a line break"),
     ],
 )

@@ -34,6 +34,10 @@ DOCUMENT: dict[str, Any] = {
         "/pets/{id}": {
             "parameters": [{"$ref": "#/components/parameters/Id"}],
             "get": {"parameters": [{"name": "x-trace", "in": "header", "schema": {"type": "string"}}]},
+            "put": {"operationId": "rename", "requestBody": {"content": {"application/json": {"schema": PET}}}},
+            "patch": {"operationId": "touch"},
+            "delete": {"operationId": "drop"},
+            "head": {"operationId": "peek"},
         },
     },
     "components": {
@@ -64,13 +68,31 @@ async def test_operations_are_called_where_the_author_says() -> None:
     """Arguments stand in the path, the query and the body, and nowhere else."""
     async with serving(echo) as url:
         tools = tools_at(url)
-        assert list(tools) == ["pets_list", "pets_add", "pets_get_pets_id"]
+        assert list(tools) == [
+            *("pets_list", "pets_add", "pets_clear", "pets_get_pets_id", "pets_rename", "pets_touch", "pets_drop")
+        ]
         listed = await tools["pets_list"].call('{"limit": 2, "tag[]": ["a b", "c&d=e"]}', 5)
         assert listed == {"method": "GET", "url": "/api/pets?limit=2&tag%5B%5D=a%20b&tag%5B%5D=c%26d%3De", "body": ""}
         assert (await tools["pets_list"].call("{}", 5))["url"] == "/api/pets"
         added = await tools["pets_add"].call('{"body": {"name": "{{ 1 }}", "tag": null}}', 5)
         assert (added["method"], json.loads(added["body"])) == ("POST", {"name": "{{ 1 }}", "tag": None})
         assert (await tools["pets_get_pets_id"].call('{"id": "text"}', 5)) == {"result": "words"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "came"),
+    [
+        ("pets_rename", {"id": "7", "body": {"name": "Rex"}}, ("PUT", "/api/pets/7", '{"name":"Rex"}')),
+        ("pets_touch", {"id": "a b"}, ("PATCH", "/api/pets/a%20b", "{}")),
+        ("pets_drop", {"id": "7"}, ("DELETE", "/api/pets/7", "")),
+    ],
+)
+async def test_every_method_that_changes_something(tool: str, arguments: Any, came: tuple[str, ...]) -> None:
+    """PUT, PATCH and DELETE, as the document has them; a DELETE without a body sends none."""
+    async with serving(echo) as url:
+        said = await tools_at(url)[tool].call(json.dumps(arguments), 5)
+    sent = json.dumps(json.loads(said["body"]), separators=(",", ":")) if said["body"] else ""
+    assert (said["method"], said["url"], sent) == came
 
 
 @pytest.mark.parametrize(
@@ -139,11 +161,16 @@ HEADER = {"name": "x", "in": "header", "required": True}
     ("document", "options", "said"),
     [
         ({"swagger": "2.0"}, {}, "only documents of OpenAPI 3"),
-        (DOCUMENT, {"only": ["clear"]}, "no GET or POST is called 'clear'"),
+        (DOCUMENT, {"only": ["peek"]}, "no operation is called 'peek'"),
         (changed(_a={"parameters": [HEADER]}), {}, "GET /a: the header parameter 'x' is not a model's to give"),
         (changed(_a={"parameters": [{"$ref": "http://x/y"}]}), {}, "GET /a: 'http://x/y' lies outside the document"),
         ({**DOCUMENT, "paths": {"/a/{id}": {"get": {}}}}, {}, "the path has a place 'id' that no parameter fills"),
         (changed(_a={"operationId": "a b"}), {}, "its name must be"),
+        (
+            {**DOCUMENT, "paths": {"/a": {"put": {"requestBody": {"content": {"text/csv": {}}}}}}},
+            {},
+            "PUT /a: its body is no JSON but text/csv; leave it out with only=",
+        ),
     ],
 )
 def test_documents_that_cannot_be_used_are_refused(document: Any, options: Any, said: str) -> None:
