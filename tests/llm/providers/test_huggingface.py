@@ -287,6 +287,26 @@ async def test_leaving_ends_the_work_with_the_token_in_the_making(provider: Hugg
     assert (await staying).content == (await answered(provider)).content
 
 
+async def test_leaving_ends_it_within_one_token(tmp_path: Path) -> None:
+    """A model that is in the middle of a token when its reader leaves makes that one and no more."""
+    from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+    said, more = reciting.ids_of("Hello"), reciting.ids_of("and so on and on")
+    reciting.save(tmp_path, [[*said, reciting.WAIT, *more], reciting.ids_of("Bye")])
+    reciting.GATE.clear()
+    reciting.SAID.clear()
+    provider = HuggingFaceProvider(str(tmp_path))
+    try:
+        async with aclosing(provider.stream("m", asked())) as chunks:
+            for _ in said:
+                await anext(chunks)
+        reciting.GATE.set()
+        assert (await answered(provider)).content == "Bye"
+    finally:
+        await provider.close()
+    assert reciting.SAID[: len(said) + 2] == [*said, more[0], reciting.ids_of("Bye")[0]]
+
+
 def test_a_row_that_nobody_wants_ends_at_once() -> None:
     """The step in which it is left is its last, and with the last row the batch ends."""
     runtime, heard, finished = Runtime.load(str(FOLDER)), [], []
