@@ -279,6 +279,21 @@ async def test_more_requests_than_places_each_get_their_own_answer(provider: Hug
         assert completion.content == (await answered(provider, text, max_tokens=16)).content
 
 
+async def test_requests_that_come_together_are_one_batch(tmp_path: Path) -> None:
+    """Four requests with two places are two batches: the model reads prompts twice and makes each step for two."""
+    from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+    reciting.save(tmp_path, [reciting.ids_of("Bye")] * 2)
+    reciting.SAID.clear()
+    provider = HuggingFaceProvider(str(tmp_path), max_batch=2)
+    try:
+        together = await asyncio.gather(*(answered(provider, text) for text in (TRIP, "Hi", ASKED, "Hello")))
+    finally:
+        await provider.close()
+    assert {completion.content for completion in together} == {"Bye"}
+    assert len(reciting.SAID) == 2 * (len(reciting.ids_of("Bye")) + 1)
+
+
 async def test_leaving_ends_the_work_with_the_token_in_the_making(provider: HuggingFaceProvider) -> None:
     """The one who leaves makes no further tokens; who shares its batch is not disturbed."""
     staying = asyncio.create_task(answered(provider))
