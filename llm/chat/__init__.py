@@ -3,6 +3,7 @@
 from llm.chat.chunk import ChatChunk, ToolCallDelta
 from llm.chat.completion import ChatCompletion, collect
 from llm.chat.request import TEXT, ChatRequest, Message, text_of
+from llm.chat.tool_choice import ToolChoice
 
 __all__ = [
     "TEXT",
@@ -11,6 +12,7 @@ __all__ = [
     "ChatRequest",
     "Message",
     "ToolCallDelta",
+    "ToolChoice",
     "collect",
     "text_of",
 ]

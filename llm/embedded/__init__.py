@@ -4,7 +4,7 @@ engine = Engine.load()
 for piece in engine.generate([{"role": "user", "content": "Hello!"}]): ...
 """
 
-from llm.embedded.constraint import Constraint, Constraints
+from llm.embedded.constraint import Constraint, Constraints, ToolMode
 from llm.embedded.engine import FOLDER, Engine
 from llm.embedded.errors import (
     EmbeddedError,
@@ -35,5 +35,6 @@ __all__ = [
     "PromptTooLong",
     "RequestError",
     "TextPiece",
+    "ToolMode",
     "UnsupportedMessage",
 ]

@@ -6,33 +6,31 @@ holds the model to `{"name": …, "arguments": …}` of a declared tool. Values 
 held to be that (see `copying.py`).
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal
 
 import numpy as np
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
-from llm.embedded.copying import Copying, Source, literal
+from llm.embedded.copying import Copying, Source
 from llm.embedded.errors import InvalidSchema
 from llm.embedded.quoting import Quoting
 from llm.embedded.schema import FREE_OBJECT, bounded
 from llm.embedded.template import Special
 from llm.embedded.tokenizer import Tokenizer
+from llm.grammar import LENIENT, WRITTEN, UnusableGrammar, bias_of, call_rules, compiled, json_rule, literal
 
 Mask = NDArray[np.bool_]
-ToolMode = Literal["auto", "required"] | Mapping[str, str]
+ToolMode = Literal["auto", "required"]
 Copies = Mapping[str, Source]
 """What string properties are copied from, by their names; arguments of a tool by `tool.property`. A text: words of it;
 several: one of them. What is no such property is passed over."""
 
 _MAX_LABELS = 1000
 _MAX_TOOLS = 128
-_JSON: Any = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-_LENIENT = _JSON | {"lenient": True, "coerce_one_of": True}
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,6 @@ class Constraints:
             n_vocab=tokenizer.size,
             eos_token=tokenizer.special[Special.END],
         )
-        self._limits = LLParserLimits(
-            initial_lexer_fuel=200_000,
-            step_lexer_fuel=100_000,
-            step_max_items=20_000,
-            max_lexer_states=20_000,
-            max_grammar_size=50_000,
-            precompute_large_lexemes=False,
-            verbose_errors=False,
-        )
 
     def json_schema(self, schema: Mapping[str, Any] | bool, copies: Copies | None = None) -> Constraint:
         """JSON that the schema accepts, keys in its order, with ", " and ": " between. Unknown keywords are refused.
@@ -71,9 +60,9 @@ class Constraints:
         A copied property may be "" too.
         """
         narrowed = bounded(schema)
-        copying = Copying(_JSON)
+        copying = Copying(WRITTEN)
         if copies and copying.add("start", narrowed, copies, empty=True):
-            return Constraint(answer=self._compile_lark(copying.rules))
+            return Constraint(answer=self._compile(copying.rules))
         return Constraint(answer=self._compile_schema(narrowed))
 
     def json_object(self) -> Constraint:
@@ -84,7 +73,7 @@ class Constraints:
         """Exactly one of the labels, as plain text."""
         if not labels or len(labels) > _MAX_LABELS or not all(labels):
             raise InvalidSchema(f"a choice needs 1 to {_MAX_LABELS} labels, none of them empty")
-        return Constraint(answer=self._compile_lark([f"start: {' | '.join(map(literal, labels))}"]))
+        return Constraint(answer=self._compile([f"start: {' | '.join(map(literal, labels))}"]))
 
     def tools(
         self,
@@ -94,37 +83,25 @@ class Constraints:
         answer: Constraint | None = None,
         copies: Copies | None = None,
     ) -> Constraint:
-        """Calls of declared tools. "auto": the model decides; "required": at least one; {"name": n}: only that one.
+        """Calls of declared tools. "auto": the model decides; "required": at least one.
 
         `parallel` allows several calls in a row; `answer` is what the text is held to where no tool is called.
         Arguments follow the tool's schema as far as it can be followed: keywords that cannot be are ignored. A copied
         argument is never "".
         """
-        chosen = [_function(tool) for tool in tools]
-        if isinstance(mode, Mapping):
-            chosen = [function for function in chosen if function["name"] == mode["name"]]
-        if not chosen or len(chosen) > _MAX_TOOLS:
-            raise InvalidSchema(f"tool calls need 1 to {_MAX_TOOLS} declared tools, the chosen one among them")
-        call = self._compile_lark(_call_grammar(chosen, copies or {}))
+        if not tools or len(tools) > _MAX_TOOLS:
+            raise InvalidSchema(f"tool calls need 1 to {_MAX_TOOLS} declared tools")
+        call = self._compile(_call_grammar([_function(tool) for tool in tools], copies or {}))
         return Constraint(answer.answer if answer else None, call, must_call=mode != "auto", parallel=parallel)
 
     def _compile_schema(self, schema: Mapping[str, Any]) -> LLMatcher:
+        return self._compile([f"start: {json_rule(schema)}"])
+
+    def _compile(self, rules: Sequence[str]) -> LLMatcher:
         try:
-            return self._compile(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_JSON))
-        except (ValueError, RecursionError) as error:
+            return compiled(self._tokenizer, rules)
+        except UnusableGrammar as error:
             raise InvalidSchema(str(error)) from error
-
-    def _compile_lark(self, rules: Sequence[str]) -> LLMatcher:
-        return self._compile(LLMatcher.grammar_from_lark("\n".join(rules)))
-
-    def _compile(self, grammar: str) -> LLMatcher:
-        matcher = LLMatcher(self._tokenizer, grammar, limits=self._limits, log_level=0)
-        trial = matcher.deep_copy()
-        if not trial.is_error():
-            trial.compute_logit_bias()
-        if trial.is_error():
-            raise InvalidSchema(_first_line(trial.get_error()))
-        return matcher
 
 
 class _Vocabulary:
@@ -200,9 +177,10 @@ class Guide:
         return mask if self._quoting is None else self._quoting.narrow(mask)
 
     def _by_grammar(self, matcher: LLMatcher) -> Mask:
-        mask: Mask = np.frombuffer(matcher.compute_logit_bias(), np.uint8) != 0
-        if matcher.is_error():
-            raise InvalidSchema(_first_line(matcher.get_error()))
+        try:
+            mask: Mask = np.frombuffer(bias_of(matcher), np.uint8) != 0
+        except UnusableGrammar as error:
+            raise InvalidSchema(str(error)) from error
         return mask
 
     def _only(self, *tokens: int) -> Mask:
@@ -220,18 +198,14 @@ def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _call_grammar(functions: Sequence[Mapping[str, Any]], copies: Copies) -> list[str]:
     """The rules of a Lark grammar: one alternative a tool, its arguments by the tool's own schema."""
-    rules = ["start: " + " | ".join(f"call{index}" for index in range(len(functions)))]
-    copying = Copying(_LENIENT)
-    for index, function in enumerate(functions):
-        rules.append(f'call{index}: {_opening(function)} arguments{index} "}}"')
+    copying = Copying(LENIENT)
+
+    def arguments(name: str, function: Mapping[str, Any]) -> Iterator[str]:
         schema = _arguments_schema(function)
-        if not copying.add(f"arguments{index}", schema, _of_tool(copies, function["name"]), empty=False):
-            rules.append(f"arguments{index}: %json {json.dumps(schema | {'x-guidance': _LENIENT})}")
-    return rules + copying.rules
+        if not copying.add(name, schema, _of_tool(copies, function["name"]), empty=False):
+            yield f"{name}: {json_rule(schema, LENIENT)}"
 
-
-def _opening(function: Mapping[str, Any]) -> str:
-    return literal(f'{{"name": {json.dumps(function["name"])}, "arguments": ')
+    return ["start: call", *call_rules(functions, arguments), *copying.rules]
 
 
 def _arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +215,3 @@ def _arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
 def _of_tool(copies: Copies, name: str) -> Copies:
     """The copies of one tool, by the names of its properties alone."""
     return {key.removeprefix(f"{name}."): text for key, text in copies.items() if key.startswith(f"{name}.")}
-
-
-def _first_line(message: str) -> str:
-    return message.partition("\n")[0]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llm.embedded.schema import Schema
+from llm.grammar import json_rule, literal
 
 Source = str | Sequence[str]
 
@@ -38,7 +39,7 @@ class Copying:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.rules: list[str] = []
-        self._options = dict(options)
+        self._options = options
         self._terminals: dict[str, str] = {}
 
     def add(self, name: str, schema: Schema, sources: Mapping[str, Source], empty: bool) -> bool:
@@ -54,7 +55,7 @@ class Copying:
         definitions = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         for index, (key, value) in enumerate(properties.items()):
             copy = copies.get(key)
-            written = self._copy(copy, empty) if copy else self._json(definitions | value)
+            written = self._copy(copy, empty) if copy else json_rule(definitions | value, self._options)
             self.rules.append(f"{name}_{index}: {literal(json.dumps(key, ensure_ascii=False) + ': ')} {written}")
         self.rules += _members(name, [key in _required(schema) for key in properties])
         return True
@@ -65,14 +66,6 @@ class Copying:
             self._terminals[copies] = f"COPY{len(self._terminals)}"
             self.rules.append(f"{self._terminals[copies]}: {copies}")
         return rf'"\"" {self._terminals[copies]}{"?" if empty else ""} "\""'
-
-    def _json(self, schema: Schema) -> str:
-        return f"%json {json.dumps(schema | {'x-guidance': self._options})}"
-
-
-def literal(text: str) -> str:
-    """A text as a string of a grammar."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _copies(schema: Any, source: Source) -> str:

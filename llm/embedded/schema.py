@@ -46,7 +46,9 @@ FREE_VALUE: Schema = {"anyOf": [*_SCALARS, _list_of(_FLAT), FREE_OBJECT]}
 
 def bounded(schema: Mapping[str, Any] | bool) -> Schema:
     """A narrower copy of a schema. Raises InvalidSchema if it is no schema, too deep or too large."""
-    narrowed: Schema = _Bounding().schema(schema, depth=0, closable=True)
+    narrowed: Schema | bool = _Bounding().schema(schema, depth=0, closable=True)
+    if isinstance(narrowed, bool):
+        raise InvalidSchema("no value is valid")
     return narrowed
 
 

@@ -1,9 +1,9 @@
 """Models of transformers', in this process. Nothing here imports torch before a model is loaded."""
 
 from llm.huggingface.batch import Row, run
-from llm.huggingface.grammar import Grammars
+from llm.huggingface.grammar import Grammars, Guide
 from llm.huggingface.runtime import Runtime, check_installed
 from llm.huggingface.sampling import Sampling
 from llm.huggingface.speech import Speech
 
-__all__ = ["Grammars", "Row", "Runtime", "Sampling", "Speech", "check_installed", "run"]
+__all__ = ["Grammars", "Guide", "Row", "Runtime", "Sampling", "Speech", "check_installed", "run"]

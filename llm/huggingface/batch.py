@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from llm.errors import InvalidRequest
+from llm.huggingface.grammar import Guide
 from llm.huggingface.runtime import Runtime
 from llm.huggingface.sampling import Chooser, Sampling
 
@@ -20,8 +22,8 @@ from llm.huggingface.sampling import Chooser, Sampling
 class Row:
     """One answer of a batch.
 
-    ``hear`` is called with each token and says whether the answer goes on, ``finish`` once when it has ended; both in
-    the thread that generates.
+    ``hear`` is called with each token and says whether the answer goes on, ``finish`` once when it has ended, with
+    what was wrong with it if its grammar could not be followed; both in the thread that generates.
     """
 
     prompt: Sequence[int]
@@ -29,9 +31,9 @@ class Row:
     """Tokens that the answer may have."""
     sampling: Sampling
     hear: Callable[[int], bool]
-    finish: Callable[[], None]
-    grammar: Any = None
-    """An llguidance matcher that the answer is held to, or None."""
+    finish: Callable[[InvalidRequest | None], None]
+    guide: Guide | None = None
+    """What the answer is held to."""
     tokens: int = 0
     ended: bool = False
     chooser: Chooser = field(init=False)
@@ -73,7 +75,7 @@ class _Steps:
     def choose(self, input_ids: Any, scores: Any) -> Any:
         """The scores with nothing but each row's choice left in them."""
         only = self._torch.full_like(scores, float("-inf"))
-        self._chosen = [0 if row.ended else _choice(self._torch, row, scores[at]) for at, row in enumerate(self._rows)]
+        self._chosen = [self._choice(row, scores[at]) for at, row in enumerate(self._rows)]
         for at, token in enumerate(self._chosen):
             only[at, token] = 0
         return only
@@ -85,14 +87,19 @@ class _Steps:
                 row.tokens += 1
                 row.ended = not row.hear(token) or row.tokens >= row.limit
                 if row.ended:
-                    row.finish()
+                    row.finish(None)
         return self._torch.tensor([row.ended for row in self._rows], device=input_ids.device)
 
-
-def _choice(torch: Any, row: Row, logits: Any) -> int:
-    if row.grammar is None:
-        return row.chooser.choose(logits)
-    allowed = torch.frombuffer(bytearray(row.grammar.compute_logit_bias()), dtype=torch.uint8)[: len(logits)]
-    token = row.chooser.choose(logits.masked_fill(allowed.to(logits.device) == 0, float("-inf")))
-    row.grammar.consume_token(token)
-    return token
+    def _choice(self, row: Row, logits: Any) -> int:
+        """A row's next id; of one that has ended, or ends here as its grammar cannot be followed, any."""
+        if row.ended:
+            return 0
+        try:
+            token = row.chooser.choose(row.guide.narrow(self._torch, logits) if row.guide else logits)
+        except InvalidRequest as error:
+            row.ended = True
+            row.finish(error)
+            return 0
+        if row.guide:
+            row.guide.advance(token)
+        return token

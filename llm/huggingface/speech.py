@@ -1,20 +1,18 @@
 """From ids to what a client sees: text that is certain, stop strings cut out, tool calls in their many forms.
 
-Text is held back while it may be half a character, the start of a stop string or of a tool call. Once a call has begun,
-everything is held until the answer ends: the forms differ in where a call ends, and JSON says so by itself.
+Text is held back while it may be half a character, the start of a stop string or of a marker of calls; the opening of a
+call until its name is known. Once a call has begun there is no text any more.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from secrets import token_hex
 from typing import Any
 
-from llm.chat import ChatChunk, ToolCallDelta
+from llm.chat import ChatChunk
+from llm.huggingface.calls import Calls
+from llm.huggingface.forms import CLOSINGS, OPENINGS
 
-OPENINGS = ("<tool_call>", "<|tool_call|>", "[TOOL_CALLS]", "<|python_tag|>")
-"""What models write before a call: Hermes and Qwen; ours; Mistral; Llama 3. The last also writes bare JSON."""
 HALF = "\ufffd"
 
 
@@ -28,80 +26,114 @@ class Speech:
 
     Attributes:
         ended: whether the answer is complete: by an end token or a stop string.
-        calls: how many tools were called; known when :meth:`rest` was read.
     """
 
     def __init__(
         self, tokenizer: Any, ends: frozenset[int], stop: Sequence[str] = (), tools: frozenset[str] = frozenset()
     ) -> None:
         self.ended = False
-        self.calls = 0
-        self._tokenizer = tokenizer
+        self._text = _Decoder(tokenizer, OPENINGS if tools else ())
         self._ends = ends
         self._stop = [text for text in stop if text]
         self._tools = tools
-        self._openings = OPENINGS if tools else ()
-        self._special = {token: tokenizer.decode([token]) for token in tokenizer.all_special_ids}
-        self._ids: list[int] = []
-        self._decoded = 0
+        self._markers = (*OPENINGS, *CLOSINGS) if tools else ()
         self._held = ""
         self._said = False
-        self._calling = False
+        self._stopped = False
+        self._marked = False
+        self._calls: Calls | None = None
+
+    @property
+    def calls(self) -> int:
+        """How many tools were called."""
+        return self._calls.count if self._calls else 0
 
     def hear(self, token: int) -> Iterator[ChatChunk]:
         """The chunks that one more id makes certain; :attr:`ended` tells whether the answer goes on."""
         if token in self._ends:
             self.ended = True
-            return
-        self._held += self._new_text(token)
-        if not self._calling:
-            yield from self._certain()
+        else:
+            yield from self._go_on(self._text.hear(token))
 
     def rest(self) -> Iterator[ChatChunk]:
-        """What was held back, once nothing more comes."""
-        self._held += self._whole()[self._decoded :]
-        held, self._held = self._held, ""
-        calls = list(self._calls_in(held)) if self._calling or self._may_be_bare(held) else []
-        if calls:
-            self.calls = len(calls)
-            yield ChatChunk(tool_calls=tuple(calls))
-        elif held:
-            yield ChatChunk.text(held)
+        """What was held back, once nothing more comes; but not the beginning of a call that was cut off."""
+        yield from self._go_on(self._text.rest())
+        while self._calls and not self._calls.count:
+            yield from self._refused("" if self._marked and not self.ended else self._calls.text)
+        yield from self._say(len(self._held))
+
+    def _go_on(self, text: str) -> Iterator[ChatChunk]:
+        if self._calls is None:
+            self._held += text
+            yield from self._certain()
+            return
+        for delta in self._calls.hear(text):
+            yield ChatChunk(tool_calls=(delta,))
+        if self._calls.refused:
+            yield from self._refused(self._calls.text)
+
+    def _refused(self, text: str) -> Iterator[ChatChunk]:
+        """What was taken for a call is text."""
+        self._calls, self._said = None, True
+        yield from self._go_on(text)
 
     def _certain(self) -> Iterator[ChatChunk]:
-        stop = min(((at, text) for text in self._stop if (at := self._held.find(text)) >= 0), default=None)
-        if stop is not None:
-            self.ended, self._held = True, self._held[: stop[0]]
-            return
-        opening = min((at for text in self._openings if (at := self._held.find(text)) >= 0), default=None)
-        certain = opening if opening is not None else len(self._held) - self._uncertain()
-        self._calling = opening is not None
-        if self._may_be_bare(self._held):
-            return
-        if certain > 0:
-            text, self._held = self._held[:certain], self._held[certain:]
+        stop, _ = self._first(self._stop)
+        at, marker = self._first(self._markers)
+        certain = at if at >= 0 else len(self._held) - self._uncertain()
+        fresh = bool(self._tools) and not self._said
+        blank = fresh and not self._held[:certain].strip()
+        if stop >= 0 and not 0 <= at < stop:
+            yield from self._say(stop)
+            self._held, self.ended, self._stopped = "", True, True
+        elif at >= 0:
+            yield from self._say(0 if blank else certain)
+            yield from self._mark(self._held.partition(marker)[2], marker)
+        elif fresh and self._held.lstrip().startswith("{"):
+            yield from self._mark(self._held, "")
+        elif not blank:
+            yield from self._say(certain)
+
+    def _mark(self, rest: str, marker: str) -> Iterator[ChatChunk]:
+        """What follows a marker, or stands bare, may be calls."""
+        self._held, self._marked = "", bool(marker)
+        if marker not in CLOSINGS:
+            self._calls = Calls(self._tools)
+        yield from self._go_on(rest)
+
+    def _say(self, size: int) -> Iterator[ChatChunk]:
+        if size > 0 and not self._stopped:
+            text, self._held = self._held[:size], self._held[size:]
             self._said = True
             yield ChatChunk.text(text)
+
+    def _first(self, texts: Sequence[str]) -> tuple[int, str]:
+        """Where the first of some texts stands, and which; -1 where none does."""
+        return min(((at, text) for text in texts if (at := self._held.find(text)) >= 0), default=(-1, ""))
 
     def _uncertain(self) -> int:
         """How many characters at the end may be the start of something."""
         longest = 0
-        for text in (*self._stop, *self._openings):
+        for text in (*self._stop, *self._markers):
             starts = (size for size in range(min(len(text) - 1, len(self._held)), 0, -1))
             longest = max(longest, next((size for size in starts if self._held.endswith(text[:size])), 0))
         return longest
 
-    def _may_be_bare(self, text: str) -> bool:
-        """Whether an answer starts as JSON, where a model may call without an opening."""
-        return bool(self._tools) and not self._said and text.lstrip().startswith("{")
 
-    def _new_text(self, token: int) -> str:
-        """The text that an id adds; special tokens say nothing, but for the openings of calls."""
+class _Decoder:
+    """From ids to whole characters; special tokens say nothing, but for some markers."""
+
+    def __init__(self, tokenizer: Any, markers: Sequence[str]) -> None:
+        spelled = {token: tokenizer.decode([token]) for token in tokenizer.all_special_ids}
+        self._special = {token: text if text in markers else "" for token, text in spelled.items()}
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._decoded = 0
+
+    def hear(self, token: int) -> str:
+        """The text that an id adds."""
         if token in self._special:
-            spelled = self._special[token]
-            before = self._whole()[self._decoded :]
-            self._ids, self._decoded = [], 0
-            return before + (spelled if spelled in self._openings else "")
+            return self.rest() + self._special[token]
         self._ids.append(token)
         whole = self._whole()
         if whole.endswith(HALF):
@@ -112,30 +144,11 @@ class Speech:
             self._decoded = len(self._whole())
         return text
 
+    def rest(self) -> str:
+        """What was held back."""
+        text = self._whole()[self._decoded :]
+        self._ids, self._decoded = [], 0
+        return text
+
     def _whole(self) -> str:
         return str(self._tokenizer.decode(self._ids, clean_up_tokenization_spaces=False)) if self._ids else ""
-
-    def _calls_in(self, text: str) -> Iterator[ToolCallDelta]:
-        """The calls of declared tools in a text; none when there is anything that is none."""
-        found = list(_objects(text))
-        names = {str(call.get("name")) for call in found}
-        if not found or not names <= self._tools:
-            return
-        for index, call in enumerate(found):
-            given = call.get("arguments", call.get("parameters"))
-            arguments = given if isinstance(given, str) else json.dumps(given or {}, ensure_ascii=False)
-            yield ToolCallDelta(index, arguments, f"call_{token_hex(12)}", str(call["name"]))
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text, those of lists among them; what stands between them is passed over."""
-    decoder, at = json.JSONDecoder(), 0
-    for opening in OPENINGS:
-        text = text.replace(opening, " ")
-    while (start := min((i for mark in "{[" if (i := text.find(mark, at)) >= 0), default=-1)) >= 0:
-        try:
-            value, at = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
-            return
-        for item in value if isinstance(value, list) else [value]:
-            yield item if isinstance(item, dict) else {}

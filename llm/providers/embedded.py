@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from llm.chat import TEXT, ChatChunk, ChatRequest, ToolCallDelta
+from llm.chat import TEXT, ChatChunk, ChatRequest, ToolCallDelta, ToolChoice
 from llm.embedded import (
     FOLDER,
     CallArguments,
@@ -23,6 +23,7 @@ from llm.embedded import (
     Piece,
     PromptTooLong,
     RequestError,
+    ToolMode,
 )
 from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import ContextLengthExceeded, InvalidRequest
@@ -164,13 +165,12 @@ def _constraint(engine: Engine, request: ChatRequest) -> Constraint | None:
     elif wanted.get("type") == "json_schema":
         schema = wanted["json_schema"].get("schema") or {"type": "object"}
         answer = engine.constraint.json_schema(schema, request.copies)
-    if not request.tools:
+    choice = ToolChoice.of(request)
+    if not choice.tools:
         names = request.copies.get(TEXT, ())
         return answer or Constraint(names=(names,) if isinstance(names, str) else tuple(names))
-    choice = request.parameters.get("tool_choice", "auto")
-    mode = choice["function"] if isinstance(choice, dict) and "function" in choice else choice
-    parallel = request.parameters.get("parallel_tool_calls", True)
-    return engine.constraint.tools(request.tools, mode, parallel, answer, request.copies)
+    mode: ToolMode = "required" if choice.required else "auto"
+    return engine.constraint.tools(choice.tools, mode, choice.parallel, answer, request.copies)
 
 
 def _chunk(piece: Piece) -> ChatChunk:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from llm.chat import ChatChunk, ChatRequest
+from llm.chat import ChatChunk, ChatRequest, ToolChoice
 from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import InvalidRequest, ModelError, ModelNotLoaded, UpstreamUnavailable
-from llm.huggingface import Grammars, Row, Runtime, Sampling, Speech, check_installed, run
+from llm.huggingface import Grammars, Guide, Row, Runtime, Sampling, Speech, check_installed, run
 from llm.usage import Usage
 
 T = TypeVar("T")
@@ -159,41 +159,39 @@ class HuggingFaceProvider:
     def _begin(self, job: _Job) -> _Answer | None:
         try:
             runtime = self._load()
-            return _Answer(job, runtime, self._grammar(job.request), self._max_tokens)
+            choice = ToolChoice.of(job.request)
+            return _Answer(job, runtime, choice, self._guide(runtime, job.request, choice), self._max_tokens)
         except ModelError as error:
             job.say(error)
         except Exception as error:  # a tokenizer's or a template's own
             job.say(UpstreamUnavailable(f"the model failed while reading ({type(error).__name__})"))
         return None
 
-    def _grammar(self, request: ChatRequest) -> Any:
-        wanted = request.parameters.get("response_format", {})
-        if not request.labels and wanted.get("type", "text") == "text":
-            return None
-        runtime = self._load()
+    def _guide(self, runtime: Runtime, request: ChatRequest, choice: ToolChoice) -> Guide | None:
+        held = request.labels or request.parameters.get("response_format", {}).get("type", "text") != "text"
+        if not held and not request.parameters.get("tools"):
+            return None  # an answer in words needs no grammars, whose first takes a second
         if self._grammars is None:
-            self._grammars = Grammars(runtime.tokenizer, runtime.vocabulary)
-        if request.labels:
-            return self._grammars.labels(request.labels)
-        return self._grammars.json(wanted.get("json_schema", {}).get("schema") or {"type": "object"})
+            self._grammars = Grammars(runtime.tokenizer, runtime.vocabulary, runtime.ends)
+        return self._grammars.guide(request, choice)
 
 
 class _Answer:
     """One answer of a batch, in the thread: ids in, chunks out."""
 
-    def __init__(self, job: _Job, runtime: Runtime, grammar: Any, max_tokens: int) -> None:
+    def __init__(self, job: _Job, runtime: Runtime, choice: ToolChoice, guide: Guide | None, max_tokens: int) -> None:
         request, given = job.request, job.request.parameters
         stop = given.get("stop") or ()
         prompt = runtime.prompt(request.messages, request.tools)
         wanted = given.get("max_completion_tokens", given.get("max_tokens", max_tokens))
         limit = min(wanted, runtime.context_length - len(prompt))
         self.job = job
-        self.row = Row(prompt, limit, _sampling(runtime, given), self._hear, self._finish, grammar)
+        self.row = Row(prompt, limit, _sampling(runtime, given), self._hear, self._finish, guide)
         self._speech = Speech(
             runtime.tokenizer,
             runtime.ends,
             [stop] if isinstance(stop, str) else stop,
-            frozenset(request.tool_names),
+            choice.names,
         )
 
     def _hear(self, token: int) -> bool:
@@ -203,14 +201,19 @@ class _Answer:
             self.job.say(chunk)
         return not self._speech.ended
 
-    def _finish(self) -> None:
-        """What was held back, why it ended, what it cost."""
-        for chunk in self._speech.rest():
-            self.job.say(chunk)
-        reason = "tool_calls" if self._speech.calls else "stop" if self._speech.ended else "length"
-        usage = Usage.of(len(self.row.prompt), self.row.tokens)
-        self.job.say(ChatChunk(finish_reason=reason, usage=usage))
-        self.job.say(None)
+    def _finish(self, error: InvalidRequest | None) -> None:
+        """What was held back, why it ended, what it cost; or what was wrong with its schema."""
+        if error is None:
+            for chunk in self._speech.rest():
+                self.job.say(chunk)
+            usage = Usage.of(len(self.row.prompt), self.row.tokens)
+            self.job.say(ChatChunk(finish_reason=self._reason(), usage=usage))
+        self.job.say(error)
+
+    def _reason(self) -> str:
+        if not self._speech.ended:
+            return "length"
+        return "tool_calls" if self._speech.calls else "stop"
 
 
 def _sampling(runtime: Runtime, given: Mapping[str, Any]) -> Sampling:
@@ -227,13 +230,10 @@ def _sampling(runtime: Runtime, given: Mapping[str, Any]) -> Sampling:
 
 def _check(given: Mapping[str, Any]) -> None:
     """Refuses what would change the answer's shape, or promise what is not kept."""
-    choice = given.get("tool_choice", "auto")
     if given.get("n", 1) != 1:
         raise _unsupported("n")
     if given.get("logprobs"):
         raise _unsupported("logprobs")
-    if choice not in ("auto", "none"):
-        raise _unsupported("tool_choice")
 
 
 def _unsupported(name: str) -> InvalidRequest:

@@ -88,9 +88,9 @@ def test_a_required_call(either: Engine, temperature: float) -> None:
         assert list(json.loads(arguments)) == keys[name]
 
 
-def test_a_named_call(either: Engine) -> None:
-    """With a named tool only that one is called."""
-    constraint = either.constraint.tools([WEATHER, ATTRACTIONS], {"name": "search_attractions"}, parallel=False)
+def test_one_call(either: Engine) -> None:
+    """Without parallel calls there is one, of the one tool that is left."""
+    constraint = either.constraint.tools([ATTRACTIONS], "required", parallel=False)
     generation = either.generate(USER, [WEATHER, ATTRACTIONS], options(constraint=constraint, max_tokens=400))
     assert [name for name, _ in calls(generation)] == ["search_attractions"]
     assert generation.finish_reason == "tool_calls"
@@ -173,10 +173,10 @@ def test_labels_that_cannot_be_chosen_from(noise: Engine, labels: list[str]) -> 
         noise.constraint.choice(labels)
 
 
-def test_naming_an_undeclared_tool_is_refused(noise: Engine) -> None:
-    """Only declared tools can be named."""
+def test_no_tools_are_refused(noise: Engine) -> None:
+    """Something must be there to call."""
     with pytest.raises(InvalidSchema, match="declared"):
-        noise.constraint.tools([WEATHER], {"name": "rm"})
+        noise.constraint.tools([], "required")
 
 
 def test_odd_keywords_in_a_tool_are_no_reason_to_refuse_it(noise: Engine) -> None:

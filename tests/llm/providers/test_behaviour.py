@@ -1,12 +1,22 @@
-"""What every provider behind HTTP must do alike, against a real socket that speaks its API."""
+"""What every provider must do alike: those behind HTTP against a real socket that speaks their API, and the one of
+models of transformers' against a real model that recites a script.
+
+What is asked of ``anyone`` holds for all. What is asked of an ``api`` does not apply to a model in this process: it has
+no key and no name upstream that could be sent, no status, no Retry-After, no error events and no bytes that a network
+could cut or garble, nobody to time out or not be there, ids of calls are made here, stop strings are found here
+(``test_huggingface.py``), and it always streams, so that a whole answer is the same answer collected.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import json
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 import pytest
 
@@ -30,6 +40,7 @@ from llm import (
 )
 from llm.chat.completion import ToolCall
 from llm.providers.anthropic import AnthropicProvider
+from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ANTHROPIC, OPENAI, RESPONSES, Call, Cut, Dialect, Hang, Json, Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import Piece, Reply
@@ -38,6 +49,28 @@ from llm.transport import AiohttpTransport, Timeouts
 KEY = "sk-of-the-gateway"
 CALLS = (Call("call_a", "f", '{"x":1}'), Call("call_b", "g", "{}"))
 CALLED = [ToolCall("call_a", "f", '{"x":1}'), ToolCall("call_b", "g", "{}")]
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {"x": {}}}}}
+    for name in "fg"
+]
+
+
+class Gate(Protocol):
+    """A place where a model waits until the test goes on."""
+
+    def set(self) -> None: ...
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer that a script makes: words, or calls, or a wait and more words."""
+
+    words: str = ""
+    calls: tuple[Call, ...] = ()
+    gate: Gate | None = None
+    more: str = ""
+    reason: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -63,6 +96,64 @@ class Api:
         """A stream as the bytes that it is."""
         return b"".join(piece for piece in stream.pieces if isinstance(piece, bytes))
 
+    def gate(self) -> Gate:
+        """A place to wait at."""
+        return Pause()
+
+    @asynccontextmanager
+    async def saying(self, *answers: Said) -> AsyncGenerator[ModelProvider, None]:
+        """A provider whose upstream says this."""
+        async with self.upstream(*map(self._stream, answers)) as (_, provider):
+            yield provider
+
+    def _stream(self, said: Said) -> Stream:
+        words = [said.words] if said.words else []
+        first = self.dialect.words(*words) if words or not said.calls else self.dialect.opening()
+        wait = [said.gate] if isinstance(said.gate, Pause) else []
+        more = self.dialect.word_pieces([said.more]) if said.more else []
+        calls = self.dialect.call_pieces(said.calls, whole=False)
+        return Stream([*first, *wait, *more, *calls, *self.dialect.end(said.reason)])
+
+
+class Local:
+    """Models of transformers'."""
+
+    def gate(self) -> Gate:
+        """A place to wait at."""
+        from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+        reciting.GATE.clear()
+        return reciting.GATE
+
+    @asynccontextmanager
+    async def saying(self, *answers: Said) -> AsyncGenerator[ModelProvider, None]:
+        """A provider whose model says this."""
+        from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+        script = [list(self._ids(said)) for said in answers]
+        cut = answers[0].reason == "length"
+        with TemporaryDirectory() as folder:
+            reciting.save(Path(folder), script, ends=not cut)
+            limit = len(script[0]) if cut else 100
+            provider = HuggingFaceProvider(folder, max_tokens=limit)
+            try:
+                await provider.start()
+                yield provider
+            finally:
+                reciting.GATE.set()
+                await provider.close()
+
+    def _ids(self, said: Said) -> Iterator[int]:
+        from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+        calls = "".join(
+            f'<|tool_call|>{{"name": "{call.name}", "arguments": {json.dumps(json.loads(call.arguments))}}}'
+            for call in said.calls
+        )
+        yield from reciting.ids_of(said.words + calls)
+        yield from [reciting.WAIT] if said.gate else []
+        yield from reciting.ids_of(said.more)
+
 
 def azure(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIProvider:
     return OpenAIProvider(base_url, key, transport, api_version="2024-10-21")
@@ -72,17 +163,32 @@ def responses(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIPro
     return OpenAIProvider(base_url, key, transport, api="responses")
 
 
-APIS = {
-    "openai": Api(OPENAI, OpenAIProvider),
-    "azure": Api(OPENAI, azure),
-    "responses": Api(RESPONSES, responses),
-    "anthropic": Api(ANTHROPIC, AnthropicProvider),
-}
+APIS = [
+    pytest.param(Api(OPENAI, OpenAIProvider), id="openai"),
+    pytest.param(Api(OPENAI, azure), id="azure"),
+    pytest.param(Api(RESPONSES, responses), id="responses"),
+    pytest.param(Api(ANTHROPIC, AnthropicProvider), id="anthropic"),
+]
+LOCAL = [
+    pytest.mark.huggingface,
+    pytest.mark.timeout(180),  # the first test imports torch
+    pytest.mark.filterwarnings("default"),  # those of torch and transformers are not ours
+]
 
 
-@pytest.fixture(params=list(APIS))
+@pytest.fixture(params=[*APIS, pytest.param(Local(), id="huggingface", marks=LOCAL)])
+def anyone(request: pytest.FixtureRequest) -> Api | Local:
+    if isinstance(request.param, Local):
+        pytest.importorskip("torch", reason="needs the extra huggingface")
+        pytest.importorskip("transformers", reason="needs the extra huggingface")
+    made: Api | Local = request.param
+    return made
+
+
+@pytest.fixture(params=APIS)
 def api(request: pytest.FixtureRequest) -> Api:
-    return APIS[request.param]
+    made: Api = request.param
+    return made
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "whole"])
@@ -122,36 +228,95 @@ async def test_text(api: Api, stream: bool) -> None:
     assert any(KEY in value for value in sent.headers.values())
 
 
-async def test_words_come_when_they_are_said(api: Api) -> None:
-    """A chunk is there before the upstream has gone on."""
-    pause = Pause()
-    first, second = api.dialect.words("Hel"), api.dialect.end("stop")
+async def test_words_come_when_they_are_said(anyone: Api | Local) -> None:
+    """They are there before the model has gone on."""
+    gate, said = anyone.gate(), ""
     async with (
-        api.upstream(Stream([*first, pause, *second])) as (_, provider),
+        anyone.saying(Said("Hel", gate=gate, more="lo")) as provider,
         aclosing(provider.stream("upstream-model", asked())) as chunks,
     ):
         async for chunk in chunks:
-            if chunk.content == "Hel":
-                assert not pause.is_set()
-                pause.set()
+            said += chunk.content or ""
+            if said == "Hel":
+                assert not gate.is_set()
+                gate.set()
             last = chunk
-    assert pause.is_set()
+    assert said == "Hello"
+    assert gate.is_set()
     assert last.usage is not None
+    assert last.usage.source == "real"
+    assert last.usage.completion_tokens > 0
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["one", "parallel"])
+async def test_tool_calls_stream(anyone: Api | Local, number: int) -> None:
+    """Each call has its index, an id of its own and its name, once, before its arguments, which come in pieces."""
+    async with (
+        anyone.saying(Said(calls=CALLS[:number], reason="tool_calls")) as provider,
+        aclosing(provider.stream("upstream-model", asked(tools=TOOLS))) as stream,
+    ):
+        chunks = [chunk async for chunk in stream]
+    deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
+    assert [(delta.index, delta.name) for delta in deltas if delta.name] == [(0, "f"), (1, "g")][:number]
+    assert [delta.index for delta in deltas if delta.id] == [*range(number)]
+    assert len({delta.id for delta in deltas if delta.id}) == number
+    assert len([delta for delta in deltas if delta.index == 0 and delta.arguments]) > 1
+    completion = ChatCompletion.of(chunks)
+    made, wanted = completion.tool_calls, CALLED[:number]
+    assert [(call.name, json.loads(call.arguments)) for call in made] == [
+        (call.name, json.loads(call.arguments)) for call in wanted
+    ]
+    assert (completion.content, completion.finish_reason) == ("", "tool_calls")
+
+
+async def test_the_tool_loop(anyone: Api | Local) -> None:
+    """The assistant's message goes back as it came out, with the tools' answers after it, and the model goes on."""
+    async with anyone.saying(Said(calls=CALLS, reason="tool_calls"), Said("42")) as provider:
+        first = await answered(provider, tools=TOOLS)
+        results = [{"role": "tool", "tool_call_id": call.id, "content": "42"} for call in first.tool_calls]
+        history = [{"role": "user", "content": "hi"}, first.message(), *results]
+        request = ChatRequest("m", history, {"tools": TOOLS}, stream=True)
+        second = await collect(provider.stream("upstream-model", request))
+    assert second.content == "42"
+    assert len(results) == 2
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+async def test_why_a_stream_ended(anyone: Api | Local, reason: str) -> None:
+    """OpenAI's words, whoever runs the model."""
+    async with anyone.saying(Said("Hi there", reason=reason)) as provider:
+        completion = await answered(provider)
+    assert (completion.content, completion.finish_reason) == ("Hi there", reason)
+
+
+async def test_a_request_that_cannot_be_read(anyone: Api | Local) -> None:
+    """A lone surrogate is the caller's fault, and no model is asked."""
+    async with anyone.saying(Said("Hi")) as provider:
+        with pytest.raises(InvalidRequest):
+            await collect(provider.stream("m", ChatRequest.of_text("m", "\ud800")))
+        assert (await answered(provider)).content == "Hi"
+
+
+async def test_who_leaves_disturbs_nobody(anyone: Api | Local) -> None:
+    """The next answer is the next answer."""
+    gate = anyone.gate()
+    async with anyone.saying(Said("Hel", gate=gate, more="lo"), Said("Bye")) as provider:
+        async with aclosing(provider.stream("upstream-model", asked())) as chunks:
+            await anext(chunks)
+        gate.set()
+        assert (await answered(provider)).content == "Bye"
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["in pieces", "whole call in one delta"])
 @pytest.mark.parametrize("number", [1, 2], ids=["one", "parallel"])
-async def test_tool_calls_of_a_stream(api: Api, number: int, whole: bool) -> None:
-    """Each call has its index, id and name, once; its arguments are the JSON text that was sent."""
+async def test_tool_calls_keep_their_ids(api: Api, number: int, whole: bool) -> None:
+    """Those of the upstream, however it cuts a call into deltas."""
     async with api.upstream(api.dialect.calls(*CALLS[:number], whole=whole)) as (_, provider):
         chunks: list[ChatChunk] = []
         await read(provider, chunks)
     deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
     assert [(delta.index, delta.id) for delta in deltas if delta.id] == [(0, "call_a"), (1, "call_b")][:number]
-    assert [(delta.index, delta.name) for delta in deltas if delta.name] == [(0, "f"), (1, "g")][:number]
-    completion = ChatCompletion.of(chunks)
-    assert completion.tool_calls == CALLED[:number]
-    assert completion.finish_reason == "tool_calls"
+    assert ChatCompletion.of(chunks).tool_calls == CALLED[:number]
 
 
 async def test_tool_calls_of_a_whole_answer(api: Api) -> None:
@@ -337,10 +502,3 @@ async def test_other_ends_of_lines_and_comments(api: Api, line_end: bytes) -> No
     whole = b": ping\n\nretry: 3\n" + api.cut_up(api.dialect.text("Hi")).replace(b"data: ", b"data:")
     async with api.upstream(Stream([whole.replace(b"\n", line_end)])) as (_, provider):
         assert (await answered(provider)).content == "Hi"
-
-
-async def test_a_request_that_cannot_be_written(api: Api) -> None:
-    """A lone surrogate is the caller's fault, and nothing is sent."""
-    async with api.upstream() as (_, provider):
-        with pytest.raises(InvalidRequest):
-            await collect(provider.stream("m", ChatRequest.of_text("m", "\ud800")))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from llm import ChatRequest, collect
+import pytest
+
+from llm import ChatRequest, InvalidRequest, collect
 from llm.providers.embedded import EmbeddedProvider
 
 TOOL = {
@@ -15,6 +18,7 @@ TOOL = {
     },
 }
 SCHEMA = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
+WRONG = {"type": "function", "function": {"name": "go"}}
 STRANGE = "Xqvrmblatz"
 
 
@@ -35,3 +39,50 @@ async def test_arguments_and_answers_are_held_to_what_they_copy() -> None:
         await provider.close()
     assert json.loads(called.tool_calls[0].arguments) == {"place": STRANGE}
     assert json.loads(answered.content)["place"] in {STRANGE, ""}
+
+
+async def test_counting_what_was_not_reported() -> None:
+    """By the model's own tokenizer and template, as an estimate, and before the model was used too."""
+    asked = ChatRequest.of_text("m", "Plan a trip to Lisbon on 14 May").having(max_tokens=5)
+    provider = EmbeddedProvider()
+    try:
+        early = await provider.count("penstock-demo", asked, "")
+        made = await collect(provider.stream("penstock-demo", asked))
+        counted = await provider.count("penstock-demo", asked, made.content)
+        with_tool = await provider.count("penstock-demo", asked.having(tools=[TOOL]), made.content)
+    finally:
+        await provider.close()
+    assert made.usage
+    assert (counted.prompt_tokens, counted.completion_tokens) == (made.usage.prompt_tokens, 5)
+    assert (early.prompt_tokens, early.completion_tokens, early.source) == (made.usage.prompt_tokens, 0, "estimated")
+    assert with_tool.prompt_tokens > counted.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("tool_choice", "name"),
+    [
+        ({"type": "function", "function": {"name": "go"}}, "go"),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "go"}}]},
+            },
+            "go",
+        ),
+        ("none", None),
+    ],
+    ids=["by name", "allowed", "none"],
+)
+async def test_which_tool_may_be_called(tool_choice: Any, name: str | None) -> None:
+    """As the request chooses, of those that it declares."""
+    other = {"type": "function", "function": {"name": "stay"}}
+    asked = ChatRequest.of_text("m", "Go.").having(tools=[other, TOOL], tool_choice=tool_choice, max_tokens=200)
+    provider = EmbeddedProvider()
+    try:
+        made = await collect(provider.stream("penstock-demo", asked))
+        with pytest.raises(InvalidRequest) as raised:
+            await collect(provider.stream("penstock-demo", asked.having(tools=[other], tool_choice=WRONG)))
+    finally:
+        await provider.close()
+    assert {call.name for call in made.tool_calls} == ({name} if name else set())
+    assert raised.value.param == "tool_choice"

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -27,7 +32,7 @@ from llm.huggingface import Row, Runtime, Sampling, run
 from llm.providers.huggingface import HuggingFaceProvider
 
 torch = pytest.importorskip("torch", reason="needs the extra huggingface")
-pytest.importorskip("transformers", reason="needs the extra huggingface")
+transformers = pytest.importorskip("transformers", reason="needs the extra huggingface")
 pytestmark = [
     pytest.mark.huggingface,
     pytest.mark.timeout(180),  # the first test imports torch
@@ -37,6 +42,20 @@ WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"properties": {"location": {}, "date": {}}}},
 }
+PAINT, CLOCK = (
+    {"type": "function", "function": function}
+    for function in (
+        {
+            "name": "paint",
+            "parameters": {
+                "type": "object",
+                "properties": {"colour": {"enum": ["red", "blue"]}, "coats": {"type": "integer", "maximum": 9}},
+                "required": ["colour"],
+            },
+        },
+        {"name": "now"},
+    )
+)
 ASKED = "What is the weather in Lisbon on 14 May?"
 TRIP = "Plan a trip to Lisbon on 14 May"
 
@@ -89,6 +108,132 @@ async def test_a_tool_call_and_its_way_back(provider: HuggingFaceProvider) -> No
     assert second.content
 
 
+async def test_a_call_streams_while_it_is_written(provider: HuggingFaceProvider) -> None:
+    """Its name comes first, in a chunk of its own, and its arguments follow in pieces."""
+    chunks = await chunks_of(provider, asked(ASKED, tools=[WEATHER]))
+    deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
+    assert (deltas[0].index, deltas[0].name, deltas[0].arguments) == (0, "get_weather", "")
+    assert deltas[0].id
+    assert len(deltas) > 3
+    assert not any(delta.id or delta.name for delta in deltas[1:])
+
+
+@pytest.mark.parametrize(
+    ("tool_choice", "name"),
+    [("required", None), ({"type": "function", "function": {"name": "now"}}, "now")],
+    ids=["required", "by name"],
+)
+@pytest.mark.parametrize("temperature", [0, 2])
+async def test_a_call_that_must_come(
+    provider: HuggingFaceProvider, tool_choice: Any, name: str | None, temperature: float
+) -> None:
+    """Where the model would like to talk, and however hot: a call of a declared tool, its arguments by its schema."""
+    tools = [CLOCK, PAINT]
+    made = await answered(
+        provider, "Hello!", tools=tools, tool_choice=tool_choice, temperature=temperature, seed=3, max_tokens=300
+    )
+    assert made.content == ""
+    assert made.tool_calls
+    assert name is None or [call.name for call in made.tool_calls] == [name]
+    for call in made.tool_calls[: None if made.finish_reason == "tool_calls" else -1]:
+        arguments = json.loads(call.arguments)
+        assert arguments == {} if call.name == "now" else arguments["colour"] in {"red", "blue"}
+
+
+async def test_none_is_no_call(provider: HuggingFaceProvider) -> None:
+    """A model that would call is kept from it, and no marker is seen."""
+    made = await answered(provider, ASKED, tools=[WEATHER], tool_choice="none")
+    assert made.tool_calls == []
+    assert made.content
+    assert "tool_call" not in made.content
+
+
+async def test_a_call_that_is_cut_off_says_so(provider: HuggingFaceProvider) -> None:
+    """The reason is the length, whatever was begun."""
+    made = await answered(provider, tools=[PAINT], tool_choice="required", max_tokens=12)
+    assert made.finish_reason == "length"
+    assert made.content == ""
+
+
+async def test_counting_what_was_not_reported(provider: HuggingFaceProvider) -> None:
+    """By the model's own tokenizer and template, with the tools, as an estimate; the same for the same."""
+    made = await answered(provider, ASKED, tools=[WEATHER], tool_choice="none", max_tokens=8)
+    assert made.usage
+    bare = await provider.count("m", asked(ASKED), made.content)
+    tools = await provider.count("m", asked(ASKED, tools=[WEATHER]), made.content)
+    assert (bare.prompt_tokens, bare.completion_tokens) == (made.usage.prompt_tokens, made.usage.completion_tokens)
+    assert tools.prompt_tokens > bare.prompt_tokens
+    assert bare.source == tools.source == "estimated"
+
+
+async def test_nothing_is_counted_before_it_is_loaded() -> None:
+    """Who asks counts characters then; a count does not load a model."""
+    early = HuggingFaceProvider(str(FOLDER))
+    try:
+        with pytest.raises(ModelNotLoaded):
+            await early.count("m", asked(), "")
+    finally:
+        await early.close()
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "made"),
+    [
+        ("cpu", "auto", ("cpu", "float32")),
+        ("cpu", "bfloat16", ("cpu", "bfloat16")),
+        ("meta", "float16", ("meta", "float16")),
+        ("meta", "auto", ("meta", "bfloat16")),
+    ],
+)
+async def test_device_and_dtype(tmp_path: Path, device: str, dtype: str, made: tuple[str, str]) -> None:
+    """The model is where it is told to be, in the type that was asked for; ``auto`` is its own, on a CPU float32."""
+    Runtime.load(str(FOLDER), dtype="bfloat16").model.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(tmp_path)
+    model = Runtime.load(str(tmp_path), device, dtype).model
+    assert (model.device.type, str(model.dtype).removeprefix("torch.")) == made
+
+
+async def test_options_reach_the_model() -> None:
+    """A device that is none stops the start, and is named."""
+    provider = HuggingFaceProvider(str(FOLDER), device="abacus")
+    try:
+        with pytest.raises(ModelNotLoaded, match="abacus"):
+            await provider.start()
+    finally:
+        await provider.close()
+
+
+OFFLINE = """
+import socket, sys
+def refuse(*_, **__):
+    sys.exit("went to the network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from llm.errors import ModelNotLoaded
+from llm.huggingface import Runtime
+assert Runtime.load("some-org/in-the-cache").generates
+try:
+    Runtime.load("some-org/not-there")
+except ModelNotLoaded as error:
+    assert "some-org/not-there" in str(error)
+else:
+    sys.exit("loaded what is not there")
+"""
+
+
+def test_offline_only_the_cache_is_looked_at(tmp_path: Path) -> None:
+    """With HF_HUB_OFFLINE a model of the hub comes from the cache or not at all, and nothing is connected to."""
+    repository = tmp_path / "hub" / "models--some-org--in-the-cache"
+    shutil.copytree(FOLDER, repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    made = subprocess.run(
+        [sys.executable, "-c", OFFLINE], env=environment, check=False, timeout=120, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+
+
 async def test_stop_strings_are_cut_and_end_it(provider: HuggingFaceProvider) -> None:
     """Neither the stop string nor anything behind it is seen, in no chunk; fewer tokens are made."""
     whole = await answered(provider)
@@ -134,12 +279,47 @@ async def test_more_requests_than_places_each_get_their_own_answer(provider: Hug
         assert completion.content == (await answered(provider, text, max_tokens=16)).content
 
 
+async def test_requests_that_come_together_are_one_batch(tmp_path: Path) -> None:
+    """Four requests with two places are two batches: the model reads prompts twice and makes each step for two."""
+    from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+    reciting.save(tmp_path, [reciting.ids_of("Bye")] * 2)
+    reciting.SAID.clear()
+    provider = HuggingFaceProvider(str(tmp_path), max_batch=2)
+    try:
+        together = await asyncio.gather(*(answered(provider, text) for text in (TRIP, "Hi", ASKED, "Hello")))
+    finally:
+        await provider.close()
+    assert {completion.content for completion in together} == {"Bye"}
+    assert len(reciting.SAID) == 2 * (len(reciting.ids_of("Bye")) + 1)
+
+
 async def test_leaving_ends_the_work_with_the_token_in_the_making(provider: HuggingFaceProvider) -> None:
     """The one who leaves makes no further tokens; who shares its batch is not disturbed."""
     staying = asyncio.create_task(answered(provider))
     async with aclosing(provider.stream("m", asked(temperature=2.0, seed=1))) as chunks:
         await anext(chunks)
     assert (await staying).content == (await answered(provider)).content
+
+
+async def test_leaving_ends_it_within_one_token(tmp_path: Path) -> None:
+    """A model that is in the middle of a token when its reader leaves makes that one and no more."""
+    from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
+
+    said, more = reciting.ids_of("Hello"), reciting.ids_of("and so on and on")
+    reciting.save(tmp_path, [[*said, reciting.WAIT, *more], reciting.ids_of("Bye")])
+    reciting.GATE.clear()
+    reciting.SAID.clear()
+    provider = HuggingFaceProvider(str(tmp_path))
+    try:
+        async with aclosing(provider.stream("m", asked())) as chunks:
+            for _ in said:
+                await anext(chunks)
+        reciting.GATE.set()
+        assert (await answered(provider)).content == "Bye"
+    finally:
+        await provider.close()
+    assert reciting.SAID[: len(said) + 2] == [*said, more[0], reciting.ids_of("Bye")[0]]
 
 
 def test_a_row_that_nobody_wants_ends_at_once() -> None:
@@ -151,7 +331,7 @@ def test_a_row_that_nobody_wants_ends_at_once() -> None:
         heard.append(token)
         return len(heard) < 3
 
-    row = Row(prompt, 1000, Sampling(temperature=2.0, seed=1), hear, lambda: finished.append(len(heard)))
+    row = Row(prompt, 1000, Sampling(temperature=2.0, seed=1), hear, lambda _: finished.append(len(heard)))
     run(runtime, [row])
     assert (len(heard), finished, row.tokens) == (3, [3], 3)
 
@@ -172,7 +352,9 @@ async def test_labels_and_json_are_held_to(provider: HuggingFaceProvider) -> Non
     [
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
-        ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "rm"}}}, "tool_choice"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "no"}}}}, "response_format"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused(
@@ -223,7 +405,6 @@ async def test_closing_tells_those_who_wait(provider: HuggingFaceProvider) -> No
 
 async def test_a_model_that_only_embeds(tmp_path: Path) -> None:
     """An encoder embeds, and says so when it is asked to chat."""
-    transformers = pytest.importorskip("transformers")
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     transformers.BertModel(transformers.BertConfig(vocab_size=4096, **small)).save_pretrained(tmp_path)
     transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(tmp_path)

@@ -1,0 +1,90 @@
+"""Grammars of llguidance, for every model that decodes in this process: their limits, JSON in them, tool calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+WRITTEN: Mapping[str, Any] = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+"""How JSON is written: one space after commas and colons and none elsewhere, as a small model that may write as many as
+it likes may write nothing else."""
+LENIENT = {**WRITTEN, "lenient": True, "coerce_one_of": True}
+"""The same, and keywords that cannot be followed are passed over."""
+LIMITS: Mapping[str, Any] = {
+    "initial_lexer_fuel": 200_000,
+    "step_lexer_fuel": 100_000,
+    "step_max_items": 20_000,
+    "max_lexer_states": 20_000,
+    "max_grammar_size": 50_000,
+    "precompute_large_lexemes": False,
+    "verbose_errors": False,
+}
+
+
+class UnusableGrammar(ValueError):
+    """A grammar cannot be compiled, or is too complex to follow; the message is one line."""
+
+
+def compiled(tokenizer: LLTokenizer, rules: Iterable[str]) -> LLMatcher:
+    """What follows a grammar of these lines in llguidance's Lark, tried once.
+
+    Raises:
+        UnusableGrammar: saying why.
+    """
+    grammar = LLMatcher.grammar_from_lark("\n".join(rules))
+    matcher = LLMatcher(tokenizer, grammar, limits=LLParserLimits(**LIMITS), log_level=0)
+    bias_of(matcher.deep_copy())
+    return matcher
+
+
+def bias_of(matcher: LLMatcher) -> bytes:
+    """A byte for each id of the vocabulary, 0 where it may not come next.
+
+    Raises:
+        UnusableGrammar: when the grammar cannot go on.
+    """
+    bias: bytes = matcher.compute_logit_bias() if not matcher.is_error() else b""
+    if matcher.is_error():
+        raise UnusableGrammar(matcher.get_error().partition("\n")[0])
+    return bias
+
+
+def literal(text: str) -> str:
+    """A text as a string of a grammar."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def json_rule(schema: Mapping[str, Any] | bool, options: Mapping[str, Any] = WRITTEN) -> str:
+    """JSON that a schema accepts, as the right side of a rule.
+
+    Raises:
+        UnusableGrammar: when it is nested too deeply, or accepts nothing.
+    """
+    if schema is False:
+        raise UnusableGrammar("no value is valid")
+    accepted = {} if schema is True else schema
+    try:
+        return f"%json {json.dumps({**accepted, 'x-guidance': dict(options)})}"
+    except RecursionError as error:
+        raise UnusableGrammar("the schema is nested too deeply") from error
+
+
+def call_rules(
+    functions: Sequence[Mapping[str, Any]],
+    arguments: Callable[[str, Mapping[str, Any]], Iterable[str]],
+    key: str = "arguments",
+) -> Iterator[str]:
+    """The rule ``call``, ``{"name": …, "arguments": …}`` of one of the functions, and those that it needs.
+
+    Args:
+        arguments: makes the rules of a function's arguments, given the name that the first of them must have.
+        key: what the model calls the arguments.
+    """
+    yield "call: " + " | ".join(f"call{index}" for index in range(len(functions)))
+    for index, function in enumerate(functions):
+        opening = literal(f'{{"name": {json.dumps(function["name"])}, "{key}": ')
+        yield f'call{index}: {opening} arguments{index} "}}"'
+        yield from arguments(f"arguments{index}", function)
