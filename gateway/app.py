@@ -24,6 +24,7 @@ from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
+from gateway.endpoints.messages.count_tokens import CountEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
@@ -46,7 +47,8 @@ def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Re
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     recordings = Recordings.of(settings)
     answering = [AnswerEndpoint(api, catalog, hooks, bodies, recordings) for api in APIS.values()]
-    endpoints = _endpoints(control, answering, InferEndpoint(catalog, hooks, bodies))
+    counting = Endpoint("POST", CountEndpoint.path, "user", CountEndpoint(catalog, bodies))
+    endpoints = (counting, *_endpoints(control, answering, InferEndpoint(catalog, hooks, bodies)))
     table = APIHandler(endpoints, settings.api)
     return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 

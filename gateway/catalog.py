@@ -44,6 +44,8 @@ class Served:
     owned_by: str
     description: str
     created: int
+    model: Model | None = None
+    """The model, where it is one and not a graph."""
 
 
 class Roles(dict[str, Model]):
@@ -218,7 +220,7 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow = Flow(entry.name)
     flow.to(ResponderStep(model), name="responder").respond()
     description = entry.description or getattr(model.provider, "description", "")
-    return Served(entry.name, "model", flow.validate(), entry.provider, description, created)
+    return Served(entry.name, "model", flow.validate(), entry.provider, description, created, model)
 
 
 def _flow(entry: GraphEntry, parts: Parts) -> Flow:

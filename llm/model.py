@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from llm.chat import ChatChunk, ChatRequest, Message
 from llm.price import Price
 from llm.provider import ModelProvider
-from llm.tokens import CHARACTERS, TIKTOKEN, TokenCounter
+from llm.tokens import TIKTOKEN, TokenCounter, counted
 from llm.usage import Usage
 from prompts import LivePrompt, LLMPromptArtifact
 
@@ -41,11 +41,7 @@ class Model:
         ``answer`` is the texts, thoughts, and names and arguments of tool calls in it. No text holds up the event loop.
         """
         own = self.provider if isinstance(self.provider, TokenCounter) else TIKTOKEN
-        try:
-            counted = await (self.counter or own).count(self.upstream, request, answer)
-        except Exception:  # of a tokenizer or a template, each has its own
-            counted = CHARACTERS.count_now(request, len(answer))
-        return replace(counted, estimated=True)
+        return await counted(self.counter or own, self.upstream, request, answer)
 
     def usd(self, usage: Usage) -> float | None:
         """What a call of this usage costs in US dollars; None when nobody has said what the model costs."""
