@@ -52,7 +52,7 @@ def _not_openais(kind: str) -> str:
 
 
 class Other(Shape):
-    """A block, a source or a tool of a kind that goes along unread."""
+    """A block or a tool of a kind that goes along unread."""
 
     type: Annotated[str, AfterValidator(_not_openais)]
 
@@ -79,8 +79,14 @@ class Address(Shape):
     url: Annotated[str, Field(pattern=r"^https?://")]
 
 
+class Elsewhere(Shape):
+    """A file in another way."""
+
+    type: str
+
+
 Source: TypeAlias = Annotated[
-    Annotated[Data, Tag("base64")] | Annotated[Address, Tag("url")] | Annotated[Other, Tag(ELSE)],
+    Annotated[Data, Tag("base64")] | Annotated[Address, Tag("url")] | Annotated[Elsewhere, Tag(ELSE)],
     Discriminator(lambda value: kind if (kind := _kind(value)) in ("base64", "url") else ELSE),
 ]
 
