@@ -181,6 +181,7 @@ class Schema(Shape):
 
     type: Literal["object"]
     properties: dict[str, Any] | None = None
+    required: Annotated[list[str], Field(fail_fast=True)] | None = None
 
 
 class Custom(Shape):

@@ -86,6 +86,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tools": [5]}, "tools.0.custom: Input should be a valid dictionary"),
     ({"tools": [{"name": "f"}]}, "tools.0.custom.input_schema: Field required"),
     ({"tools": [{**TOOL, "input_schema": {"type": "string"}}]}, "tools.0.custom.input_schema.type: Input should be 'o"),
+    (
+        {"tools": [{**TOOL, "input_schema": {"type": "object", "required": 5}}]},
+        "tools.0.custom.input_schema.required: Input should be a valid list",
+    ),
     ({"tools": [{"type": "function", "function": {}}]}, "tools.0.type: Input tag 'function' is of another API"),
     ({"tools": [TOOL, TOOL]}, "tools: Tool names must be unique."),
     ({"tools": [TOOL], "tool_choice": "auto"}, "tool_choice: Input should be a valid dictionary"),
