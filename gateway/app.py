@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +19,7 @@ from gateway.api_handler_config import APIHandlerConfig
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.edge.body import BodyReader
-from gateway.edge.context import ASGIApp
+from gateway.edge.context import ASGIApp, Receive, Scope, Send
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
 from gateway.endpoints import admin, health, infer, models
@@ -28,6 +29,7 @@ from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
 from gateway.endpoints.mapped import MappedEndpoint
+from gateway.endpoints.messages.count_tokens import CountEndpoint
 from gateway.endpoints.openapi import OpenAPIEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
@@ -35,6 +37,16 @@ from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
 from graph import GraphError, Hooks
 from llm import ModelError
+
+
+class HotEndpoint(Protocol):
+    """A hot route that users post to."""
+
+    path: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        ...
 
 
 def create_app(
@@ -61,18 +73,19 @@ def create_app(
     describing = OpenAPIEndpoint(control)
     own = partial(MappedEndpoint, catalog=catalog, hooks=hooks, bodies=bodies)
     rows = settings.api + (api.rows if api is not None else ())
-    endpoints = _endpoints(control, (*answering, embeddings), inference, describing)
+    counting = CountEndpoint(catalog, bodies)
+    endpoints = _endpoints(control, (*answering, embeddings, counting), inference, describing)
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
     return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 
 
 def _endpoints(
-    control: ASGIApp, answering: Iterable[AnswerEndpoint | EmbeddingsEndpoint], inference: ASGIApp, describing: ASGIApp
+    control: ASGIApp, hot: Iterable[HotEndpoint], inference: ASGIApp, describing: ASGIApp
 ) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
-        *(Endpoint("POST", endpoint.path, "user", endpoint) for endpoint in answering),
+        *(Endpoint("POST", endpoint.path, "user", endpoint) for endpoint in hot),
         Endpoint("GET", "/v1/models", "user", control),
         Endpoint("GET", "/v1/models/{id}", "user", control),
         Endpoint("GET", "/v2", "anyone", control),

@@ -47,6 +47,8 @@ class Served:
     created: int
     embeddings: Flow | None = None
     """The flow that makes embeddings, where there is one."""
+    model: Model | None = None
+    """The model, where it is one and not a graph."""
 
 
 class Roles(dict[str, Model]):
@@ -231,7 +233,8 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow = Flow(entry.name)
     flow.to(ResponderStep(model), name="responder").respond()
     description = entry.description or getattr(model.provider, "description", "")
-    return Served(entry.name, "model", flow.validate(), entry.provider, description, created, _embedding_flow(model))
+    embeddings = _embedding_flow(model)
+    return Served(entry.name, "model", flow.validate(), entry.provider, description, created, embeddings, model)
 
 
 def _embedding_flow(model: Model) -> Flow | None:

@@ -1,4 +1,4 @@
-"""ONE table from exception classes to what callers see, and the bodies of OpenAI's API and of V2.
+"""ONE table from exception classes to what callers see, and the bodies of OpenAI's API, of Anthropic's and of V2.
 
 ::
 
@@ -62,6 +62,7 @@ from llm import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
+from llm.providers.anthropic_errors import TYPES
 from prompts import PromptError
 
 
@@ -155,6 +156,7 @@ class Row:
 
 
 CALLER, SERVER = "invalid_request_error", "server_error"
+OVERLOADED = TYPES[529]
 INTERNAL = Row(500, SERVER, None, "The server had an error while processing your request. Sorry about that!")
 UPSTREAM = "The upstream provider {}."
 
@@ -255,9 +257,20 @@ class Fault:
         """The body of the Open Inference Protocol: a string, not an object."""
         return {"error": self.message}
 
-    def body_for(self, path: str) -> dict[str, Any]:
+    def anthropic(self, request_id: str | None) -> dict[str, Any]:
+        """The body of Anthropic's API, which is also the data of an ``error`` event."""
+        kind = OVERLOADED if self.status == 503 else TYPES.get(self.status, "api_error" if self.is_ours else CALLER)
+        return {"type": "error", "error": {"type": kind, "message": self.message}, "request_id": request_id}
+
+    def body_for(self, path: str, request_id: str | None = None) -> dict[str, Any]:
         """The body in the language of the API that a path belongs to."""
-        return self.v2() if path == "/v2" or path.startswith("/v2/") else self.openai()
+        if _is_under("/v1/messages", path):
+            return self.anthropic(request_id)
+        return self.v2() if _is_under("/v2", path) else self.openai()
+
+
+def _is_under(root: str, path: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
 
 
 def _headers(error: BaseException, row: Row) -> list[tuple[str, str]]:

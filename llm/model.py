@@ -11,7 +11,7 @@ from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import InvalidRequest
 from llm.price import Price
 from llm.provider import ModelProvider
-from llm.tokens import CHARACTERS, TIKTOKEN, TokenCounter
+from llm.tokens import TIKTOKEN, TokenCounter, counted
 from llm.usage import Usage
 from prompts import LivePrompt, LLMPromptArtifact
 
@@ -43,13 +43,8 @@ class Model:
         ``answer`` is the texts, thoughts, and names and arguments of tool calls in it. No text holds up the event loop.
         """
         own = self.provider if isinstance(self.provider, TokenCounter) else TIKTOKEN
-        try:
-            counted = await (self.counter or own).count(self.upstream, request, answer)
-        except Exception:  # of a tokenizer or a template, each has its own
-            counted = CHARACTERS.count_now(request, len(answer))
-        if isinstance(request.prompt, list):
-            counted += Usage.of(len(request.prompt), 0)
-        return replace(counted, estimated=True)
+        made = await counted(self.counter or own, self.upstream, request, answer)
+        return made + Usage.of(len(request.prompt), 0) if isinstance(request.prompt, list) else made
 
     def usd(self, usage: Usage) -> float | None:
         """What a call of this usage costs in US dollars; None when nobody has said what the model costs."""

@@ -61,7 +61,7 @@ class Gate:
                 cause=None if fault.status == 500 else str(error),
             )
         if not answer.started:
-            await send_json(answer, fault.status, fault.body_for(path), fault.headers)
+            await send_json(answer, fault.status, fault.body_for(path, answer.request_id), fault.headers)
 
 
 class Answer:
@@ -80,6 +80,7 @@ class Answer:
             message["headers"] = [
                 *message.get("headers", ()),
                 (b"x-request-id", self.request_id.encode()),
+                (b"request-id", self.request_id.encode()),
                 (b"openai-processing-ms", str(milliseconds).encode()),
                 (b"openai-version", b"2020-10-01"),
                 (b"x-content-type-options", b"nosniff"),

@@ -47,8 +47,10 @@ class KeyRing:
     def principal(self, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> Principal:
         """The caller that a request's headers show.
 
+        It stands in ``Authorization`` as OpenAI's clients send it, or in ``x-api-key`` as Anthropic's do.
+
         Raises:
-            Unauthenticated: no key, or (UnknownKey) one that nobody has, where one is needed.
+            Unauthenticated: no key, two different ones, or (UnknownKey) one that nobody has, where one is needed.
             Forbidden: a key whose role is below the one needed; or, without keys, a request from a web page.
         """
         wanted = {name: value for name, value in headers if name in _HEADERS}
@@ -58,10 +60,14 @@ class KeyRing:
         principal = self._principals.get(self._hash(_shown(wanted)))
         if principal is None and needed == "anyone":
             return NOBODY
+        if _shows_two(wanted):
+            raise Unauthenticated("Authorization and x-api-key hold two different API keys. Send one of them.")
         if principal is None:
             if _shown(wanted):
                 raise UnknownKey("Incorrect API key provided.")
-            raise Unauthenticated("You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.")
+            raise Unauthenticated(
+                "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY' or 'x-api-key: YOUR_KEY'."
+            )
         if RANK[principal.role] < RANK[needed]:
             raise Forbidden(f"The key '{principal.name}' has the role {principal.role}; this takes {needed}.")
         return principal
@@ -70,12 +76,26 @@ class KeyRing:
         return hmac.digest(self._secret, key, sha256().name)
 
 
-_HEADERS = frozenset({b"authorization", b"host", b"origin"})
+_HEADERS = frozenset({b"authorization", b"host", b"origin", b"x-api-key"})
 
 
 def _shown(headers: dict[bytes, bytes]) -> bytes:
+    """The key that is shown; none where two are."""
+    return b"" if _shows_two(headers) else _bearer(headers) or _named(headers)
+
+
+def _shows_two(headers: dict[bytes, bytes]) -> bool:
+    bearer, named = _bearer(headers), _named(headers)
+    return bool(bearer and named) and bearer != named
+
+
+def _bearer(headers: dict[bytes, bytes]) -> bytes:
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _named(headers: dict[bytes, bytes]) -> bytes:
+    return headers.get(b"x-api-key", b"").strip()
 
 
 def _refuse_web_pages(headers: dict[bytes, bytes]) -> None:

@@ -7,5 +7,6 @@ from collections.abc import Mapping
 from gateway.answers import Api
 from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.completions import CompletionsApi
+from gateway.endpoints.messages.api import MessagesApi
 
-APIS: Mapping[str, Api] = {api.path: api for api in (ChatApi(), CompletionsApi())}
+APIS: Mapping[str, Api] = {api.path: api for api in (ChatApi(), CompletionsApi(), MessagesApi())}

@@ -1,7 +1,8 @@
 """Anthropic's answers in OpenAI's words: content blocks, the events of a stream, why it ended, what it cost.
 
 Thoughts come as ``reasoning_content`` (text) and as ``thinking_blocks`` (with their signatures), which Anthropic wants
-back in the assistant's message when tools were called in between.
+back in the assistant's message when tools were called in between. The stop sequence that ended an answer comes as
+``stop_sequence``.
 """
 
 from __future__ import annotations
@@ -101,7 +102,9 @@ class MessageReader:
             return None
         self.finished = True
         usage = usage_of(self._usage) if self._usage else None
-        return ChatChunk(finish_reason=FINISH_REASONS.get(str(reason), "stop"), usage=usage)
+        stopped_by = _text(_object(event, "delta"), "stop_sequence")
+        extra = {"stop_sequence": stopped_by} if stopped_by else None
+        return ChatChunk(finish_reason=FINISH_REASONS.get(str(reason), "stop"), usage=usage, extra=extra)
 
     def _spent(self, wire: Mapping[str, Any]) -> None:
         """Takes in a usage; its counts are those of the message so far, not of the event."""
@@ -122,8 +125,8 @@ def chunk_of_message(message: Mapping[str, Any]) -> ChatChunk:
     for index, block in enumerate(message["content"]):
         for kind in ("content_block_start", "content_block_stop"):
             whole = _added(whole, reader.read({"type": kind, "index": index, "content_block": block}))
-    usage, reason = message.get("usage"), message.get("stop_reason") or "end_turn"
-    return _added(whole, reader.read({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}))
+    reason = {"stop_reason": message.get("stop_reason") or "end_turn", "stop_sequence": message.get("stop_sequence")}
+    return _added(whole, reader.read({"type": "message_delta", "delta": reason, "usage": message.get("usage")}))
 
 
 def _added(whole: ChatChunk, chunk: ChatChunk | None) -> ChatChunk:

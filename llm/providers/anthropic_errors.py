@@ -25,6 +25,18 @@ IN_MID_STREAM = "the upstream reported an error in its stream"
 NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 TOO_LONG = re.compile(r"prompt is too long|exceed(s|ed)? (the )?context (limit|window)", re.IGNORECASE)
 PLACE = re.compile(r"`?([a-z_]+)`?(?:[.\[][\w.\[\]]*)?: |`([a-z_]+)` ")
+TYPES: Mapping[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""What an error is called, by its status."""
 OPENAIS = {"stop_sequences": "stop", "system": "messages", "output_config": "response_format"}
 """What a member of Anthropic's request is at OpenAI."""
 

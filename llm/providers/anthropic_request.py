@@ -2,8 +2,8 @@
 
 - ``system`` and ``developer`` messages become ``system``, wherever they stand; ``tool`` messages become ``tool_result``
   blocks of a user's message; neighbours of one role become one message.
-- Images go as base64 or as an address, PDF files as documents; blocks that are Anthropic's own already, and
-  ``cache_control`` on any block or tool, go as they are.
+- Images go as base64 or as an address, PDF files as documents; blocks and tools that are Anthropic's own already, and
+  its own members (``cache_control``, …) of any block or tool, go as they are.
 - ``max_tokens`` is always sent, because Anthropic wants it. A ``temperature`` above 1 becomes 1, the highest there is.
 - What has no counterpart and only nudges (``seed``, penalties, …) is left out; what would change the answer's shape
   (``n``, ``logprobs``, audio) is refused. Unknown parameters go as they are: ``thinking``, ``top_k``, ….
@@ -61,6 +61,17 @@ TRANSLATED = frozenset(
 UNSUPPORTED = frozenset(("functions", "function_call", "audio", "web_search_options"))
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 TIERS = {"auto": "auto", "default": "standard_only"}
+OWN_MEMBERS = (
+    "cache_control",
+    "caller",
+    "citations",
+    "context",
+    "is_error",
+    "title",
+    "toolset_name",
+    "transformations",
+)
+"""What a part, a tool call or a result of a tool may have besides OpenAI's members."""
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 ONLY_JSON = {"type": "text", "text": "Answer with one JSON object and nothing else."}
 
@@ -152,18 +163,20 @@ def _name(tool: Mapping[str, Any]) -> str:
 
 
 def _tool(place: str, tool: Mapping[str, Any]) -> dict[str, Any]:
-    if tool["type"] != "function":
+    if "custom" in tool:
         message = f"Unsupported value: '{place}.type' is '{tool['type']}'; this model takes functions only."
         raise InvalidRequest(message, param=f"{place}.type", code="unsupported_value")
+    if tool["type"] != "function":
+        return dict(tool)
     function = tool["function"]
     schema = function.get("parameters") or {}
     made: dict[str, Any] = {"name": function["name"], "input_schema": {"type": "object", **schema}}
     made |= {name: function[name] for name in ("description", "strict") if function.get(name)}
-    return made | _cached(tool)
+    return made | {name: value for name, value in tool.items() if name not in ("type", "function")}
 
 
-def _cached(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {"cache_control": part["cache_control"]} if part.get("cache_control") else {}
+def _own(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part[name] for name in OWN_MEMBERS if part.get(name)}
 
 
 def _system(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
@@ -223,7 +236,7 @@ def _said(place: str, message: Message) -> Iterator[dict[str, Any]]:
 def _result(place: str, message: Message) -> dict[str, Any]:
     content = message.get("content")
     said = content if isinstance(content, str) else list(_blocks(f"{place}.content", content))
-    return {"content": said, **_cached(message)} if said else _cached(message)
+    return {"content": said, **_own(message)} if said else _own(message)
 
 
 def _tool_use(place: str, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +248,7 @@ def _tool_use(place: str, call: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, dict):
         param = f"{place}.function.arguments"
         raise InvalidRequest(f"Invalid '{param}': expected a JSON object as text.", param=param, code="invalid_value")
-    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": given}
+    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": given, **_own(call)}
 
 
 def _blocks(place: str, content: Any) -> Iterator[dict[str, Any]]:
@@ -253,10 +266,10 @@ def _block(place: str, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": part.get("refusal") or text_of({"content": [part]})}
     if kind == "image_url":
         address = part["image_url"]["url"] if isinstance(part.get("image_url"), dict) else part.get("image_url")
-        return {"type": "image", "source": _source(f"{place}.image_url.url", address), **_cached(part)}
+        return {"type": "image", "source": _source(f"{place}.image_url.url", address), **_own(part)}
     if kind == "file":
         data = (part.get("file") or {}).get("file_data")
-        return {"type": "document", "source": _source(f"{place}.file.file_data", data), **_cached(part)}
+        return {"type": "document", "source": _source(f"{place}.file.file_data", data), **_own(part)}
     if kind == "input_audio":
         message = f"Unsupported value: '{place}.type' is 'input_audio'; this model does not listen."
         raise InvalidRequest(message, param=f"{place}.type", code="unsupported_value")

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from llm.providers.anthropic_errors import TYPES
 from llm.testing.upstream import Json, Piece, Stream, choice, frame
 
 
@@ -123,17 +124,6 @@ class AnthropicDialect(Dialect):
 
     name = "anthropic"
     REASONS: Mapping[str, str] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
-    ERRORS: Mapping[int, str] = {
-        400: "invalid_request_error",
-        401: "authentication_error",
-        402: "billing_error",
-        403: "permission_error",
-        404: "not_found_error",
-        413: "request_too_large",
-        429: "rate_limit_error",
-        504: "timeout_error",
-        529: "overloaded_error",
-    }
 
     def event(self, kind: str, **members: Any) -> bytes:
         """An event on the wire."""
@@ -189,7 +179,7 @@ class AnthropicDialect(Dialect):
         return Json({**message, "stop_reason": reason, "usage": {"input_tokens": 7, "output_tokens": 3}})
 
     def error(self, status: int, message: str = "no", headers: Mapping[str, str] | None = None) -> Json:
-        error = {"type": self.ERRORS.get(status, "api_error"), "message": message}
+        error = {"type": TYPES.get(status, "api_error"), "message": message}
         return Json({"type": "error", "error": error, "request_id": "req_upstream"}, status, headers or {})
 
     def fault(self, message: str = "overloaded") -> bytes:

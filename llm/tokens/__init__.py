@@ -1,6 +1,6 @@
 """Counting tokens, for calls whose provider does not say what they cost."""
 
-from llm.tokens.counter import CHARACTERS, CharacterCounter, TokenCounter
+from llm.tokens.counter import CHARACTERS, CharacterCounter, TokenCounter, counted
 from llm.tokens.openai import TIKTOKEN, ChatText, TiktokenCounter
 
 __all__ = [
@@ -10,4 +10,5 @@ __all__ = [
     "ChatText",
     "TiktokenCounter",
     "TokenCounter",
+    "counted",
 ]

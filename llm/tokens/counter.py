@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from llm.chat import ChatRequest, text_of
@@ -38,3 +39,12 @@ class CharacterCounter:
 
 
 CHARACTERS = CharacterCounter()
+
+
+async def counted(counter: TokenCounter, model: str, request: ChatRequest, answer: str) -> Usage:
+    """What a counter says, marked as estimated; characters, where it fails."""
+    try:
+        usage = await counter.count(model, request, answer)
+    except Exception:  # of a tokenizer or a template, each has its own
+        usage = CHARACTERS.count_now(request, len(answer))
+    return replace(usage, estimated=True)

@@ -47,3 +47,14 @@ def test_every_api_is_answered_in_its_own_form(path: str, v2: bool) -> None:
     fault = Fault.of(UpstreamUnavailable("words of the upstream"))
     assert isinstance(fault.body_for(path)["error"], str if v2 else dict)
     assert "words of the upstream" not in str(fault.body_for(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "anthropics"),
+    [("/v1/messages", True), ("/v1/messages/count_tokens", True), ("/v1/messagesx", False), ("/v1", False)],
+)
+def test_anthropics_clients_are_answered_in_its_form(path: str, anthropics: bool) -> None:
+    """With the id of the request, by which its SDK knows it."""
+    body = Fault.of(UpstreamRateLimited("words of the upstream")).body_for(path, "req_1")
+    assert (body.get("type") == "error", body.get("request_id")) == (anthropics, "req_1" if anthropics else None)
+    assert body["error"]["type"] == "rate_limit_error"

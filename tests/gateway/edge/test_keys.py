@@ -56,6 +56,25 @@ def test_the_scheme_may_be_written_in_any_case(scheme: str) -> None:
     assert ring().principal(bearer("app-key-123 ", scheme), "user").name == "app"
 
 
+@pytest.mark.parametrize("shown", ["app-key-123", " app-key-123 "])
+def test_a_key_may_stand_in_a_header_of_its_own(shown: str) -> None:
+    """As Anthropic's clients send it; beside Authorization if it is the same there, or no bearer's."""
+    named = (b"x-api-key", shown.encode())
+    assert ring().principal([named], "user").name == "app"
+    assert ring().principal([named, *bearer("app-key-123")], "user").name == "app"
+    assert ring().principal([named, *bearer("app-key-123", "Basic")], "user").name == "app"
+
+
+@pytest.mark.parametrize("keys", [("app-key-123", "other"), ("other", "app-key-123")])
+def test_two_different_keys_are_refused(keys: tuple[str, str]) -> None:
+    """Nobody could say whose request it is; where anyone may call, it is nobody's."""
+    headers = [(b"x-api-key", keys[0].encode()), *bearer(keys[1])]
+    with pytest.raises(Unauthenticated, match="two different API keys") as raised:
+        ring().principal(headers, "user")
+    assert "app-key" not in str(raised.value)
+    assert ring().principal(headers, "anyone") is NOBODY
+
+
 @pytest.mark.parametrize(
     ("headers", "error"),
     [

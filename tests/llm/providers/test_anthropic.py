@@ -218,6 +218,15 @@ def test_what_cannot_be_said_is_refused(messages: Any, given: dict[str, Any], pa
     assert raised.value.code
 
 
+async def test_the_stop_sequence_that_ended_an_answer() -> None:
+    """It comes beside the words, as OpenAI's API has no place for it."""
+    delta = {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+    streamed = Stream([*ANTHROPIC.words("Hi"), event("message_delta", delta=delta, usage={"output_tokens": 1})])
+    whole = {"content": [text("Hi")], **delta}
+    for completion in (await answered(streamed), ChatCompletion.of([chunk_of_message(whole)])):
+        assert (completion.finish_reason, completion.extra) == ("stop", {"stop_sequence": "END"})
+
+
 async def test_thoughts_usage_citations_and_events_that_are_still_to_come() -> None:
     """Thoughts stream as reasoning_content and come back whole, signed; every token that costs is counted."""
     start = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 1}
