@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -24,6 +24,11 @@ from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.infer import InferEndpoint
+from gateway.endpoints.responses import routes as responses
+from gateway.endpoints.responses.background import Background
+from gateway.endpoints.responses.endpoint import ResponsesEndpoint
+from gateway.endpoints.responses.kept import ResponsesInMemory
+from gateway.endpoints.responses.request import ResponsesApi
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
@@ -41,20 +46,28 @@ def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Re
     catalog = catalog or Catalog.of(settings)
     recorder = RunRecorder()
     readiness = readiness or Readiness()
-    control = _control_plane(catalog, recorder, readiness)
+    log = logs.logger(settings.secrets)
+    kept, background = ResponsesInMemory(), Background(log)
+    control = _control_plane(catalog, recorder, readiness, background)
+    control.include_router(responses.router(kept, background))
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     recordings = Recordings.of(settings)
-    answering = [AnswerEndpoint(api, catalog, hooks, bodies, recordings) for api in APIS.values()]
-    endpoints = _endpoints(control, answering, InferEndpoint(catalog, hooks, bodies))
+    answering = {path: AnswerEndpoint(api, catalog, hooks, bodies, recordings) for path, api in APIS.items()}
+    making = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
+    endpoints = _endpoints(control, {**answering, ResponsesApi.path: making}, InferEndpoint(catalog, hooks, bodies))
     table = APIHandler(endpoints, settings.api)
-    return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
+    return Gate(table, KeyRing(settings.auth.keys), control, log)
 
 
-def _endpoints(control: ASGIApp, answering: Iterable[AnswerEndpoint], inference: ASGIApp) -> Iterable[Endpoint]:
+def _endpoints(control: ASGIApp, answering: Mapping[str, ASGIApp], inference: ASGIApp) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
-        *(Endpoint("POST", endpoint.path, "user", endpoint) for endpoint in answering),
+        *(Endpoint("POST", path, "user", endpoint) for path, endpoint in answering.items()),
+        Endpoint("GET", "/v1/responses/{id}", "user", control),
+        Endpoint("DELETE", "/v1/responses/{id}", "user", control),
+        Endpoint("POST", "/v1/responses/{id}/cancel", "user", control),
+        Endpoint("GET", "/v1/responses/{id}/input_items", "user", control),
         Endpoint("GET", "/v1/models", "user", control),
         Endpoint("GET", "/v1/models/{id}", "user", control),
         Endpoint("GET", "/v2", "anyone", control),
@@ -73,7 +86,7 @@ def _endpoints(control: ASGIApp, answering: Iterable[AnswerEndpoint], inference:
     )
 
 
-def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness) -> FastAPI:
+def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness, background: Background) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
@@ -84,6 +97,7 @@ def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness
             yield
         finally:
             readiness.ready = False
+            await background.close()
             await catalog.close()
 
     app = FastAPI(

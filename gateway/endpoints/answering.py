@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.answers import Api, Asked, give
 from gateway.catalog import Catalog
 from gateway.edge.body import BodyReader
-from gateway.edge.context import Receive, Scope, Send, context_of
+from gateway.edge.context import Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from graph import Event, Hooks
 
@@ -33,13 +34,24 @@ class AnswerEndpoint:
 
     async def answer(self, body: Any, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request whose body has been read."""
-        context = context_of(scope)
-        asked = Asked(self._api, body)
+        answer = self.prepared(Asked(self._api, body), context_of(scope))
+        async with ClientWatch(receive):
+            await answer(send)
+
+    def prepared(self, asked: Asked, context: RequestContext) -> Callable[[Send], Awaitable[None]]:
+        """What makes the answer and sends it.
+
+        Raises:
+            InvalidRequest, UnknownModel: whatever can be seen to be wrong before.
+        """
         request = asked.request()
         served = self._catalog.get(request.model, context.principal)
-        event = Event(request, id=context.request_id, path=self._api.path, caller=context.principal.name)
-        async with ClientWatch(receive):
+        event = Event(request, id=context.request_id, path=asked.api.path, caller=context.principal.name)
+
+        async def answer(send: Send) -> None:
             if self._recordings is None:
                 await give(served.flow, event, asked.dialect(event), send, self._hooks)
             else:
                 await self._recordings.record(served, event, asked, send, self._hooks)
+
+        return answer

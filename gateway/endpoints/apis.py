@@ -6,5 +6,6 @@ from collections.abc import Mapping
 
 from gateway.answers import Api
 from gateway.endpoints.chat import ChatApi
+from gateway.endpoints.responses.request import ResponsesApi
 
-APIS: Mapping[str, Api] = {api.path: api for api in (ChatApi(),)}
+APIS: Mapping[str, Api] = {api.path: api for api in (ChatApi(), ResponsesApi())}
