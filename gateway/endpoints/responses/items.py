@@ -124,6 +124,8 @@ def _check_item(param: str, value: Any) -> None:
         one_of(*ITEMS)(f"{param}.type", value["type"])
     if value.get("id") is not None:
         of_type(str)(f"{param}.id", value["id"])
+    if value.get("status") is not None:
+        one_of("in_progress", "completed", "incomplete")(f"{param}.status", value["status"])
     ITEMS[kind_of(value)](param, value)
 
 

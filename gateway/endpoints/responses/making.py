@@ -79,6 +79,7 @@ class Making:
         said = self.api.said
         if said is None:
             await self.keep(status="cancelled")
-        elif not said.ended:
+            return
+        if not said.ended:
             said.cancel()
-            await self.keep()
+        await self.keep()

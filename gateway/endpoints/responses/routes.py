@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -86,13 +85,14 @@ def _followed(log: EventLog | None, number: int) -> Response:
     return Following(log, number)
 
 
-@dataclass
 class Following(Response):
     """The events of a response, from a number on, as they come."""
 
-    log: EventLog
-    number: int
+    def __init__(self, log: EventLog, number: int) -> None:
+        super().__init__()
+        self._log = log
+        self._number = number
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with ClientWatch(receive):
-            await send_events(self.log.follow(self.number), send)
+            await send_events(self._log.follow(self._number), send)

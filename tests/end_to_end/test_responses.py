@@ -1,0 +1,601 @@
+"""/v1/responses through the official SDK and as raw wire, over a real upstream and over graphs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from gateway.catalog import Catalog
+from gateway.config import Settings
+from gateway.telemetry.recordings import replay
+from llm.testing import OPENAI, Cut, Hang, Json, Pause, ScriptedUpstream, Stream
+from llm.testing.dialect import Call
+from llm.testing.upstream import answer, choice, frame
+from tests.gateway.endpoints.responses.bad import BAD
+from tests.gateway.endpoints.responses.published import events_of, item_list_of, kinds_of, response_of
+from tests.serving import Gateway, serving, serving_upstream
+
+PATH = "/v1/responses"
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+WEATHER: Any = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather of a city.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+    "strict": True,
+}
+CALLED = Call("call_1", "get_weather", '{"city": "Oslo"}')
+
+
+class Trip(BaseModel):
+    """What a model is to answer."""
+
+    city: str
+    days: int
+
+
+async def wire_of(gateway: Gateway, **body: Any) -> bytes:
+    """The bytes of a streamed answer."""
+    async with gateway.http.post(gateway.address + PATH, json={"model": "up", "stream": True, **body}) as response:
+        assert response.status == 200, await response.text()
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        return await response.read()
+
+
+async def delete(gateway: Gateway, response_id: str, **headers: str) -> tuple[int, Any]:
+    async with gateway.http.delete(f"{gateway.address}{PATH}/{response_id}", headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def until(gateway: Gateway, response_id: str, *statuses: str) -> Any:
+    """A response, as soon as it has one of these statuses."""
+    async with asyncio.timeout(10):
+        while True:
+            _, _, body = await gateway.get(f"{PATH}/{response_id}")
+            if body["status"] in statuses:
+                return body
+
+
+async def test_a_response() -> None:
+    """The SDK gets the words and the usage of the upstream; what was asked has become a chat request."""
+    async with serving_upstream(answer("Hello")) as (gateway, upstream), gateway.sdk() as client:
+        response = await client.responses.create(
+            model="up",
+            input="hi",
+            instructions="Be brief.",
+            max_output_tokens=16,
+            temperature=0,
+            reasoning={"effort": "low"},
+            text={"verbosity": "low"},
+            user="u",
+            metadata={"a": "b"},
+            store=False,
+            include=["reasoning.encrypted_content"],
+            truncation="auto",
+            extra_body={"top_k": 2},
+        )
+    assert response.output_text == "Hello"
+    assert response.model == "up"
+    assert response.status == "completed"
+    assert response.metadata == {"a": "b"}
+    assert response.usage is not None
+    assert response.usage.total_tokens == 10
+    assert upstream.received[0].body == {
+        "model": "upstream-model",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
+        "max_completion_tokens": 16,
+        "temperature": 0,
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "user": "u",
+        "top_k": 2,
+    }
+
+
+async def test_a_streamed_response() -> None:
+    """All of its events are the published ones; the SDK's own helper puts the same response together."""
+    replies = [Stream.of_text("Hel", "lo", usage=USAGE) for _ in range(3)]
+    async with serving_upstream(*replies) as (gateway, _), gateway.sdk() as client:
+        events = events_of(await wire_of(gateway, input="hi"))
+        plain = [event async for event in await client.responses.create(model="up", input="hi", stream=True)]
+        async with client.responses.stream(model="up", input="hi") as stream:
+            async for _ in stream:
+                pass
+            final = await stream.get_final_response()
+    assert kinds_of(events) == kinds_of(plain)
+    assert events[-1].response.output_text == final.output_text == "Hello"
+    assert final.usage is not None
+    assert final.usage.total_tokens == 9
+
+
+async def test_words_arrive_one_after_the_other() -> None:
+    """The client has the first word while the upstream has not yet written the second."""
+    pause = Pause()
+    pieces = [*Stream.words("first"), pause, frame(choice({"content": "second"})), *Stream.end(USAGE)]
+    async with serving_upstream(Stream(pieces)) as (gateway, _), gateway.sdk() as client:
+        words = []
+        async for event in await client.responses.create(model="up", input="hi", stream=True):
+            if event.type == "response.output_text.delta":
+                words.append(event.delta)
+                pause.set()
+    assert words == ["first", "second"]
+
+
+def test_the_sync_sdk() -> None:
+    """The synchronous client reads both kinds of answer."""
+
+    def talk(address: str) -> list[str]:
+        with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+            with client.responses.stream(model="up", input="hi") as stream:
+                kinds = [event.type for event in stream]
+            whole = client.responses.create(model="up", input="hi")
+            again = client.responses.retrieve(whole.id)
+        return [kinds[-1], whole.output_text, again.output_text]
+
+    async def main() -> list[str]:
+        async with serving_upstream(Stream.of_text("Hel", "lo"), answer("Hello")) as (gateway, _):
+            return await asyncio.to_thread(talk, gateway.address)
+
+    assert asyncio.run(main()) == ["response.completed", "Hello", "Hello"]
+
+
+async def test_items_of_every_kind_become_messages() -> None:
+    """Texts, images, files, what the assistant said, what it called and got, and what it thought."""
+    items: list[Any] = [
+        {"role": "developer", "content": "Be kind."},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Look:"}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "and"},
+                {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"},
+                {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="},
+            ],
+        },
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {
+            "type": "message",
+            "id": "msg_1",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "I see.", "annotations": []}],
+        },
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "id": None, "status": None},
+        {"type": "custom_tool_call", "call_id": "b", "name": "g", "input": "x"},
+        {"type": "function_call_output", "call_id": "a", "output": "1"},
+        {"type": "custom_tool_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "2"}]},
+        {"role": "assistant", "content": "Three."},
+        {"role": "user", "content": ""},
+    ]
+    async with serving_upstream(answer("ok")) as (gateway, upstream):
+        status, _, body = await gateway.post(PATH, {"model": "up", "input": items})
+        _, _, listed = await gateway.get(f"{PATH}/{body['id']}/input_items?order=asc")
+    assert status == 200
+    assert upstream.received[0].body["messages"] == [
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": "Look:"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "and"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}},
+                {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": "I see.",
+            "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "b", "type": "custom", "custom": {"name": "g", "input": "x"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+        {"role": "tool", "tool_call_id": "b", "content": "2"},
+        {"role": "assistant", "content": "Three."},
+        {"role": "user", "content": ""},
+    ]
+    published = item_list_of(listed)
+    assert [item.type for item in published.data] == [item.get("type", "message") for item in items]
+    assert len({item.id for item in published.data}) == len(items)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_tools_of_the_client(stream: bool) -> None:
+    """A call reaches the SDK as an item; its output goes up with the call, by reference or with the history."""
+    called = OPENAI.calls(CALLED) if stream else OPENAI.answer("", CALLED, finish_reason="tool_calls")
+    choice_of_one: Any = {"type": "function", "name": "get_weather"}
+    async with (
+        serving_upstream(called, answer("Cold."), answer("Cold.")) as (gateway, upstream),
+        gateway.sdk() as client,
+    ):
+        asked: dict[str, Any] = {"model": "up", "input": "Weather?", "tools": [WEATHER], "tool_choice": choice_of_one}
+        if stream:
+            async with client.responses.stream(**asked) as events:
+                first: Any = await events.get_final_response()
+        else:
+            first = await client.responses.create(**asked)
+        (call,) = first.output
+        result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "-3"}
+        chained = await client.responses.create(
+            model="up", previous_response_id=first.id, input=[result], tools=[WEATHER], parallel_tool_calls=False
+        )
+        history: Any = [{"role": "user", "content": "Weather?"}, *first.output, result]
+        whole = await client.responses.create(model="up", input=history, tools=[WEATHER])
+    assert (call.type, call.call_id, call.name, call.arguments) == (
+        "function_call",
+        "call_1",
+        "get_weather",
+        '{"city": "Oslo"}',
+    )
+    assert chained.output_text == whole.output_text == "Cold."
+    function = {name: WEATHER[name] for name in ("name", "description", "parameters", "strict")}
+    first_body, second, third = (received.body for received in upstream.received)
+    assert first_body["tools"] == [{"type": "function", "function": function}]
+    assert first_body["tool_choice"] == {"type": "function", "function": {"name": "get_weather"}}
+    assert second["parallel_tool_calls"] is False
+    assert second["messages"] == third["messages"]
+    assert [message["role"] for message in second["messages"]] == ["user", "assistant", "tool"]
+
+
+async def test_a_conversation_goes_on_from_a_response() -> None:
+    """All that was said before goes up again, the instructions of before do not; it works from a branch too."""
+    async with (
+        serving_upstream(answer("One."), answer("Two."), answer("Two, again.")) as (gateway, upstream),
+        gateway.sdk() as client,
+    ):
+        first = await client.responses.create(model="up", input="Count.", instructions="Old.")
+        second = await client.responses.create(
+            model="up", input="Go on.", previous_response_id=first.id, instructions="New."
+        )
+        other = await client.responses.create(model="up", input="Go on.", previous_response_id=first.id)
+        items = await client.responses.input_items.list(second.id, order="asc")
+    assert (second.previous_response_id, other.previous_response_id) == (first.id, first.id)
+    said = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "One."}]
+    asked = [*said, {"role": "user", "content": "Go on."}]
+    assert upstream.received[1].body["messages"] == [{"role": "system", "content": "New."}, *asked]
+    assert upstream.received[2].body["messages"] == asked
+    assert [(item.type, getattr(item, "role", None)) for item in items.data] == [
+        ("message", "user"),
+        ("message", "assistant"),
+        ("message", "user"),
+    ]
+
+
+async def test_an_item_is_referred_to_by_its_id() -> None:
+    """As the SDKs of others do it that keep nothing by themselves."""
+    async with serving_upstream(answer("One."), answer("Two.")) as (gateway, upstream), gateway.sdk() as client:
+        first = await client.responses.create(model="up", input="Count.")
+        asked: Any = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "Go on."}]
+        await client.responses.create(model="up", input=asked)
+    assert upstream.received[1].body["messages"] == [
+        {"role": "assistant", "content": "One."},
+        {"role": "user", "content": "Go on."},
+    ]
+
+
+async def test_structured_output() -> None:
+    """The schema goes up in chat's form; the SDK parses what comes back, streamed or not."""
+    text = '{"city": "Oslo", "days": 3}'
+    async with (
+        serving_upstream(answer(text), Stream.of_text(text[:9], text[9:]), answer("{}")) as (gateway, upstream),
+        gateway.sdk() as client,
+    ):
+        parsed = await client.responses.parse(model="up", input="Plan.", text_format=Trip)
+        async with client.responses.stream(model="up", input="Plan.", text_format=Trip) as stream:
+            final = await stream.get_final_response()
+        await client.responses.create(model="up", input="Plan.", text={"format": {"type": "json_object"}})
+    assert parsed.output_parsed == final.output_parsed == Trip(city="Oslo", days=3)
+    wanted = upstream.received[0].body["response_format"]
+    assert (wanted["type"], wanted["json_schema"]["name"], wanted["json_schema"]["strict"]) == (
+        "json_schema",
+        "Trip",
+        True,
+    )
+    assert wanted["json_schema"]["schema"]["required"] == ["city", "days"]
+    assert upstream.received[2].body["response_format"] == {"type": "json_object"}
+
+
+async def test_graphs_answer_too() -> None:
+    """An agent on the embedded model, and a graph whose answer is an object; tools inside it do not show."""
+    async with serving() as gateway, gateway.sdk() as client:
+        whole = await client.responses.create(model="trip-planner", input="What is the weather in Oslo in May?")
+        async with client.responses.stream(model="trip-planner", input="What is the weather in Oslo in May?") as stream:
+            final = await stream.get_final_response()
+    assert "Oslo" in whole.output_text
+    assert final.output_text == whole.output_text
+    assert [item.type for item in whole.output] == ["message"]
+    assert whole.usage is not None
+    assert whole.usage.output_tokens > 0
+
+
+async def test_what_is_kept() -> None:
+    """A response is there until it is deleted; one that shall not be stored never is."""
+    async with serving_upstream(answer("Hello"), Stream.of_text("Hi"), answer("Hello")) as (gateway, _):
+        _, _, made = await gateway.post(PATH, {"model": "up", "input": "hi"})
+        streamed = events_of(await wire_of(gateway, input="hi"))[-1].response
+        _, _, passing = await gateway.post(PATH, {"model": "up", "input": "hi", "store": False})
+        _, _, kept = await gateway.get(f"{PATH}/{made['id']}")
+        _, _, other = await gateway.get(f"{PATH}/{streamed.id}")
+        missing = await gateway.get(f"{PATH}/{passing['id']}")
+        gone = await delete(gateway, made["id"])
+        again = await delete(gateway, made["id"])
+    assert kept == made
+    response_of(made)
+    assert response_of(other) == streamed
+    assert (missing[0], missing[2]["error"]["message"]) == (404, f"Response with id '{passing['id']}' not found.")
+    assert gone == (200, {"id": made["id"], "object": "response", "deleted": True})
+    assert again[0] == 404
+
+
+async def test_a_caller_sees_only_what_its_own_key_made() -> None:
+    """For every other key a response does not exist, in whatever way it is asked for."""
+    keys = [{"name": name, "key": f"sk-{name}-of-a-test-key-long-enough"} for name in ("one", "two")]
+    mine, theirs = ({"Authorization": f"Bearer {key['key']}"} for key in keys)
+    async with serving_upstream(answer("Hello"), auth={"keys": keys}) as (gateway, _):
+        _, _, made = await gateway.post(PATH, {"model": "up", "input": "hi"}, **mine)
+        place = f"{PATH}/{made['id']}"
+        statuses = [
+            (await gateway.get(place, **theirs))[0],
+            (await gateway.get(f"{place}/input_items", **theirs))[0],
+            (await gateway.post(f"{place}/cancel", {}, **theirs))[0],
+            (await delete(gateway, made["id"], **theirs))[0],
+        ]
+        chained = await gateway.post(PATH, {"model": "up", "input": "hi", "previous_response_id": made["id"]}, **theirs)
+        reference = {"type": "item_reference", "id": made["output"][0]["id"]}
+        referred = await gateway.post(PATH, {"model": "up", "input": [reference]}, **theirs)
+        own = await gateway.get(place, **mine)
+    assert statuses == [404] * 4
+    assert (chained[0], chained[2]["error"]["code"]) == (400, "previous_response_not_found")
+    assert (referred[0], referred[2]["error"]["param"]) == (400, "input[0].id")
+    assert own[0] == 200
+
+
+async def test_input_items_page_by_page() -> None:
+    """The last one first, so many at a time, on from any of them; the SDK goes through all pages by itself."""
+    items: Any = [{"role": "user", "content": f"{number}"} for number in range(5)]
+    async with serving_upstream(answer("ok")) as (gateway, _), gateway.sdk() as client:
+        response = await client.responses.create(model="up", input=items)
+        said: list[Any] = [item async for item in client.responses.input_items.list(response.id, limit=2)]
+        place = f"{PATH}/{response.id}/input_items"
+        _, _, first = await gateway.get(f"{place}?limit=2")
+        wrong = [await gateway.get(f"{place}?{query}") for query in ("limit=0", "limit=x", "order=up", "after=nobody")]
+    assert [item.content[0].text for item in said] == ["4", "3", "2", "1", "0"]
+    assert (first["has_more"], first["first_id"], first["last_id"]) == (True, said[0].id, said[1].id)
+    assert [status for status, _, _ in wrong] == [400] * 4
+
+
+async def test_a_response_in_the_background() -> None:
+    """It is queued at once, goes on without its client, and is there when it is done."""
+    pause = Pause()
+    slow = Stream([*Stream.words("Hel"), pause, frame(choice({"content": "lo"})), *Stream.end(USAGE)])
+    async with serving_upstream(answer("Hello"), slow) as (gateway, _), gateway.sdk() as client:
+        queued = await client.responses.create(model="up", input="hi", background=True)
+        done = await until(gateway, queued.id, "completed", "failed")
+        stream = await client.responses.create(model="up", input="hi", background=True, stream=True)
+        events = aiter(stream)
+        begun: Any = await anext(events)
+        while (await anext(events)).type != "response.output_text.delta":
+            pass
+        await stream.close()
+        _, _, half_way = await gateway.get(f"{PATH}/{begun.response.id}")
+        early = await gateway.post(PATH, {"model": "up", "input": "x", "previous_response_id": begun.response.id})
+        pause.set()
+        whole = await until(gateway, begun.response.id, "completed", "failed")
+        async with gateway.http.get(f"{gateway.address}{PATH}/{whole['id']}?stream=true") as response:
+            again = events_of(await response.read())
+        rest = [event async for event in await client.responses.retrieve(whole["id"], stream=True, starting_after=5)]
+        refused = await gateway.get(f"{PATH}/{queued.id}?stream=true")
+    assert (queued.status, queued.background, queued.output) == ("queued", True, [])
+    assert (response_of(done).output_text, done["created_at"]) == ("Hello", queued.created_at)
+    assert half_way["status"] == "in_progress"
+    assert (early[0], early[2]["error"]["param"]) == (400, "previous_response_id")
+    assert kinds_of(again)[:3] == ["created", "queued", "in_progress"]
+    assert again[-1].response.output_text == response_of(whole).output_text == "Hello"
+    assert [event.sequence_number for event in rest] == list(range(6, len(again)))
+    assert (refused[0], refused[2]["error"]["param"]) == (400, "stream")
+
+
+async def test_a_response_in_the_background_is_cancelled() -> None:
+    """Its upstream is left, and it says so; a second time changes nothing, and other responses cannot be."""
+    async with (
+        serving_upstream(Hang(), answer("Hello"), answer("Hello")) as (gateway, upstream),
+        gateway.sdk() as client,
+    ):
+        running = await client.responses.create(model="up", input="hi", background=True)
+        while not upstream.received:
+            await asyncio.sleep(0)
+        cancelled = await client.responses.cancel(running.id)
+        await asyncio.wait_for(upstream.left.wait(), 5)
+        again = await client.responses.cancel(running.id)
+        done = await client.responses.create(model="up", input="hi", background=True)
+        await until(gateway, done.id, "completed")
+        too_late = await client.responses.cancel(done.id)
+        foreground = await client.responses.create(model="up", input="hi")
+        with pytest.raises(openai.BadRequestError, match="background"):
+            await client.responses.cancel(foreground.id)
+    assert (cancelled.status, again.status, too_late.status) == ("cancelled", "cancelled", "completed")
+
+
+async def test_a_response_in_the_background_is_deleted() -> None:
+    """Its upstream is left, and it does not come back."""
+    async with serving_upstream(Hang()) as (gateway, upstream):
+        _, _, running = await gateway.post(PATH, {"model": "up", "input": "hi", "background": True})
+        while not upstream.received:
+            await asyncio.sleep(0)
+        await delete(gateway, running["id"])
+        await asyncio.wait_for(upstream.left.wait(), 5)
+        status, _, _ = await gateway.get(f"{PATH}/{running['id']}")
+    assert status == 404
+
+
+async def test_a_response_in_the_background_fails() -> None:
+    """Before its first word or after it, it is kept as failed; whoever follows it is told."""
+    cut = Stream([*Stream.words("Hel"), Cut()])
+    async with serving_upstream(Json({"error": {}}, 429), Json({}, 500), cut) as (gateway, _), gateway.sdk() as client:
+        limited = await client.responses.create(model="up", input="hi", background=True)
+        failed = await until(gateway, limited.id, "completed", "failed")
+        early = events_of(await wire_of(gateway, input="hi", background=True))
+        late = events_of(await wire_of(gateway, input="hi", background=True))
+        kept = await until(gateway, late[0].response.id, "failed")
+    assert response_of(failed).error is not None
+    assert failed["error"]["code"] == "rate_limit_exceeded"
+    assert kinds_of(early)[-2:] == kinds_of(late)[-2:] == ["failed", "error"]
+    assert kept["output"][0]["content"][0]["text"] == "Hel"
+
+
+async def test_a_gateway_that_stops_does_not_wait_for_the_background() -> None:
+    """It ends what is being made there, upstream too."""
+    async with ScriptedUpstream(Hang()) as upstream:
+        provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url}
+        models = [{"name": "up", "provider": "scripted"}]
+        async with serving(providers=[provider], models=models, graphs=[]) as gateway:
+            await gateway.post(PATH, {"model": "up", "input": "hi", "background": True})
+            while not upstream.received:
+                await asyncio.sleep(0)
+        await asyncio.wait_for(upstream.left.wait(), 5)
+
+
+async def test_bad_input_is_the_callers_error() -> None:
+    """Whatever is wrong with a request: a 400 that names the place, before anything is asked or kept."""
+    async with serving_upstream() as (gateway, _):
+        for body, param, code in BAD:
+            status, _, told = await gateway.post(PATH, body)
+            assert (status, told["error"]["param"], told["error"]["code"]) == (400, param, code), body
+            assert told["error"].keys() == {"message", "type", "param", "code"}
+        bytes_of_nothing = await gateway.post(PATH, b"{")
+        unknown = await gateway.post(PATH, {"model": "nobody", "input": "hi", "background": True})
+        elsewhere = [
+            await gateway.post(f"{PATH}/resp_1", {}),
+            await gateway.get(PATH),
+            await gateway.get(f"{PATH}/a/b"),
+        ]
+    assert bytes_of_nothing[0] == 400
+    assert (unknown[0], unknown[2]["error"]["code"]) == (404, "model_not_found")
+    assert [status for status, _, _ in elsewhere] == [405, 405, 404]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("reply", "error", "status", "code"),
+    [
+        (Json({"error": {"message": "bad", "param": "top_p", "code": "x"}}, 400), openai.BadRequestError, 400, "x"),
+        (Json({"error": {"message": "sk-abc"}}, 401), openai.InternalServerError, 502, "upstream_credentials_refused"),
+        (Json({"error": {}}, 429, {"retry-after": "2"}), openai.RateLimitError, 429, "rate_limit_exceeded"),
+        (Json({}, 500), openai.InternalServerError, 503, "upstream_unavailable"),
+    ],
+)
+async def test_an_upstream_that_fails_before_its_first_chunk(
+    reply: Json, error: type[openai.APIStatusError], status: int, code: str, stream: bool
+) -> None:
+    """It is a status, streamed or not, that the SDK raises as the right class."""
+    async with serving_upstream(reply) as (gateway, _), gateway.sdk() as client:
+        with pytest.raises(error) as raised:
+            await client.responses.create(model="up", input="hi", stream=stream)
+    assert (raised.value.status_code, raised.value.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ([Cut()], "upstream_broke_off"),
+        ([b"data: {oops\n\n"], "upstream_garbled"),
+        ([frame({"error": {"message": "sk-abc"}})], "upstream_unavailable"),
+    ],
+)
+async def test_an_upstream_that_fails_after_its_first_chunk(end: list[Any], code: str) -> None:
+    """What was said has arrived, then the response that failed, and the SDK raises; it is kept as failed."""
+    async with serving_upstream(Stream([*Stream.words("Hel"), *end])) as (gateway, _), gateway.sdk() as client:
+        got: list[Any] = []
+        with pytest.raises(openai.APIError) as raised:
+            async for event in await client.responses.create(model="up", input="hi", stream=True):
+                got.append(event)
+        kept = await client.responses.retrieve(got[0].response.id)
+    assert kinds_of(got)[-2:] == ["output_text.delta", "failed"]
+    assert raised.value.code == code
+    assert "sk-abc" not in str(raised.value)
+    assert kept.status == "failed"
+    assert kept.error is not None
+    assert kept.error.code == "server_error"
+
+
+async def test_an_answer_that_was_cut_off() -> None:
+    """The upstream's length is the response's limit."""
+    reply = answer("Hel")
+    reply.body["choices"][0]["finish_reason"] = "length"
+    async with serving_upstream(reply) as (gateway, _), gateway.sdk() as client:
+        response = await client.responses.create(model="up", input="hi", max_output_tokens=16)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None
+    assert response.incomplete_details.reason == "max_output_tokens"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_the_upstreams_work(stream: bool) -> None:
+    """And nothing is kept of what it did not wait for."""
+    pieces = Stream([*Stream.words("Hello"), Hang()]) if stream else Hang()
+    async with serving_upstream(pieces) as (gateway, upstream), gateway.sdk() as client:
+        if stream:
+            events: Any = await client.responses.create(model="up", input="hi", stream=True)
+            begun: Any = await anext(aiter(events))
+            await events.close()
+        else:
+            asked = asyncio.create_task(gateway.post(PATH, {"model": "up", "input": "hi"}))
+            while not upstream.received:
+                await asyncio.sleep(0)
+            asked.cancel()
+        await asyncio.wait_for(upstream.left.wait(), 5)
+        (run,) = await gateway.runs()
+        if stream:
+            assert (await gateway.get(f"{PATH}/{begun.response.id}"))[0] == 404
+    assert run["outcome"] == "left"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_recorded_response_is_replayed_byte_for_byte(tmp_path: Path, stream: bool) -> None:
+    """Also one that went on from another, which nobody has any more."""
+    replies = [answer("One."), Stream.of_text("Tw", "o.") if stream else answer("Two.")]
+    async with serving_upstream(*replies, record={"path": tmp_path}) as (gateway, _):
+        _, _, first = await gateway.post(PATH, {"model": "up", "input": "Count."})
+        body = {"model": "up", "input": "Go on.", "previous_response_id": first["id"], "stream": stream}
+        async with gateway.http.post(gateway.address + PATH, json=body) as response:
+            sent = await response.read()
+            request_id = response.headers["x-request-id"]
+    provider = {"name": "scripted", "kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
+    model = {"name": "up", "provider": "scripted", "model": "upstream-model"}
+    settings = Settings.model_validate({"providers": [provider], "models": [model], "graphs": []})
+    assert await replay(tmp_path / f"{request_id}.json", Catalog.of(settings)) == sent
+
+
+async def test_a_cancelled_request_for_events_leaves_the_response_alone() -> None:
+    """Whoever follows a response in the background may go; it is made to its end."""
+    pause = Pause()
+    slow = Stream([*Stream.words("Hel"), pause, *Stream.end(USAGE)])
+    async with serving_upstream(slow) as (gateway, upstream), following(gateway) as response_id:
+        async with gateway.http.get(f"{gateway.address}{PATH}/{response_id}?stream=true") as response:
+            assert (await response.content.readany()).startswith(b"event: response.created")
+        pause.set()
+        done = await until(gateway, response_id, "completed", "failed", "cancelled")
+    assert done["status"] == "completed"
+    assert not upstream.left.is_set()
+
+
+@asynccontextmanager
+async def following(gateway: Gateway) -> AsyncGenerator[str, None]:
+    """The id of a response in the background whose first events are there, and whose maker has gone."""
+    body = {"model": "up", "input": "hi", "background": True, "stream": True}
+    async with gateway.http.post(gateway.address + PATH, json=body) as response:
+        data = await response.content.readuntil(b"\n\n")
+    yield data.partition(b'"id":"')[2].partition(b'"')[0].decode()
