@@ -321,6 +321,34 @@ async def test_graphs_answer_too() -> None:
     assert whole.usage.output_tokens > 0
 
 
+async def test_what_a_graph_says_besides_text() -> None:
+    """Objects as JSON; the best draft at a cap as an incomplete response; none of its words where it breaks."""
+    graphs = [
+        {"name": name, "build": f"tests.end_to_end.own_graphs:{name}"} for name in ("counting", "drafting", "failing")
+    ]
+    async with serving(graphs=graphs) as gateway, gateway.sdk() as client:
+        counted = await client.responses.create(model="counting", input="hello")
+        drafted = await client.responses.create(model="drafting", input="hello")
+        with pytest.raises(openai.InternalServerError) as raised:
+            await client.responses.create(model="failing", input="hello", stream=True)
+    assert counted.output_text == '{"letters":5}'
+    assert (drafted.status, drafted.output_text) == ("incomplete", "a draft")
+    assert "secret" not in str(raised.value)
+
+
+async def test_what_was_thought_is_a_summary() -> None:
+    """An upstream's reasoning is an item of its own, and does not go up again with what comes after it."""
+    thoughts = [frame(choice({"reasoning_content": text})) for text in ("Hm, ", "well.")]
+    reply = Stream([*thoughts, *Stream.words("Yes")[1:], *Stream.end(USAGE)])
+    async with serving_upstream(reply, answer("Sure.")) as (gateway, upstream), gateway.sdk() as client:
+        async with client.responses.stream(model="up", input="hi") as stream:
+            first: Any = await stream.get_final_response()
+        await client.responses.create(model="up", input="Sure?", previous_response_id=first.id)
+    assert [item.type for item in first.output] == ["reasoning", "message"]
+    assert first.output[0].summary[0].text == "Hm, well."
+    assert upstream.received[1].body["messages"][1] == {"role": "assistant", "content": "Yes"}
+
+
 async def test_what_is_kept() -> None:
     """A response is there until it is deleted; one that shall not be stored never is."""
     async with serving_upstream(answer("Hello"), Stream.of_text("Hi"), answer("Hello")) as (gateway, _):

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.endpoints.responses.event_log import EventLog
 from gateway.endpoints.responses.making import Making
 from gateway.errors import Fault, TooManyInBackground
+from gateway.telemetry.logs import tell_fault
 
 MAX_RUNS = 64
 """How many are made at once; and of how many that have ended the events are kept."""
@@ -94,8 +95,7 @@ class Background:
             await making.run(send)
         except Exception as error:
             fault = Fault.of(error)
-            if fault.is_ours:
-                self._log.error("background response failed", response_id=key[1], code=fault.code, exc_info=error)
+            tell_fault(self._log, "background response failed", error, fault, response_id=key[1])
             frames = await making.fail(fault)
             if log is not None:
                 log.add(frames)
