@@ -1,7 +1,8 @@
 """The answer of the Responses API: one object, or the events in which it comes about.
 
-Every event is named, and numbered from 0. An error after the first byte is told twice: as the response that failed, and
-as an ``error`` event whose data has a top-level ``error`` object too, because that is what the official SDKs raise.
+Every event is named, and numbered from 0. An error after the first byte is told twice, as OpenAI does: as an ``error``
+event, whose data has a top-level ``error`` object because that is what the official SDKs raise, and then as the response
+that failed, for clients that read on.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class ResponsesDialect:
         self._leave(failure(fault))
         told = fault.openai()["error"]
         members = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
-        return b"".join((begun, self._whole("failed"), self._frame("error", members)))
+        return b"".join((begun, self._frame("error", members), self._whole("failed")))
 
     def whole(self, completion: ChatCompletion, ending: Ending) -> dict[str, Any]:
         calls = tuple(

@@ -92,6 +92,9 @@ async def test_one_that_breaks_is_in_the_log(capsys: pytest.CaptureFixture[str])
     assert b"response.failed" in events
     assert b"a secret" not in events
     assert await status_of(store, "resp_1") == "failed"
+    found = await store.get("me", "resp_1")
+    assert found is not None
+    assert found.response["created_at"] == 1  # as its caller was told before it began
     line = capsys.readouterr().err
     assert "resp_1" in line
     assert "a secret" in line

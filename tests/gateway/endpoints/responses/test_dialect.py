@@ -201,15 +201,15 @@ def test_an_answer_of_nothing() -> None:
         (UpstreamRateLimited("x"), "rate_limit_exceeded", "rate_limit_exceeded"),
     ],
 )
-def test_an_error_is_a_response_that_failed_and_an_error(error: Exception, code: str, told: str) -> None:
+def test_an_error_is_an_event_and_then_a_response_that_failed(error: Exception, code: str, told: str) -> None:
     """What was said stays, as incomplete; the error has a top-level object, by which the SDKs know it."""
     answer = dialect()
     wire = answer.begin() + answer.chunk(ChatChunk.text("Hel")) + answer.error(Fault.of(error))
-    *_, failed, last = events_of(wire)
+    *_, raised, failed = events_of(wire)
+    assert (raised.type, raised.code) == ("error", told)
+    assert raised.model_extra["error"]["message"] == raised.message
     assert (failed.type, failed.response.status, failed.response.error.code) == ("response.failed", "failed", code)
     assert failed.response.output[0].status == "incomplete"
-    assert (last.type, last.code) == ("error", told)
-    assert last.model_extra["error"]["message"] == last.message
 
 
 def test_an_error_before_anything_was_said_begins_the_response() -> None:
@@ -217,8 +217,8 @@ def test_an_error_before_anything_was_said_begins_the_response() -> None:
     assert kinds_of(events_of(dialect().error(Fault.of(UpstreamBrokeOff("x"))))) == [
         "created",
         "in_progress",
-        "failed",
         "error",
+        "failed",
     ]
 
 
