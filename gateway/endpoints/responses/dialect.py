@@ -1,8 +1,8 @@
 """The answer of the Responses API: one object, or the events in which it comes about.
 
-Every event is named, and numbered from 0. An error after the first byte is told twice, as OpenAI does: as an ``error``
-event, whose data has a top-level ``error`` object because that is what the official SDKs raise, and then as the response
-that failed, for clients that read on.
+Every event is named, and numbered from 0. An error after the first byte is told twice, as OpenAI does it: as an
+``error`` event, whose data has a top-level ``error`` object because that is what the official SDKs raise; and then as
+the response that failed, for clients that read on.
 """
 
 from __future__ import annotations
