@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +18,7 @@ from gateway.api_handler_config import APIHandlerConfig
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.edge.body import BodyReader
-from gateway.edge.context import ASGIApp, Receive, Scope, Send
+from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
 from gateway.endpoints import admin, health, infer, models
@@ -31,22 +30,17 @@ from gateway.endpoints.infer import InferEndpoint
 from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.messages.count_tokens import CountEndpoint
 from gateway.endpoints.openapi import OpenAPIEndpoint
+from gateway.endpoints.responses import routes as responses
+from gateway.endpoints.responses.background import Background
+from gateway.endpoints.responses.endpoint import ResponsesEndpoint
+from gateway.endpoints.responses.kept import ResponsesInMemory
+from gateway.endpoints.responses.request import ResponsesApi
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
 from graph import GraphError, Hooks
 from llm import ModelError
-
-
-class HotEndpoint(Protocol):
-    """A hot route that users post to."""
-
-    path: str
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
-        ...
 
 
 def create_app(
@@ -64,28 +58,35 @@ def create_app(
     catalog = catalog or Catalog.of(settings)
     recorder = RunRecorder()
     readiness = readiness or Readiness()
-    control = _control_plane(catalog, recorder, readiness)
+    log = logs.logger(settings.secrets)
+    kept, background = ResponsesInMemory(), Background(log)
+    control = _control_plane(catalog, recorder, readiness, background)
+    control.include_router(responses.router(kept, background))
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     recordings = Recordings.of(settings)
-    answering = [AnswerEndpoint(api, catalog, hooks, bodies, recordings) for api in APIS.values()]
-    embeddings, inference = EmbeddingsEndpoint(catalog, hooks, bodies), InferEndpoint(catalog, hooks, bodies)
+    answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
+    hot: dict[str, ASGIApp] = dict(answering)
+    hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
+    hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
+    hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
+    hot["/v2/models/{model}/infer"] = InferEndpoint(catalog, hooks, bodies)
     describing = OpenAPIEndpoint(control)
     own = partial(MappedEndpoint, catalog=catalog, hooks=hooks, bodies=bodies)
     rows = settings.api + (api.rows if api is not None else ())
-    counting = CountEndpoint(catalog, bodies)
-    endpoints = _endpoints(control, (*answering, embeddings, counting), inference, describing)
-    table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
+    table = APIHandler(_endpoints(control, hot, describing), rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
+    return Gate(table, KeyRing(settings.auth.keys), control, log)
 
 
-def _endpoints(
-    control: ASGIApp, hot: Iterable[HotEndpoint], inference: ASGIApp, describing: ASGIApp
-) -> Iterable[Endpoint]:
+def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
-        *(Endpoint("POST", endpoint.path, "user", endpoint) for endpoint in hot),
+        *(Endpoint("POST", path, "user", endpoint) for path, endpoint in hot.items()),
+        Endpoint("GET", "/v1/responses/{id}", "user", control),
+        Endpoint("DELETE", "/v1/responses/{id}", "user", control),
+        Endpoint("POST", "/v1/responses/{id}/cancel", "user", control),
+        Endpoint("GET", "/v1/responses/{id}/input_items", "user", control),
         Endpoint("GET", "/v1/models", "user", control),
         Endpoint("GET", "/v1/models/{id}", "user", control),
         Endpoint("GET", "/v2", "anyone", control),
@@ -95,7 +96,6 @@ def _endpoints(
         Endpoint("GET", "/v2/models/", "user", control),
         Endpoint("GET", "/v2/models/{model}", "user", control),
         Endpoint("GET", "/v2/models/{model}/ready", "user", control),
-        Endpoint("POST", "/v2/models/{model}/infer", "user", inference),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
@@ -104,7 +104,7 @@ def _endpoints(
     )
 
 
-def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness) -> FastAPI:
+def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness, background: Background) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
@@ -115,6 +115,7 @@ def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness
             yield
         finally:
             readiness.ready = False
+            await background.close()
             await catalog.close()
 
     app = FastAPI(

@@ -7,6 +7,7 @@
     │   └── UnknownKey       one that nobody has
     ├── Forbidden            the key may not do this, or nobody may
     ├── NoSuchEndpoint       the path is in no row of the table of endpoints
+    ├── NoSuchResponse       no response of this id is kept, or not for this caller
     ├── MethodNotAllowed     the path is, the method is not
     ├── BodyTooLarge         the body is longer than the settings allow
     ├── BodyTimeout          the body did not come in time
@@ -15,6 +16,7 @@
     ├── AmbiguousParameter   the same name has a value in two places of the request
     ├── IncompleteAnswer     a graph answered without something that its endpoint must have
     ├── UnusableResponse     a graph answered with a status or headers that cannot be sent
+    ├── TooManyInBackground  so many responses are being made already
     └── NotReady             the gateway is starting or stopping
 
 An exception that is in no row is a 500, and its words stay in the log.
@@ -139,6 +141,14 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+class NoSuchResponse(GatewayError):
+    """No response of this id is kept, or not for this caller."""
+
+
+class TooManyInBackground(GatewayError):
+    """So many responses are being made in the background already; a later try may succeed."""
+
+
 class NotReady(GatewayError):
     """The gateway is starting or stopping."""
 
@@ -165,6 +175,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     UnknownKey: Row(401, CALLER, "invalid_api_key"),
     Forbidden: Row(403, CALLER, "forbidden"),
     NoSuchEndpoint: Row(404, CALLER),
+    NoSuchResponse: Row(404, CALLER),
     MethodNotAllowed: Row(405, CALLER, "method_not_supported"),
     BodyTooLarge: Row(413, CALLER, "body_too_large"),
     BodyTimeout: Row(408, CALLER, "body_timeout"),
@@ -173,6 +184,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     AmbiguousParameter: Row(400, CALLER, "ambiguous_parameter"),
     IncompleteAnswer: Row(500, SERVER, "answer_incomplete", hopeless=True),
     UnusableResponse: INTERNAL,
+    TooManyInBackground: Row(429, "rate_limit_error", "rate_limit_exceeded"),
     NotReady: Row(503, SERVER, "not_ready"),
     GatewayError: INTERNAL,
     InvalidSettings: INTERNAL,

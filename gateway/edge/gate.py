@@ -15,6 +15,7 @@ from gateway.edge.body import ClientLeft, send_json
 from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, Send
 from gateway.edge.keys import KeyRing
 from gateway.errors import Fault
+from gateway.telemetry.logs import tell_fault
 
 
 class Gate:
@@ -50,16 +51,7 @@ class Gate:
 
     async def _fail(self, error: Exception, path: str, answer: Answer) -> None:
         fault = Fault.of(error)
-        if fault.is_ours:
-            self._log.error(
-                "request failed",
-                request_id=answer.request_id,
-                path=path,
-                status=fault.status,
-                code=fault.code,
-                exc_info=error if fault.status == 500 else None,
-                cause=None if fault.status == 500 else str(error),
-            )
+        tell_fault(self._log, "request failed", error, fault, request_id=answer.request_id, path=path)
         if not answer.started:
             await send_json(answer, fault.status, fault.body_for(path, answer.request_id), fault.headers)
 

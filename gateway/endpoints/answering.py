@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.answers import Api, Asked, give
 from gateway.catalog import Catalog
 from gateway.choices import MAX_CHOICES, ChoiceApi, give_choices
 from gateway.edge.body import BodyReader
-from gateway.edge.context import Receive, Scope, Send, context_of
+from gateway.edge.context import Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from graph import Event, Flow, Hooks
 from llm import ChatRequest, InvalidRequest
@@ -36,13 +36,25 @@ class AnswerEndpoint:
 
     async def answer(self, body: Any, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request whose body has been read."""
-        context = context_of(scope)
-        asked = Asked(self._api, body)
+        answer = self.prepared(Asked(self._api, body), context_of(scope))
+        async with ClientWatch(receive):
+            await answer(send)
+
+    def prepared(self, asked: Asked, context: RequestContext) -> Callable[[Send], Awaitable[None]]:
+        """What makes the answer and sends it.
+
+        Raises:
+            InvalidRequest, UnknownModel: whatever can be seen to be wrong before.
+        """
         request = asked.request()
         served = self._catalog.get(request.model, context.principal)
-        event = Event(request, id=context.request_id, path=self.path, caller=context.principal.name)
-        others = self._api.others(request, body)
-        async with ClientWatch(receive):
+        event = Event(request, id=context.request_id, path=asked.api.path, caller=context.principal.name)
+        others = asked.api.others(request, asked.body)
+        if len(others) >= MAX_CHOICES:
+            message = f"At most {MAX_CHOICES} choices are made for one request, and yours asks for {len(others) + 1}."
+            raise InvalidRequest(message, param="n", code="integer_above_max_value")
+
+        async def answer(send: Send) -> None:
             if others:
                 await self._choices(served.flow, event, others, send)
             elif self._recordings is None:
@@ -50,12 +62,11 @@ class AnswerEndpoint:
             else:
                 await self._recordings.record(served, event, asked, send, self._hooks)
 
+        return answer
+
     async def _choices(self, flow: Flow, first: Event, others: Sequence[ChatRequest], send: Send) -> None:
         """Answers with several choices, each a run with an id of its own. They are not recorded."""
         assert isinstance(self._api, ChoiceApi)  # noqa: S101 - no other API has others
-        if len(others) >= MAX_CHOICES:
-            message = f"At most {MAX_CHOICES} choices are made for one request, and yours asks for {len(others) + 1}."
-            raise InvalidRequest(message, param="n", code="integer_above_max_value")
         more = (
             Event(request, id=f"{first.id}-{number}", path=first.path, caller=first.caller)
             for number, request in enumerate(others, 1)

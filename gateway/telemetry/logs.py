@@ -14,6 +14,7 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
+from gateway.errors import Fault
 from graph.tape import hidden
 
 
@@ -35,3 +36,11 @@ def logger(secrets: Sequence[str] = ()) -> FilteringBoundLogger:
     )
     bound: FilteringBoundLogger = wrapped.bind()
     return bound
+
+
+def tell_fault(log: FilteringBoundLogger, event: str, error: Exception, fault: Fault, **where: Any) -> None:
+    """Logs a fault that is ours, with its trace where nobody foresaw it; one of the caller's is not logged."""
+    if fault.is_ours:
+        unforeseen = fault.status == 500
+        trace, cause = (error, None) if unforeseen else (None, str(error))
+        log.error(event, **where, status=fault.status, code=fault.code, exc_info=trace, cause=cause)

@@ -130,7 +130,8 @@ def _check_integers(param: str, value: Any) -> None:
         integer()(f"{param}.{name}", item)
 
 
-def _require(param: str, value: Mapping[str, Any], name: str, check: Check) -> None:
+def require(param: str, value: Mapping[str, Any], name: str, check: Check) -> None:
+    """Checks a member that must be there, of the object at ``param``; of the body itself that is ``""``."""
     if value.get(name) is None:
         raise missing(f"{param}.{name}" if param else name)
     check(f"{param}.{name}" if param else name, value[name])
@@ -138,10 +139,10 @@ def _require(param: str, value: Mapping[str, Any], name: str, check: Check) -> N
 
 def _check_tool(param: str, value: Any) -> None:
     of_type(dict)(param, value)
-    _require(param, value, "type", one_of("function", "custom"))
+    require(param, value, "type", one_of("function", "custom"))
     kind = value["type"]
-    _require(param, value, kind, of_type(dict))
-    _require(f"{param}.{kind}", value[kind], "name", of_type(str))
+    require(param, value, kind, of_type(dict))
+    require(f"{param}.{kind}", value[kind], "name", of_type(str))
     if value[kind].get("parameters") is not None:
         of_type(dict)(f"{param}.{kind}.parameters", value[kind]["parameters"])
 
@@ -150,27 +151,27 @@ def _check_tool_choice(param: str, value: Any) -> None:
     if isinstance(value, str):
         one_of("none", "auto", "required")(param, value)
     elif isinstance(value, dict):
-        _require(param, value, "type", one_of("function", "custom", "allowed_tools"))
-        _require(param, value, value["type"], of_type(dict))
+        require(param, value, "type", one_of("function", "custom", "allowed_tools"))
+        require(param, value, value["type"], of_type(dict))
     else:
         raise wrong_type(param, "a string or an object", value)
 
 
 def _check_response_format(param: str, value: Any) -> None:
     of_type(dict)(param, value)
-    _require(param, value, "type", one_of("text", "json_object", "json_schema"))
+    require(param, value, "type", one_of("text", "json_object", "json_schema"))
     if value["type"] == "json_schema":
-        _require(param, value, "json_schema", of_type(dict))
-        _require(f"{param}.json_schema", value["json_schema"], "name", of_type(str))
+        require(param, value, "json_schema", of_type(dict))
+        require(f"{param}.json_schema", value["json_schema"], "name", of_type(str))
 
 
 def _check_tool_call(param: str, value: Any) -> None:
     of_type(dict)(param, value)
-    _require(param, value, "id", of_type(str))
+    require(param, value, "id", of_type(str))
     if value.get("type", "function") == "function":
-        _require(param, value, "function", of_type(dict))
-        _require(f"{param}.function", value["function"], "name", of_type(str))
-        _require(f"{param}.function", value["function"], "arguments", of_type(str))
+        require(param, value, "function", of_type(dict))
+        require(f"{param}.function", value["function"], "name", of_type(str))
+        require(f"{param}.function", value["function"], "arguments", of_type(str))
 
 
 def _check_content(param: str, value: Any) -> None:
@@ -182,14 +183,14 @@ def _check_content(param: str, value: Any) -> None:
 
 def _check_part(param: str, value: Any) -> None:
     of_type(dict)(param, value)
-    _require(param, value, "type", of_type(str))
+    require(param, value, "type", of_type(str))
     if value["type"] == "text":
-        _require(param, value, "text", of_type(str))
+        require(param, value, "text", of_type(str))
 
 
 def _check_message(param: str, value: Any) -> None:
     of_type(dict)(param, value)
-    _require(param, value, "role", one_of(*ROLES))
+    require(param, value, "role", one_of(*ROLES))
     calls = value.get("tool_calls")
     if calls is not None:
         array_of(_check_tool_call)(f"{param}.tool_calls", calls)
@@ -198,7 +199,7 @@ def _check_message(param: str, value: Any) -> None:
     elif value["role"] != "assistant" or not (calls or value.get("function_call") or value.get("refusal")):
         raise missing(f"{param}.content")
     if value["role"] == "tool":
-        _require(param, value, "tool_call_id", of_type(str))
+        require(param, value, "tool_call_id", of_type(str))
 
 
 def _check_stream_options(param: str, value: Any) -> None:
@@ -254,7 +255,7 @@ def check_request(wire: Any) -> dict[str, Any]:
     """
     model_of(wire)
     body = {name: value for name, value in wire.items() if value is not None}
-    _require("", body, "messages", array_of(_check_message, least=1, most=MAX_MESSAGES))
+    require("", body, "messages", array_of(_check_message, least=1, most=MAX_MESSAGES))
     for name, check in CHECKS.items():
         if name in body:
             check(name, body[name])
