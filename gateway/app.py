@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -19,10 +19,12 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, infer, models
+from gateway.endpoints import admin, health, models
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.health import Readiness
-from gateway.endpoints.infer import InferEndpoint
+from gateway.endpoints.v2 import metadata, repository
+from gateway.endpoints.v2.generate import GenerateEndpoint
+from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
@@ -40,29 +42,34 @@ def create_app(settings: Settings, catalog: Catalog | None = None, readiness: Re
     catalog = catalog or Catalog.of(settings)
     recorder = RunRecorder()
     readiness = readiness or Readiness()
-    control = _control_plane(catalog, recorder, readiness)
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
+    control = _control_plane(catalog, recorder, readiness, bodies)
     chat = ChatEndpoint(catalog, hooks, bodies, Recordings.of(settings))
-    endpoints = _endpoints(control, chat, InferEndpoint(catalog, hooks, bodies))
+    endpoints = (*_endpoints(control, chat), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, settings.api)
     return Gate(table, KeyRing(settings.auth.keys), control, logs.logger(settings.secrets))
 
 
-def _endpoints(control: ASGIApp, chat: ASGIApp, inference: ASGIApp) -> Iterable[Endpoint]:
+def _endpoints(control: ASGIApp, chat: ASGIApp) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
         Endpoint("POST", "/v1/chat/completions", "user", chat),
         Endpoint("GET", "/v1/models", "user", control),
         Endpoint("GET", "/v1/models/{id}", "user", control),
         Endpoint("GET", "/v2", "anyone", control),
+        Endpoint("GET", "/v2/", "anyone", control),
         Endpoint("GET", "/v2/health/live", "anyone", control),
         Endpoint("GET", "/v2/health/ready", "anyone", control),
         Endpoint("GET", "/v2/models", "user", control),
         Endpoint("GET", "/v2/models/", "user", control),
         Endpoint("GET", "/v2/models/{model}", "user", control),
         Endpoint("GET", "/v2/models/{model}/ready", "user", control),
-        Endpoint("POST", "/v2/models/{model}/infer", "user", inference),
+        Endpoint("GET", "/v2/models/{model}/versions/{version}", "user", control),
+        Endpoint("GET", "/v2/models/{model}/versions/{version}/ready", "user", control),
+        Endpoint("POST", "/v2/repository/index", "user", control),
+        Endpoint("POST", "/v2/repository/models/{model}/load", "admin", control),
+        Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
@@ -71,7 +78,22 @@ def _endpoints(control: ASGIApp, chat: ASGIApp, inference: ASGIApp) -> Iterable[
     )
 
 
-def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness) -> FastAPI:
+def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint]:
+    """The rows of inference, which are hot: of a model, and of one of its versions."""
+    infer = InferEndpoint(catalog, hooks, bodies)
+    generate = GenerateEndpoint(catalog, hooks, bodies, streamed=False)
+    stream = GenerateEndpoint(catalog, hooks, bodies, streamed=True)
+    for path in ("/v2/models", "/v2/models/"):
+        yield Endpoint("POST", path, "user", infer.by_body)
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        yield Endpoint("POST", path, "user", infer.by_body)
+        yield Endpoint("POST", f"{path}/infer", "user", infer)
+        yield Endpoint("POST", f"{path}/generate", "user", generate)
+        yield Endpoint("POST", f"{path}/generate_stream", "user", stream)
+        yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
+
+
+def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness, bodies: BodyReader) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
@@ -92,8 +114,9 @@ def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (models.router(catalog), infer.router(catalog), health.router(readiness)):
+    for routes in (models.router(catalog), metadata.router(catalog), health.router(readiness)):
         app.include_router(routes)
+    app.include_router(repository.router(catalog, bodies))
     app.include_router(admin.router(catalog, recorder))
     for kind in (GatewayError, ModelError, GraphError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _tell)

@@ -73,7 +73,7 @@ def _fields(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
             continue
         kind = kind.model_fields[step].annotation if step in getattr(kind, "model_fields", {}) else None
         kind = next((part for part in get_args(kind) if hasattr(part, "model_fields")), kind)
-    return list(getattr(kind, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(kind, "model_fields", {}).items()]
 
 
 def _lines(path: Path) -> dict[tuple[Any, ...], int]:

@@ -11,7 +11,13 @@
     ├── BodyTooLarge         the body is longer than the settings allow
     ├── BodyTimeout          the body did not come in time
     ├── InvalidBody          the body is not JSON, or not what the V2 protocol says
+    ├── UnknownVersion       the model is served, and not in this version
+    ├── ModelUnloaded        the model is out of service until an admin loads it
+    ├── LoadFailed           the model could not be loaded; what was in service before still is
     └── NotReady             the gateway is starting or stopping
+
+    UnknownModel (llm)
+    └── NotAChatModel        the model takes inputs of V2, and no messages
 
 An exception that is in no row is a 500, and its words stay in the log.
 """
@@ -102,6 +108,25 @@ class InvalidBody(GatewayError):
     """The body is not JSON, or not what the protocol says."""
 
 
+class UnknownVersion(GatewayError):
+    """The model is served, and not in this version."""
+
+
+class ModelUnloaded(GatewayError):
+    """The model is out of service until an admin loads it."""
+
+
+class LoadFailed(GatewayError):
+    """The model could not be loaded. The message is for an admin and says why; what was in service before still is."""
+
+
+class NotAChatModel(UnknownModel):
+    """The model takes inputs of V2, and no messages."""
+
+    def __init__(self, name: str) -> None:
+        Exception.__init__(self, f"The model `{name}` is no chat model; ask it with POST /v2/models/{name}/infer.")
+
+
 class NotReady(GatewayError):
     """The gateway is starting or stopping."""
 
@@ -131,6 +156,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     BodyTooLarge: Row(413, CALLER, "body_too_large"),
     BodyTimeout: Row(408, CALLER, "body_timeout"),
     InvalidBody: Row(400, CALLER),
+    UnknownVersion: Row(404, CALLER, "version_not_found"),
+    ModelUnloaded: Row(503, SERVER, "model_unloaded", hopeless=True),
+    LoadFailed: Row(500, SERVER, "load_failed", hopeless=True),
     NotReady: Row(503, SERVER, "not_ready"),
     GatewayError: INTERNAL,
     InvalidSettings: INTERNAL,

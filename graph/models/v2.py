@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -69,7 +70,16 @@ def as_lists(inputs: list[Any]) -> list[list[Any]]:
     return [[row[key] for key in keys] for row in inputs]
 
 
-def response_of(request: Mapping[str, Any], name: str, version: str, outputs: Any, timestamp: str) -> dict[str, Any]:
-    """The answer to an inference request; its ``id`` is the client's, where it sent one."""
+def named_in(body: Any) -> Address:
+    """What the keys ``model``, ``version`` and ``operation`` of a body name."""
+    fields = parsed(body) if isinstance(body, bytes) else body
+    if not isinstance(fields, Mapping):
+        return Address()
+    return Address(*(str(fields.get(key) or "") for key in ("model", "version", "operation")))
+
+
+def response_of(request: Mapping[str, Any], name: str, version: str, outputs: Any, moment: datetime) -> dict[str, Any]:
+    """The answer to an inference request; its ``id`` is the client's, where it sent one, its ``timestamp`` in UTC."""
+    timestamp = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
     answer = {"id": request["id"], "model_name": name, "outputs": outputs, "timestamp": timestamp}
     return {**answer, "model_version": version} if version else answer
