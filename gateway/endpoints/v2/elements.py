@@ -13,7 +13,7 @@ import numpy as np
 
 from gateway.errors import InvalidBody
 
-Elements: TypeAlias = "np.ndarray[Any, Any] | list[Any]"
+Elements: TypeAlias = np.ndarray[Any, Any] | list[Any]
 
 BYTES = "BYTES"
 BF16 = "BF16"
@@ -36,6 +36,8 @@ HELD_AS: Mapping[str, np.dtype[Any]] = {
     }.items()
 }
 """By datatype, what its numbers are held as."""
+RAW_AS: Mapping[str, np.dtype[Any]] = {"BOOL": np.dtype("u1"), BF16: np.dtype("<u2")}
+"""By datatype, what its raw numbers are read as where that is something else."""
 DATATYPES = (*HELD_AS, BYTES)
 LENGTH = 4
 """How many bytes the length of an element of BYTES takes."""
@@ -88,16 +90,15 @@ def from_bytes(datatype: str, raw: memoryview, count: int) -> Elements:
     width = width_of(datatype)
     if len(raw) != count * width:
         raise InvalidBody(f"binary_data_size is {len(raw)}; {count} elements of {datatype} take {count * width} bytes")
+    held = np.frombuffer(raw, RAW_AS.get(datatype) or HELD_AS[datatype])
     if datatype == BF16:
-        return np.left_shift(np.frombuffer(raw, "<u2"), 16, dtype="<u4").view("<f4")
-    if datatype == "BOOL":
-        return np.frombuffer(raw, "u1") != 0
-    return np.frombuffer(raw, HELD_AS[datatype]).copy()
+        return np.left_shift(held, 16, dtype="<u4").view(HELD_AS[BF16])
+    return held != 0 if datatype == "BOOL" else held.copy()
 
 
 def width_of(datatype: str) -> int:
     """How many bytes an element takes; BYTES have no width."""
-    return 2 if datatype == BF16 else HELD_AS[datatype].itemsize
+    return (RAW_AS.get(datatype) or HELD_AS[datatype]).itemsize
 
 
 def _cut(raw: memoryview, count: int) -> list[bytes]:
