@@ -160,9 +160,7 @@ class Catalog:
             UnknownVersion: when it is, and not in this version.
             ModelUnloaded: when an admin has taken it out of service.
         """
-        if name not in self._deployed or not principal.may_use(name):
-            raise UnknownModel(name)
-        return self._deployed[name].version(version)
+        return self.deployed_as(name, principal).version(version)
 
     def deployed(self, principal: Principal) -> list[Deployed]:
         """All that a caller may use, in service or not."""

@@ -92,7 +92,8 @@ def from_bytes(datatype: str, raw: memoryview, count: int) -> Elements:
         raise InvalidBody(f"binary_data_size is {len(raw)}; {count} elements of {datatype} take {count * width} bytes")
     held = np.frombuffer(raw, RAW_AS.get(datatype) or HELD_AS[datatype])
     if datatype == BF16:
-        return np.left_shift(held, 16, dtype="<u4").view(HELD_AS[BF16])
+        upper: np.ndarray[Any, Any] = np.left_shift(held, 16, dtype="<u4")
+        return upper.view(HELD_AS[BF16])
     return held != 0 if datatype == "BOOL" else held.copy()
 
 
