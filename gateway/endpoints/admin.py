@@ -49,6 +49,7 @@ def _graph(served: Served) -> dict[str, Any]:
     verdict = served.flow.streaming
     return {
         "name": served.name,
+        **({"version": served.version} if served.version else {}),
         "kind": served.kind,
         "description": served.description,
         "steps": list(served.flow.steps),

@@ -56,8 +56,10 @@ async def test_rows_in_and_outputs_out(ten: Path) -> None:
             assert answer == {"id": "mine", "model_name": "sums", "outputs": [13.0, 17.0]}
         _, _, explained = await gateway.post("/v2/models/sums/explain", {"inputs": [[1, 2]]})
         _, _, by_body = await gateway.post("/v2/models/sums", {"operation": "explain", "inputs": [[1, 2]]})
+        runs = await gateway.runs(7)
     assert explained["outputs"] == by_body["outputs"] == {"features": [2]}
     assert explained["id"]
+    assert {run["graph"] for run in runs} == {"sums"}
 
 
 async def test_operations_of_ones_own(ten: Path) -> None:
@@ -65,9 +67,11 @@ async def test_operations_of_ones_own(ten: Path) -> None:
     async with serving_models(row("sums", "Sums", path=str(ten))) as gateway:
         _, _, about = await gateway.post("/v2/models/sums/about", {"x": [{"y": 1}]})
         _, _, bare = await gateway.post("/v2/models/sums/about", b"")
+        _, _, by_body = await gateway.post("/v2/models", {"model": "sums", "operation": "about", "x": 1})
         status, _, unknown = await gateway.post("/v2/models/sums/load", {})
     assert about == {"adds": 10.0, "asked": {"x": [{"y": 1}]}, "by": "local", "at": "/v2/models/sums/about"}
     assert bare["asked"] == {}
+    assert by_body["asked"] == {"operation": "about", "x": 1}
     assert status == 404
     assert "it has infer, predict, infer_dict, predict_dict, explain, ready, about" in unknown["error"]
 
@@ -204,13 +208,14 @@ async def test_routers_and_ensembles_as_graphs() -> None:
     graphs = [{"name": name, "build": f"{HERE}:{name}"} for name in ("zoo", "votes")]
     async with serving_models(graphs=graphs) as gateway:
         _, _, routed = await gateway.post("/v2/models/zoo/infer", {"model": "negative", "inputs": [2]})
+        _, _, single = await gateway.post("/v2/models/votes/infer", {"model": "double", "inputs": [2]})
         _, _, voted = await gateway.post("/v2/models/votes/predict", {"inputs": [2]})
         tensor = {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}
         _, _, tensors = await gateway.post("/v2/models/votes/infer", {"inputs": [tensor]})
         unknown, _, told = await gateway.post("/v2/models/zoo/infer", {"model": "lion", "inputs": [2]})
         chat, _, _ = await gateway.post("/v1/chat/completions", {"model": "zoo", "messages": MESSAGES})
     assert (routed["model_name"], routed["outputs"]) == ("negative", [-2])
-    assert voted["outputs"] == [1.0]
+    assert (single["outputs"], voted["outputs"]) == ([4.0], [1.0])
     assert tensors["outputs"][0]["data"] == [0.5, 1.0]
     assert unknown == 404
     assert "double, negative" in told["error"]
