@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import orjson
 
 from graph.errors import InvalidInput
@@ -68,6 +69,19 @@ def as_lists(inputs: list[Any]) -> list[list[Any]]:
             own, first = (", ".join(sorted(map(str, names))) for names in (row, keys))
             raise InvalidInput(f"input {number} has {own}, and the first has {first}")
     return [[row[key] for key in keys] for row in inputs]
+
+
+def as_array(inputs: list[Any]) -> np.ndarray[Any, Any]:
+    """Inputs as a NumPy array; what are no numbers is an array of objects.
+
+    Raises:
+        InvalidInput: when the rows do not have the same length.
+    """
+    try:
+        array = np.array(inputs)
+        return array if array.dtype.kind in "biuf" else np.array(inputs, object)
+    except ValueError:
+        raise InvalidInput("the rows of inputs must all have the same length") from None
 
 
 def named_in(body: Any) -> Address:

@@ -11,7 +11,7 @@ from graph.errors import InvalidInput, InvalidStep, UnknownRoute
 from graph.event import Event
 from graph.models.calling import ModelCall
 from graph.models.selector import ModelEndpoint
-from graph.models.v2 import INFER, Address, as_lists, parsed, response_of
+from graph.models.v2 import INFER, Address, as_array, as_lists, parsed, response_of
 from graph.step import Step
 
 NO_INPUTS = 'Expected key "inputs" in request body'
@@ -39,8 +39,8 @@ class V2ModelServer:
     Attributes:
         inputs, outputs: what a class may declare of its tensors, each ``{"name", "datatype", "shape"}`` with -1 for any
             size: told in its metadata, and what requests in tensors are held to.
-        as_arrays: whether ``request["inputs"]`` of a request in tensors is a NumPy array (of several tensors arrays by
-            name) instead of lists (of several tensors a list of objects).
+        as_arrays: whether ``request["inputs"]`` is a NumPy array (of several tensors arrays by name) instead of lists
+            (of several tensors a list of objects).
     """
 
     inputs: Sequence[Mapping[str, Any]] = ()
@@ -145,6 +145,8 @@ class V2ModelServer:
         request = self.validate(request, operation)
         if operation.endswith("_dict"):
             request = {**request, "inputs": as_lists(request["inputs"])}
+        if self.as_arrays and isinstance(request["inputs"], list):
+            request = {**request, "inputs": as_array(request["inputs"])}
         outputs = self.explain(request) if operation == "explain" else self.predict(request)
         if isinstance(outputs, CoroutineType):
             return self._later(event, request, outputs, operation, begun)

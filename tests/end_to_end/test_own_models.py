@@ -120,6 +120,21 @@ async def test_what_a_model_declares_is_told_and_held_to() -> None:
     assert one["outputs"] == answer["outputs"][2:]
 
 
+async def test_rows_of_models_that_take_arrays() -> None:
+    """They are an array too, if they are as long as each other; several tensors are no rows, and numbers no text."""
+    async with serving_models(row("declared", "Declared"), row("echo", "Echoes")) as gateway:
+        path = "/v2/models/echo/infer"
+        _, _, numbers = await gateway.post(path, {"inputs": [[1, 2], [3, 4]]})
+        _, _, texts = await gateway.post(f"{path}_dict", {"inputs": [{"a": "x", "b": 1}]})
+        ragged, _, told = await gateway.post(path, {"inputs": [[1, 2], [3]]})
+        several, _, words = await gateway.post("/v2/models/declared/infer", {"inputs": [[1, 2]]})
+        text, _, no_text = await gateway.post("/v2/models/declared/generate", {"text_input": "x"})
+    assert (numbers["outputs"], texts["outputs"]) == ([[1, 2], [3, 4]], [["x", 1]])
+    assert (ragged, told) == (400, {"error": "the rows of inputs must all have the same length"})
+    assert (several, words) == (400, {"error": "model 'declared' takes the tensors a (FP32), b (INT64), and no rows"})
+    assert (text, no_text) == (400, {"error": "model 'declared' takes a (FP32), b (INT64), and no text"})
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

@@ -9,11 +9,14 @@ import orjson
 
 from gateway.endpoints.v2.call import Call
 from gateway.endpoints.v2.declared import check_declared
+from gateway.endpoints.v2.elements import BYTES
 from gateway.endpoints.v2.framing import OPTIONS, plain
 from gateway.endpoints.v2.outputs import tensors_of
 from gateway.endpoints.v2.request import InferRequest
 from gateway.endpoints.v2.tensor import Tensor
 from gateway.errors import InvalidBody
+from graph import V2ModelServer
+from graph.models.v2 import INFER
 
 
 class Own:
@@ -32,10 +35,16 @@ class Own:
 
     async def rows(self, call: Call, body: dict[str, Any]) -> Any:
         """What the model answers."""
+        model = call.served.model
+        if model and len(model.inputs) > 1 and call.operation in (*INFER, "explain"):
+            raise InvalidBody(f"model '{call.served.name}' takes the tensors {', '.join(_names(model))}, and no rows")
         return await _asked(call, body)
 
     async def text(self, call: Call, text: str, parameters: Mapping[str, Any]) -> str:
         """The output for a row that is a text, as text or JSON."""
+        model = call.served.model
+        if model and model.inputs and [row["datatype"] for row in model.inputs] != [BYTES]:
+            raise InvalidBody(f"model '{call.served.name}' takes {', '.join(_names(model))}, and no text")
         body = {"inputs": [text], **({"parameters": dict(parameters)} if parameters else {})}
         outputs = _outputs(await _asked(call, body))
         outputs = outputs.tolist() if hasattr(outputs, "tolist") else outputs
@@ -50,6 +59,10 @@ async def _asked(call: Call, body: dict[str, Any]) -> Any:
     else:
         event = call.event({**body, "operation": call.operation}, path="/")
     return await call.served.flow.start(event, call.hooks).result()
+
+
+def _names(model: V2ModelServer) -> list[str]:
+    return [f"{row['name']} ({row['datatype']})" for row in model.inputs]
 
 
 def _outputs(answer: Any) -> Any:
