@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -21,12 +21,11 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, infer, models
+from gateway.endpoints import admin, health, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.health import Readiness
-from gateway.endpoints.infer import InferEndpoint
 from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.messages.count_tokens import CountEndpoint
 from gateway.endpoints.openapi import OpenAPIEndpoint
@@ -35,6 +34,9 @@ from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
 from gateway.endpoints.responses.kept import ResponsesInMemory
 from gateway.endpoints.responses.request import ResponsesApi
+from gateway.endpoints.v2 import metadata, repository
+from gateway.endpoints.v2.generate import GenerateEndpoint
+from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
@@ -60,21 +62,26 @@ def create_app(
     readiness = readiness or Readiness()
     log = logs.logger(settings.secrets)
     kept, background = ResponsesInMemory(), Background(log)
-    control = _control_plane(catalog, recorder, readiness, background)
-    control.include_router(responses.router(kept, background))
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
+    control = _control_plane(catalog, readiness, background)
+    for routes in (
+        admin.router(catalog, recorder),
+        repository.router(catalog, bodies),
+        responses.router(kept, background),
+    ):
+        control.include_router(routes)
     recordings = Recordings.of(settings)
     answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
     hot: dict[str, ASGIApp] = dict(answering)
     hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
     hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
-    hot["/v2/models/{model}/infer"] = InferEndpoint(catalog, hooks, bodies)
     describing = OpenAPIEndpoint(control)
     own = partial(MappedEndpoint, catalog=catalog, hooks=hooks, bodies=bodies)
     rows = settings.api + (api.rows if api is not None else ())
-    table = APIHandler(_endpoints(control, hot, describing), rows, own, partial(settings.where, "api"))
+    endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
+    table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
     return Gate(table, KeyRing(settings.auth.keys), control, log)
 
@@ -90,12 +97,18 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("GET", "/v1/models", "user", control),
         Endpoint("GET", "/v1/models/{id}", "user", control),
         Endpoint("GET", "/v2", "anyone", control),
+        Endpoint("GET", "/v2/", "anyone", control),
         Endpoint("GET", "/v2/health/live", "anyone", control),
         Endpoint("GET", "/v2/health/ready", "anyone", control),
         Endpoint("GET", "/v2/models", "user", control),
         Endpoint("GET", "/v2/models/", "user", control),
         Endpoint("GET", "/v2/models/{model}", "user", control),
         Endpoint("GET", "/v2/models/{model}/ready", "user", control),
+        Endpoint("GET", "/v2/models/{model}/versions/{version}", "user", control),
+        Endpoint("GET", "/v2/models/{model}/versions/{version}/ready", "user", control),
+        Endpoint("POST", "/v2/repository/index", "user", control),
+        Endpoint("POST", "/v2/repository/models/{model}/load", "admin", control),
+        Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
@@ -104,7 +117,22 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
     )
 
 
-def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness, background: Background) -> FastAPI:
+def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint]:
+    """The rows of inference, which are hot: of a model, and of one of its versions."""
+    infer = InferEndpoint(catalog, hooks, bodies)
+    generate = GenerateEndpoint(catalog, hooks, bodies, streamed=False)
+    stream = GenerateEndpoint(catalog, hooks, bodies, streamed=True)
+    for path in ("/v2/models", "/v2/models/"):
+        yield Endpoint("POST", path, "user", infer.by_body)
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        yield Endpoint("POST", path, "user", infer.by_body)
+        yield Endpoint("POST", f"{path}/infer", "user", infer)
+        yield Endpoint("POST", f"{path}/generate", "user", generate)
+        yield Endpoint("POST", f"{path}/generate_stream", "user", stream)
+        yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
+
+
+def _control_plane(catalog: Catalog, readiness: Readiness, background: Background) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
@@ -127,9 +155,8 @@ def _control_plane(catalog: Catalog, recorder: RunRecorder, readiness: Readiness
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (models.router(catalog), infer.router(catalog), health.router(readiness)):
+    for routes in (models.router(catalog), metadata.router(catalog), health.router(readiness)):
         app.include_router(routes)
-    app.include_router(admin.router(catalog, recorder))
     for kind in (GatewayError, ModelError, GraphError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _tell)
     return app

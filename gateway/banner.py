@@ -31,7 +31,7 @@ def _lines(settings: Settings, catalog: Catalog, address: str) -> Iterator[str]:
     for served in catalog:
         streams = {"live": "streams live", "accepted": "streams once accepted"}.get(served.flow.streaming.kind, "whole")
         yield f"  {served.name:<{width}}  {served.kind}, {streams}. {served.description}".rstrip()
-    names = [served.name for served in catalog]
+    names = [served.name for served in catalog if served.takes == "chat"]
     yield from _curl(settings, address, names)
     if settings.main_model == DEMO_MODEL:
         yield ""

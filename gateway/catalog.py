@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from gateway.config import GraphEntry, ModelEntry, Settings
 from gateway.config_faults import InvalidSettings
 from gateway.config_providers import Provider
+from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
+from gateway.errors import NotAChatModel
 from gateway.telemetry.logs import logger
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
@@ -33,22 +35,6 @@ from llm.providers.openai import OpenAIProvider
 from llm.tokens import CHARACTERS
 from llm.transport import AiohttpTransport, Timeouts
 from prompts import InvalidPrompt, PromptError, PromptStore
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model name, the flow behind it, and what to tell about it."""
-
-    name: str
-    kind: Literal["model", "graph"]
-    flow: Flow
-    owned_by: str
-    description: str
-    created: int
-    embeddings: Flow | None = None
-    """The flow that makes embeddings, where there is one."""
-    model: Model | None = None
-    """The model, where it is one and not a graph."""
 
 
 class Roles(dict[str, Model]):
@@ -96,12 +82,12 @@ class Catalog:
 
     def __init__(
         self,
-        served: Mapping[str, Served],
+        served: Mapping[str, Deployed],
         providers: Mapping[str, ModelProvider],
         prompts: PromptStore | None = None,
         toolsets: Mapping[str, Toolset] | None = None,
     ) -> None:
-        self._served = served
+        self._deployed = served
         self.providers = providers
         self.prompts = prompts or PromptStore()
         self.toolsets = toolsets or {}
@@ -116,17 +102,25 @@ class Catalog:
         """
         prompts = _built("prompts", _prompts, settings)
         providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
-        models = {entry.name: _model(entry, providers[entry.provider]) for entry in settings.models}
+        rows = [entry for entry in settings.models if entry.class_name is None]
+        models = {entry.name: _model(entry, providers[entry.provider]) for entry in rows}
         toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
         created = int(time.time())
-        served = {entry.name: _served_model(entry, models[entry.name], created) for entry in settings.models}
+        served: dict[str, Deployed] = {}
+        for entry in settings.models:
+            if entry.class_name is None:
+                served[entry.name] = Deployed.of(_served_model(entry, models[entry.name], created))
+            else:
+                served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created))
         for graph in settings.graphs:
             roles = Roles({role: models[name] for role, name in graph.models.items()})
             parts = Parts(models[settings.main_model], roles, prompts, toolsets)
             flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
             roles.check(graph.name, flow)
-            embeddings = flow if graph.embeddings else None
-            served[graph.name] = Served(graph.name, "graph", flow, "penstock", graph.description, created, embeddings)
+            takes: Takes = "inputs" if takes_inputs(flow) else "chat"
+            row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
+            row = replace(row, embeddings=flow if graph.embeddings else None)
+            served[graph.name] = Deployed.of(row)
         return cls(served, providers, prompts, toolsets)
 
     async def start(self) -> None:
@@ -157,22 +151,52 @@ class Catalog:
                     held.push_async_callback(served.embeddings.aclose)
 
     def get(self, name: str, principal: Principal) -> Served:
-        """What is served under a name.
+        """The model or graph under a name that chats.
+
+        Raises:
+            UnknownModel: when nothing is there, or not to this caller; NotAChatModel when it takes inputs of V2 only.
+            ModelUnloaded: when an admin has taken it out of service.
+        """
+        served = self.find(name, principal)
+        if served.takes != "chat":
+            raise NotAChatModel(name)
+        return served
+
+    def find(self, name: str, principal: Principal, version: str = "") -> Served:
+        """What is served under a name, whatever it takes; of several versions the one, or the last.
 
         Raises:
             UnknownModel: when nothing is, or not to this caller.
+            UnknownVersion: when it is, and not in this version.
+            ModelUnloaded: when an admin has taken it out of service.
         """
-        served = self._served.get(name)
-        if served is None or not principal.may_use(name):
+        return self.deployed_as(name, principal).version(version)
+
+    def deployed(self, principal: Principal) -> list[Deployed]:
+        """All that a caller may use, in service or not."""
+        return [deployed for name, deployed in self._deployed.items() if principal.may_use(name)]
+
+    def deployed_as(self, name: str, principal: Principal) -> Deployed:
+        """What stands under a name, in service or not.
+
+        Raises:
+            UnknownModel: when nothing does, or not to this caller.
+        """
+        if name not in self._deployed or not principal.may_use(name):
             raise UnknownModel(name)
-        return served
+        return self._deployed[name]
 
     def __iter__(self) -> Iterator[Served]:
-        return iter(self._served.values())
+        return (served for deployed in self._deployed.values() for served in deployed.versions.values())
 
     def visible_to(self, principal: Principal) -> list[Served]:
-        """What a caller may use."""
-        return [served for served in self if principal.may_use(served.name)]
+        """What a caller may chat with."""
+        return [
+            served
+            for deployed in self.deployed(principal)
+            for served in deployed.versions.values()
+            if deployed.in_service and served.takes == "chat"
+        ]
 
 
 def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
@@ -233,8 +257,8 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow = Flow(entry.name)
     flow.to(ResponderStep(model), name="responder").respond()
     description = entry.description or getattr(model.provider, "description", "")
-    embeddings = _embedding_flow(model)
-    return Served(entry.name, "model", flow.validate(), entry.provider, description, created, embeddings, model)
+    served = Served(entry.name, "model", flow.validate(), entry.provider, description, created)
+    return replace(served, model=model, embeddings=_embedding_flow(model))
 
 
 def _embedding_flow(model: Model) -> Flow | None:

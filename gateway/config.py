@@ -80,11 +80,19 @@ class PriceEntry(Section):
 
 
 class ModelEntry(Section):
-    """A model name, and who answers to it."""
+    """A model name, and who answers to it: a provider, or a class of one's own, which is served under /v2 only."""
 
     name: Name
-    provider: str
+    provider: str = ""
     """The name of a row under ``providers``, or a preset."""
+    class_name: Annotated[str, written(r"[\w.]+:\w+", "module:Class")] | None = Field(default=None, alias="class")
+    """``module:Class`` of a model of one's own, with ``load`` and ``predict``."""
+    path: Path | None = None
+    """Where that finds what it loads."""
+    version: Annotated[str, written(r"[\w.-]{0,64}", "up to 64 letters, digits, dots and hyphens")] = ""
+    """Its version; rows of one name are its versions, and the last row is the one that is asked by default."""
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
+    """Further arguments of its class."""
     model: str = ""
     """What the provider calls it; by default the same name."""
     repair: bool = False
@@ -197,7 +205,7 @@ class Settings(Section):
     @property
     def main_model(self) -> str:
         """The model of roles that name none; empty when there is no model at all."""
-        return self.default_model or next((model.name for model in self.models), "")
+        return self.default_model or next((model.name for model in self.models if model.class_name is None), "")
 
 
 def _merged(under: Any, over: Any) -> Any:

@@ -12,9 +12,12 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from gateway.config_fields import is_loopback
 
 if TYPE_CHECKING:
-    from gateway.config import Settings
+    from gateway.config import ModelEntry, Settings
     from gateway.config_providers import Provider
 
+OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer"})
+OF_CLASSES = frozenset({"path", "version", "parameters"})
+"""Keys of a model that are for one kind of it only."""
 Place: TypeAlias = tuple[str | int, ...]
 Fault: TypeAlias = tuple[Place, str]
 
@@ -43,7 +46,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from _no_shared_key(settings)
     known = [provider.name for provider in providers]
     for at, entry in enumerate(models):
-        yield from _known("provider", ("models", at, "provider"), entry.provider, known)
+        yield from _kind_of_model(("models", at), entry, known)
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _roles(settings)
@@ -57,21 +60,42 @@ def _faults(settings: Settings) -> Iterator[Fault]:
 
 
 def _served(settings: Settings) -> list[tuple[Place, str]]:
-    """Models and graphs, which share their names."""
-    models: list[tuple[Place, str]] = [(("models", at), entry.name) for at, entry in enumerate(settings.models)]
-    return models + [(("graphs", at), entry.name) for at, entry in enumerate(settings.graphs)]
+    """Models and graphs, which share their names; versions of a model have one name together."""
+    rows: list[tuple[Place, str]] = []
+    versioned: set[str] = set()
+    for at, entry in enumerate(settings.models):
+        if entry.version:
+            rows.append((("models", at), f"{entry.name} version {entry.version}"))
+        if entry.name not in versioned or not entry.version:
+            rows.append((("models", at), entry.name))
+        if entry.version:
+            versioned.add(entry.name)
+    return rows + [(("graphs", at), entry.name) for at, entry in enumerate(settings.graphs)]
+
+
+def _kind_of_model(place: Place, entry: ModelEntry, providers: Sequence[str]) -> Iterator[Fault]:
+    """A model is that of a provider, or a class of one's own, and has the keys of its kind only."""
+    if entry.class_name is None and "provider" not in entry.model_fields_set:
+        yield (*place, "provider"), "this is missing; write it, or class: for a model of your own"
+        return
+    if entry.class_name is None:
+        yield from _known("provider", (*place, "provider"), entry.provider, providers)
+    others = OF_PROVIDERS if entry.class_name is not None else OF_CLASSES
+    for key in sorted(entry.model_fields_set & others):
+        kind = "a class" if entry.class_name is not None else "a provider"
+        yield (*place, key), f"'{key}' says nothing to a model of {kind}: leave it out"
 
 
 def _roles(settings: Settings) -> Iterator[Fault]:
     """The models that graphs ask for."""
-    served = [entry.name for entry in settings.models]
+    served = [entry.name for entry in settings.models if entry.class_name is None]
     for at, graph in enumerate(settings.graphs):
         for role, name in graph.models.items():
             yield from _known("model", ("graphs", at, "models", role), name, served)
     if settings.default_model:
         yield from _known("model", ("default_model",), settings.default_model, served)
     if settings.graphs and not served:
-        yield ("models",), "graphs need models: add at least one under models"
+        yield ("models",), "graphs need models: add at least one under models that has a provider, or write graphs: []"
 
 
 def _targets(settings: Settings) -> Iterator[Fault]:

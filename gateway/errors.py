@@ -17,7 +17,13 @@
     ├── IncompleteAnswer     a graph answered without something that its endpoint must have
     ├── UnusableResponse     a graph answered with a status or headers that cannot be sent
     ├── TooManyInBackground  so many responses are being made already
+    ├── UnknownVersion       the model is served, and not in this version
+    ├── ModelUnloaded        the model is out of service until an admin loads it
+    ├── LoadFailed           the model could not be loaded; what was in service before still is
     └── NotReady             the gateway is starting or stopping
+
+    UnknownModel (llm)
+    └── NotAChatModel        the model takes inputs of V2, and no messages
 
 An exception that is in no row is a 500, and its words stay in the log.
 """
@@ -149,6 +155,25 @@ class TooManyInBackground(GatewayError):
     """So many responses are being made in the background already; a later try may succeed."""
 
 
+class UnknownVersion(GatewayError):
+    """The model is served, and not in this version."""
+
+
+class ModelUnloaded(GatewayError):
+    """The model is out of service until an admin loads it."""
+
+
+class LoadFailed(GatewayError):
+    """The model could not be loaded. The message is for an admin and says why; what was in service before still is."""
+
+
+class NotAChatModel(UnknownModel):
+    """The model takes inputs of V2, and no messages."""
+
+    def __init__(self, name: str) -> None:
+        Exception.__init__(self, f"The model `{name}` is no chat model; ask it with POST /v2/models/{name}/infer.")
+
+
 class NotReady(GatewayError):
     """The gateway is starting or stopping."""
 
@@ -185,6 +210,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     IncompleteAnswer: Row(500, SERVER, "answer_incomplete", hopeless=True),
     UnusableResponse: INTERNAL,
     TooManyInBackground: Row(429, "rate_limit_error", "rate_limit_exceeded"),
+    UnknownVersion: Row(404, CALLER, "version_not_found"),
+    ModelUnloaded: Row(503, SERVER, "model_unloaded", hopeless=True),
+    LoadFailed: Row(500, SERVER, "load_failed", hopeless=True),
     NotReady: Row(503, SERVER, "not_ready"),
     GatewayError: INTERNAL,
     InvalidSettings: INTERNAL,

@@ -17,7 +17,8 @@ from typing import IO, Any
 import orjson
 
 from gateway.answers import collected
-from gateway.catalog import Catalog, Served
+from gateway.catalog import Catalog
+from gateway.deployed import Served
 from gateway.errors import Fault
 from graph import Event
 from llm import ChatRequest, InvalidRequest

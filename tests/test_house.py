@@ -229,7 +229,13 @@ def test_every_admin_route_takes_the_role_admin() -> None:
     """Admin is a role in the table."""
     roles = {endpoint.path: endpoint.role for endpoint in create_app(load()).table.endpoints}
     assert {role for path, role in roles.items() if path.startswith("/admin")} == {"admin"}
-    assert {path for path, role in roles.items() if role == "anyone"} == {"/v2", "/v2/health/live", "/v2/health/ready"}
+    assert {role for path, role in roles.items() if path.endswith(("/load", "/unload"))} == {"admin"}
+    assert {path for path, role in roles.items() if role == "anyone"} == {
+        "/v2",
+        "/v2/",
+        "/v2/health/live",
+        "/v2/health/ready",
+    }
 
 
 def test_a_stranger_that_owns_one_of_our_names_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.edge.context import Receive, Send
+from gateway.edge.inflate import inflated
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -30,10 +31,19 @@ class BodyReader:
         """The JSON value in the body of a request; ``empty`` where there is no body, if that is given.
 
         Raises:
-            BodyTooLarge: as soon as more than ``max_bytes`` have come.
+            BodyTooLarge, BodyTimeout, ClientLeft: like :meth:`whole`.
+            InvalidBody: like :func:`parsed`.
+        """
+        body = await self.whole(receive)
+        return empty if not body and empty is not REFUSED else parsed(body)
+
+    async def whole(self, receive: Receive, encoding: str = "") -> bytes:
+        """The body of a request, without the ``Content-Encoding`` that it was sent in.
+
+        Raises:
+            BodyTooLarge: as soon as more than ``max_bytes`` have come, or were inflated.
             BodyTimeout: when it is not whole in time.
-            InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels), or holds
-                more than :data:`MAX_VALUES` arrays and objects.
+            InvalidBody: when it is not in that encoding.
             ClientLeft: when the client went away before it was whole.
         """
         try:
@@ -41,14 +51,7 @@ class BodyReader:
                 body = await self._read(receive)
         except TimeoutError:
             raise BodyTimeout(f"The body of your request was not here within {self.seconds:g} seconds.") from None
-        if not body and empty is not REFUSED:
-            return empty
-        if body.count(b"{") + body.count(b"[") > MAX_VALUES:
-            raise InvalidBody(f"The body of your request holds more than {MAX_VALUES} arrays and objects.")
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
+        return inflated(body, encoding, self.max_bytes)
 
     async def _read(self, receive: Receive) -> bytes:
         reads: list[bytes] = []
@@ -63,6 +66,21 @@ class BodyReader:
                 raise BodyTooLarge(f"The body of your request is longer than {self.max_bytes} bytes.")
             if not message.get("more_body", False):
                 return b"".join(reads)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON value in a body.
+
+    Raises:
+        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels), or holds more
+            than :data:`MAX_VALUES` arrays and objects.
+    """
+    if body.count(b"{") + body.count(b"[") > MAX_VALUES:
+        raise InvalidBody(f"The body of your request holds more than {MAX_VALUES} arrays and objects.")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
 
 
 class ClientLeft(Exception):

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from gateway.catalog import Catalog, Served
+from gateway.catalog import Catalog
+from gateway.deployed import Served
 from gateway.edge.context import context_of
 from gateway.errors import NoSuchEndpoint
 from gateway.telemetry.runs import KEPT, RunRecorder
@@ -25,7 +26,7 @@ def router(catalog: Catalog, recorder: RunRecorder) -> APIRouter:
     async def show_graph(request: Request) -> dict[str, Any]:
         """One of them."""
         context = context_of(request.scope)
-        return _graph(catalog.get(context.params["name"], context.principal))
+        return _graph(catalog.find(context.params["name"], context.principal))
 
     @routes.get("/runs")
     async def list_runs(limit: Annotated[int, Query(ge=1, le=KEPT)] = 20) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def _graph(served: Served) -> dict[str, Any]:
     verdict = served.flow.streaming
     return {
         "name": served.name,
+        **({"version": served.version} if served.version else {}),
         "kind": served.kind,
         "description": served.description,
         "steps": list(served.flow.steps),

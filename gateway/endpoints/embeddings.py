@@ -31,7 +31,7 @@ class EmbeddingsEndpoint:
         body = await self._bodies.json(receive)
         model = model_of(body)
         request = EmbeddingRequest.from_wire(body)
-        served = self._catalog.get(model, context.principal)
+        served = self._catalog.find(model, context.principal)
         if served.embeddings is None:
             message = f"The model `{model}` does not make embeddings."
             raise InvalidRequest(message, param="model", code="unsupported_value")

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.catalog import Catalog, Served
+from gateway.catalog import Catalog
+from gateway.deployed import Served
 from gateway.edge.context import context_of
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import orjson
 
 from graph.errors import InvalidInput
@@ -69,7 +71,29 @@ def as_lists(inputs: list[Any]) -> list[list[Any]]:
     return [[row[key] for key in keys] for row in inputs]
 
 
-def response_of(request: Mapping[str, Any], name: str, version: str, outputs: Any, timestamp: str) -> dict[str, Any]:
-    """The answer to an inference request; its ``id`` is the client's, where it sent one."""
+def as_array(inputs: list[Any]) -> np.ndarray[Any, Any]:
+    """Inputs as a NumPy array; what are no numbers is an array of objects.
+
+    Raises:
+        InvalidInput: when the rows do not have the same length.
+    """
+    try:
+        array = np.array(inputs)
+        return array if array.dtype.kind in "biuf" else np.array(inputs, object)
+    except ValueError:
+        raise InvalidInput("the rows of inputs must all have the same length") from None
+
+
+def named_in(body: Any) -> Address:
+    """What the keys ``model``, ``version`` and ``operation`` of a body name."""
+    fields = parsed(body) if isinstance(body, bytes) else body
+    if not isinstance(fields, Mapping):
+        return Address()
+    return Address(*(str(fields.get(key) or "") for key in ("model", "version", "operation")))
+
+
+def response_of(request: Mapping[str, Any], name: str, version: str, outputs: Any, moment: datetime) -> dict[str, Any]:
+    """The answer to an inference request; its ``id`` is the client's, where it sent one, its ``timestamp`` in UTC."""
+    timestamp = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
     answer = {"id": request["id"], "model_name": name, "outputs": outputs, "timestamp": timestamp}
     return {**answer, "model_version": version} if version else answer

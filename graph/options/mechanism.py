@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from graph.calls import instantiate
@@ -48,10 +49,12 @@ def placed(step: Step, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def threaded(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The call, in a thread of the loop's pool; of a stream each chunk by itself, when it is asked for."""
+    """The call, in a thread of the loop's pool; of a stream each chunk by itself, when it is asked for. A coroutine
+    that a plain def returns is awaited on the loop."""
 
     async def value(given: Any) -> Any:
-        return await asyncio.to_thread(call, given)
+        made = await asyncio.to_thread(call, given)
+        return await made if isinstance(made, CoroutineType) else made
 
     async def stream(given: Any) -> AsyncGenerator[Any, None]:
         chunks = call(given)

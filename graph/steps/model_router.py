@@ -9,7 +9,7 @@ from typing import Any
 from graph.errors import UnknownRoute
 from graph.event import Event
 from graph.models.calling import CallableModel
-from graph.models.v2 import PREFIX, Address, parsed
+from graph.models.v2 import PREFIX, Address, named_in
 from graph.step import Step, Target
 from graph.steps.routes import Routes
 
@@ -81,7 +81,7 @@ class BoundRouter:
         """
         address = Address.of(event.path, self._prefix)
         if not address.model:
-            address = _named_in(event.body)
+            address = named_in(event.body)
         name = address.model
         if not name and len(self._models) == 1:
             return next(iter(self._models.values())), address.operation
@@ -97,11 +97,3 @@ class BoundRouter:
 
     def _has_versions(self, name: str) -> bool:
         return any(key.startswith(f"{name}:") for key in self._models)
-
-
-def _named_in(body: Any) -> Address:
-    """What the body names."""
-    fields = parsed(body) if isinstance(body, bytes) else body
-    if not isinstance(fields, Mapping):
-        return Address()
-    return Address(*(str(fields.get(key) or "") for key in ("model", "version", "operation")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ from graph.errors import InvalidInput, InvalidStep, UnknownRoute
 from graph.event import Event
 from graph.models.calling import ModelCall
 from graph.models.selector import ModelEndpoint
-from graph.models.v2 import INFER, Address, as_lists, parsed, response_of
+from graph.models.v2 import INFER, Address, as_array, as_lists, parsed, response_of
 from graph.step import Step
 
 NO_INPUTS = 'Expected key "inputs" in request body'
@@ -34,7 +35,17 @@ class V2ModelServer:
         model: the model, where it is there already; then ``load`` is not called.
         version: told in answers.
         parameters: see :meth:`get_param`.
+
+    Attributes:
+        inputs, outputs: what a class may declare of its tensors, each ``{"name", "datatype", "shape"}`` with -1 for any
+            size: told in its metadata, and what requests in tensors are held to.
+        as_arrays: whether ``request["inputs"]`` is a NumPy array (of several tensors arrays by name) instead of lists
+            (of several tensors a list of objects).
     """
+
+    inputs: Sequence[Mapping[str, Any]] = ()
+    outputs: Sequence[Mapping[str, Any]] = ()
+    as_arrays = False
 
     def __init__(
         self,
@@ -74,7 +85,7 @@ class V2ModelServer:
         """
         if "inputs" not in request:
             raise InvalidInput(NO_INPUTS)
-        if not isinstance(request["inputs"], list):
+        if not isinstance(request["inputs"], list) and not self.as_arrays:
             raise InvalidInput('Expected key "inputs" to be a list')
         return request
 
@@ -134,6 +145,8 @@ class V2ModelServer:
         request = self.validate(request, operation)
         if operation.endswith("_dict"):
             request = {**request, "inputs": as_lists(request["inputs"])}
+        if self.as_arrays and isinstance(request["inputs"], list):
+            request = {**request, "inputs": as_array(request["inputs"])}
         outputs = self.explain(request) if operation == "explain" else self.predict(request)
         if isinstance(outputs, CoroutineType):
             return self._later(event, request, outputs, operation, begun)
@@ -147,7 +160,7 @@ class V2ModelServer:
     def _answer(
         self, event: Event, request: dict[str, Any], outputs: Any, operation: str, begun: float
     ) -> dict[str, Any]:
-        made = response_of(request, self.name, self.version, outputs, event.now().isoformat())
+        made = response_of(request, self.name, self.version, outputs, event.now())
         response = self.postprocess(made)
         asked, answered = self.logged_results(request, response, operation)
         if event.run is not None and event.run.hooks.after_model:
@@ -158,7 +171,7 @@ class V2ModelServer:
         return response
 
     def _metadata(self) -> dict[str, Any]:
-        return {"name": self.name, "version": self.version, "inputs": [], "outputs": []}
+        return {"name": self.name, "version": self.version, "inputs": [*self.inputs], "outputs": [*self.outputs]}
 
     def _known(self) -> list[str]:
         explains = ["explain"] if type(self).explain is not V2ModelServer.explain else []

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from graph.errors import InvalidInput, InvalidStep, RunError, UnknownRoute
 from graph.event import Event
 from graph.models.calling import CallableModel, failed, outcomes, told
-from graph.models.v2 import INFER, PREFIX, Address, parsed, response_of
+from graph.models.v2 import INFER, PREFIX, Address, named_in, parsed, response_of
 from graph.step import Step, Target
 from graph.steps.model_router import BoundRouter, ModelRouter
 from graph.steps.v2_model_server import NO_INPUTS
@@ -84,6 +84,7 @@ class BoundEnsemble(BoundRouter):
         address = Address.of(event.path, self._prefix)
         if event.method == "GET" and not address.model:
             return {"models": [*self._models, self._name]}
+        address = address if address.model else named_in(event.body)
         if address.model in self._models:
             return await super()._value(event)
         named = address.model in ("", self._name)
@@ -103,7 +104,7 @@ class BoundEnsemble(BoundRouter):
             raise failed(self._name, errors)
         votes = {name: _outputs(name, result, len(request["inputs"])) for name, result in results.items()}
         outputs = [self._counted({name: vote[place] for name, vote in votes.items()}) for place in _places(request)]
-        answer = response_of(request, self._name, "", outputs, event.now().isoformat())
+        answer = response_of(request, self._name, "", outputs, event.now())
         told_errors = {name: told(error)["error"] for name, error in errors.items()}
         return {**answer, "errors": told_errors} if errors else answer
 

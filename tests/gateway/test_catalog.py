@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.catalog import Catalog, Served
+from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
+from gateway.deployed import Deployed, Served
 from gateway.job import started
 from graph import Flow
 from llm import ChatChunk, ChatRequest, Model, collect
@@ -130,7 +131,7 @@ async def test_what_will_not_close_keeps_nothing_else_open() -> None:
             told.append("flow closes")
             raise OSError("the flow will not close")
 
-    served = {"g": Served("g", "graph", Stuck("g"), "penstock", "", 0)}
+    served = {"g": Deployed.of(Served("g", "graph", Stuck("g"), "penstock", "", 0))}
     providers = {name: Provider(name, told, closes=name != "b") for name in "abc"}
     with pytest.raises(OSError, match="will not close"):
         await Catalog(served, providers).close()

@@ -178,6 +178,25 @@ ROWS = {
     ),
     'providers:\n  - {name: mini, kind: groq, api_key: "sk a"}': ":2: providers.0.api_key: the key holds spaces",
     "models:\n  - {name: a}": ":2: models.0.provider: this is missing; write it",
+    "models:\n  - {name: a, class: 'm:A'}\ngraphs:\n  - {name: g, build: 'm:b'}": (
+        ":1: models: graphs need models: add at least one under models that has a provider, or write graphs: []"
+    ),
+    "models:\n  - {name: a, class: m.A}\ngraphs: []": ":2: models.0.class: 'm.A' will not do; write module:Class",
+    "models:\n  - {name: a, class: 'm:A', provider: mini}\ngraphs: []": (
+        ":2: models.0.provider: 'provider' says nothing to a model of a class: leave it out"
+    ),
+    "models:\n  - {name: a, provider: mini, path: x}": (
+        ":2: models.0.path: 'path' says nothing to a model of a provider: leave it out"
+    ),
+    "models:\n  - {name: a, class: 'm:A', version: '1'}\n  - {name: a, class: 'm:B', version: '1'}\ngraphs: []": (
+        ":3: models.1.name: two entries have the same model 'a version 1', the other is models.0; rename one of them"
+    ),
+    "models:\n  - {name: a, class: 'm:A', version: '1'}\n  - {name: a, provider: mini}": (
+        ":3: models.1.name: two entries have the same model 'a', the other is models.0; rename one of them"
+    ),
+    "models:\n  - {name: a, class: 'm:A', clas: x}\ngraphs: []": (
+        ":2: unknown key 'models.0.clas'; did you mean 'class'?"
+    ),
     "models:\n  - {name: a, provider: nope}": (":2: models.0.provider: there is no provider 'nope'; there are: mini"),
     "models:\n  - {name: a, provider: mini}\n  - {name: a, provider: mini}": (
         ":3: models.1.name: two entries have the same model 'a', the other is models.0; rename one of them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from datetime import datetime
+import re
 from typing import Any
 
 import pytest
@@ -79,7 +79,7 @@ async def test_39_the_hooks_are_called_in_their_order() -> None:
     flow = of(Doubles, model_path="/models/m1", unit="cm")
     answer = await flow.run(asked({"rows": [1, 2]}))
     stamp = answer.pop("timestamp")
-    assert datetime.fromisoformat(stamp).tzinfo is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}", stamp)
     assert answer == {"id": "r1", "model_name": "m1", "outputs": [2, 4], "unit": "cm"}
     seen = await flow.run(asked({"x": 1}, "trace"))
     hooks = ["preprocess infer", "validate", "predict", "postprocess", "logged_results"]
