@@ -72,7 +72,7 @@ def _fields(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
         fields = getattr(kind, "model_fields", {})
         if step in fields:
             kind = _section(fields[step].annotation)
-    return list(getattr(kind, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(kind, "model_fields", {}).items()]
 
 
 def _section(kind: Any) -> Any:

@@ -45,7 +45,7 @@ SCHEMAS: Mapping[str, Any] = {
             "messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
             "stream": {"type": ["boolean", "null"]},
             "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}},
-            "n": {"enum": [1, None]},
+            "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 64},
             "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
             "max_completion_tokens": {"type": ["integer", "null"]},
             "tools": {"type": "array", "items": {"type": "object"}},
