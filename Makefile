@@ -26,7 +26,7 @@ test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 	@$(BIN)/python -m pytest -m "not huggingface"
 
 test-clients: .venv-clients/stamp  ## the tests of clients that have an environment of their own
-	@.venv-clients/bin/python -W ignore -m pytest -W ignore tests/clients --ignore tests/clients/test_node.py
+	@.venv-clients/bin/python -W ignore -m pytest -W ignore tests/clients --ignore tests/clients/test_node.py --ignore tests/clients/test_published_types.py
 
 lint: .venv/huggingface.stamp  ## ruff and mypy --strict, with the types of torch
 	@$(BIN)/ruff check $(CODE)

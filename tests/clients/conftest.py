@@ -1,4 +1,4 @@
-"""Clients that need an older ``openai`` than ours have an environment of their own, ``.venv-clients`` (see the Makefile)."""
+"""Clients that need an older ``openai`` than ours live in ``.venv-clients``: ``make test-clients``."""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha1
+from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import openai
@@ -13,6 +16,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from llm.testing import embeddings
 from llm.testing.upstream import answer
+from llm.tokens.openai import FOLDER
 from tests.clients.scripts import (
     ASKS_FOR_WEATHER,
     BREAKS,
@@ -33,10 +37,12 @@ def chat(gateway: Gateway, model: str = "up", **options: Any) -> ChatOpenAI:
     return ChatOpenAI(base_url=f"{gateway.address}/v1", api_key="none", model=model, max_retries=0, **options)
 
 
-@tool
 def get_weather(city: str) -> str:
     """The weather of a city."""
     return f"-3 in {city}"
+
+
+WEATHER = tool(get_weather)
 
 
 async def test_chat() -> None:
@@ -72,7 +78,7 @@ async def test_a_loop_of_tools(streamed: bool) -> None:
     """A call, LangChain's own tool, its result, an answer."""
     replies = (STREAMS_ITS_ASKING if streamed else ASKS_FOR_WEATHER, answer("Cold."))
     async with serving_upstream(*replies) as (gateway, upstream):
-        model = chat(gateway).bind_tools([get_weather])
+        model = chat(gateway).bind_tools([WEATHER])
         messages: list[Any] = [HumanMessage(QUESTION)]
         if streamed:
             said: Any = AIMessageChunk(content="")
@@ -80,7 +86,7 @@ async def test_a_loop_of_tools(streamed: bool) -> None:
                 said += chunk
         else:
             said = await model.ainvoke(messages)
-        messages += [said, *[await get_weather.ainvoke(call) for call in said.tool_calls]]
+        messages += [said, *[await WEATHER.ainvoke(call) for call in said.tool_calls]]
         last = await model.ainvoke(messages)
     assert isinstance(messages[-1], ToolMessage)
     assert messages[-1].content == "-3 in Oslo"
@@ -148,3 +154,17 @@ async def test_a_graph() -> None:
         chunks = [chunk.content async for chunk in chat(gateway, "trip-planner").astream(TRIP)]
     assert len(chunks) > 10
     assert "Lisbon" in "".join(map(str, chunks))
+
+
+async def test_embeddings_as_they_are_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LangChain then sends token ids, which it makes with a vocabulary of OpenAI's whatever the model is."""
+    address = "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken"
+    copyfile(FOLDER / "cl100k_base.tiktoken", tmp_path / sha1(address.encode()).hexdigest())
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    async with serving() as gateway:
+        to = {"base_url": f"{gateway.address}/v1", "api_key": "none", "model": "penstock-demo"}
+        ids = await OpenAIEmbeddings(**to).aembed_documents(["weather in Lisbon", "hello"])
+        texts = await OpenAIEmbeddings(**to, check_embedding_ctx_length=False).aembed_documents(
+            ["weather in Lisbon", "hello"]
+        )
+    assert [pytest.approx(vector) for vector in ids] == texts

@@ -54,7 +54,7 @@ async def test_chat() -> None:
 
 async def test_the_usage_of_a_stream() -> None:
     """Once it is asked for."""
-    options = {"additional_kwargs": {"stream_options": {"include_usage": True}}}
+    options: Any = {"additional_kwargs": {"stream_options": {"include_usage": True}}}
     async with serving_upstream(GREETING) as (gateway, _):
         chunks = [chunk async for chunk in await llm(gateway, **options).astream_chat(ASKED)]
     assert chunks[-1].raw.usage.total_tokens == 10

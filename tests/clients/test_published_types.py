@@ -30,8 +30,8 @@ LOGPROBS = {"content": [{**TOP, "top_logprobs": [TOP]}], "refusal": None}
 SOURCES = ["embedded", "upstream", "graph"]
 EXTRA = {
     Model: {"kind", "description", "streaming"},
-    ChatCompletion: {"choices.message.reasoning_content"},
-    ChatCompletionChunk: {"choices.delta.reasoning_content"},
+    ChatCompletion: {"choices.message.reasoning_content", "usage.estimated"},
+    ChatCompletionChunk: {"choices.delta.reasoning_content", "usage.estimated"},
 }
 """What is ours, or the field's, beside the published members."""
 

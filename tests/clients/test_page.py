@@ -1,0 +1,45 @@
+"""The page on clients says what works: each of its examples runs, and plans the trip that it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import THEIRS
+from tests.serving import serving
+
+PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "clients.md"
+BLOCKS = re.findall(r"^## ([^\n]+)\n|```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+NODE = Path(__file__).parent / "node"
+ANSWERED = {"sh": b"data: [DONE]"}
+"""What curl prints has the city in pieces."""
+COMMANDS = {"py": [sys.executable, "-"], "js": ["node", "--input-type=module", "-"], "sh": ["sh"]}
+
+
+def examples() -> list[Any]:
+    """Those of the clients that live in this environment, under their headings."""
+    here, heading, found = any(map(find_spec, THEIRS)), "", []
+    for title, language, block in BLOCKS:
+        heading = title or heading
+        theirs = any(re.search(rf"^(from|import) {package}\b", block, re.MULTILINE) for package in THEIRS)
+        if block and theirs is here:
+            found.append(pytest.param(language, block, id=f"{heading}-{language}"))
+    return found
+
+
+@pytest.mark.parametrize(("language", "block"), examples())
+async def test_an_example(language: str, block: str) -> None:
+    """As it stands, but for the port."""
+    async with serving() as gateway:
+        program = block.replace("127.0.0.1:8080", gateway.address.removeprefix("http://"))
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*COMMANDS[language], stdin=pipe, stdout=pipe, cwd=NODE)
+        printed, _ = await process.communicate(program.encode())
+    assert process.returncode == 0
+    assert ANSWERED.get(language, b"Lisbon") in printed
