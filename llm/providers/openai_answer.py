@@ -93,8 +93,18 @@ def _chunk(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: 
         finish_reason(choice.get("finish_reason")),
         usage,
         extra or None,
-        logprobs if isinstance(logprobs, dict) else None,
+        _logprobs(logprobs) if isinstance(logprobs, dict) else None,
     )
+
+
+def _logprobs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a choice; lists of likeliest tokens, which some upstreams leave out, are then empty."""
+    return {
+        name: [{**token, "top_logprobs": token.get("top_logprobs") or []} for token in said if isinstance(token, dict)]
+        if isinstance(said, list)
+        else said
+        for name, said in given.items()
+    }
 
 
 def finish_reason(said: object) -> str | None:

@@ -154,6 +154,27 @@ async def test_what_only_some_models_say(member: str, value: Any) -> None:
     assert any(parts)
 
 
+async def test_likeliest_tokens_that_an_upstream_leaves_out() -> None:
+    """Its log probabilities are then without any, in each API as that API has it."""
+    bare = {"content": [{"token": "Hi", "logprob": -0.5}]}
+    whole, legacy = answer("Hi"), answer("Hi")
+    for reply in (whole, legacy):
+        reply.body["choices"][0]["logprobs"] = bare
+    piece = choice({"content": "Hi"})
+    piece["choices"][0]["logprobs"] = bare
+    streamed = Stream([*OPENAI.opening(), frame(piece), *OPENAI.end("stop")])
+    async with serving_upstream(whole, streamed, legacy) as (gateway, _):
+        made = completion_of(await post(gateway, CHAT, model="up", logprobs=True, **ASKED)).choices[0].logprobs
+        await chunks(gateway, model="up", logprobs=True)
+        completed = await post(gateway, "/v1/completions", model="up", prompt=QUESTION, logprobs=0)
+    assert made is not None
+    assert made.content is not None
+    assert made.content[0].top_logprobs == []
+    given = strictly(Completion, completed).choices[0].logprobs
+    assert given is not None
+    assert (given.tokens, given.top_logprobs) == (["Hi"], None)
+
+
 async def test_an_upstream_that_is_careless() -> None:
     """Roles and ends of its own making do not reach the client, and what is missing is there."""
     whole = Json(
