@@ -27,6 +27,7 @@ class AnswerEndpoint:
         self._hooks = hooks
         self._bodies = bodies
         self._recordings = recordings
+        self._passes = recordings is None and getattr(api, "passes", False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.answer(await self._bodies.json(receive), scope, receive, send)
@@ -37,6 +38,7 @@ class AnswerEndpoint:
         asked = Asked(self._api, body)
         request = asked.request()
         served = self._catalog.get(request.model, context.principal)
+        request.passes = served.passes and self._passes
         event = Event(request, id=context.request_id, path=self._api.path, caller=context.principal.name)
         async with ClientWatch(receive):
             if self._recordings is None:

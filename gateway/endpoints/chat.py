@@ -14,6 +14,7 @@ import orjson
 
 from gateway.answers import Dialect, Ending
 from gateway.edge.sse import DONE, frame
+from gateway.endpoints.passing import PassingDialect
 from gateway.errors import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest
@@ -23,14 +24,17 @@ class ChatApi:
     """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
 
     path = "/v1/chat/completions"
+    passes = True
 
     def request(self, body: Any) -> ChatRequest:
-        request = ChatRequest.from_wire(body)
-        if request.parameters.get("n", 1) != 1:
-            raise InvalidRequest("This gateway answers with one choice: n must be 1.", param="n", code="invalid_value")
-        return request
+        return ChatRequest.from_wire(body)
 
     def dialect(self, event: Event, body: Any) -> Dialect:
+        request: ChatRequest = event.body
+        if request.passes:
+            return PassingDialect(ChatDialect(event))
+        if request.parameters.get("n", 1) != 1:
+            raise InvalidRequest("This model answers with one choice: n must be 1.", param="n", code="invalid_value")
         return ChatDialect(event)
 
 
@@ -42,7 +46,7 @@ class ChatDialect:
         self._model = request.model
         self._id = f"chatcmpl-{event.id.removeprefix('req_')}"
         self._created = int(event.now().timestamp())
-        self._include_usage = request.include_usage
+        self.include_usage = request.include_usage
         self._head = b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
@@ -66,7 +70,7 @@ class ChatDialect:
 
     def end(self, ending: Ending) -> bytes:
         finish = self._frame({}, orjson.dumps(ending.finish_reason))
-        if not self._include_usage:
+        if not self.include_usage:
             return finish + DONE
         usage = orjson.dumps(ending.usage.to_wire())
         return b"".join((finish, self._head, b',"choices":[],"usage":', usage, b"}\n\n", DONE))

@@ -39,6 +39,9 @@ class ChatRequest:
     """What values are copied from: those of the answer's properties by name (``place``), those of arguments by tool and
     name (``get_weather.location``). From a text words are copied, of several texts one. Models that spell badly are
     held to it; it is not on OpenAI's wire either. Under :data:`TEXT` stand names that an answer in words quotes."""
+    passes: bool = False
+    """Whether the caller may be sent what an OpenAI-compatible upstream says as the bytes that it said; providers that
+    can (``passes = True``) put them beside each chunk. It is not on OpenAI's wire."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:
@@ -52,13 +55,15 @@ class ChatRequest:
             InvalidRequest: naming the member that is wrong, in OpenAI's words and with OpenAI's code.
         """
         body = check_request(wire)
-        options = body.get("stream_options") or {}
+        options = dict(body.get("stream_options") or {})
+        include_usage = bool(options.pop("include_usage", None))
+        parameters = {name: value for name, value in body.items() if name not in TAKEN_APART}
         return cls(
             model=body["model"],
             messages=body["messages"],
-            parameters={name: value for name, value in body.items() if name not in TAKEN_APART},
+            parameters=parameters | ({"stream_options": options} if options else {}),
             stream=body.get("stream", False),
-            include_usage=bool(options.get("include_usage")),
+            include_usage=include_usage,
         )
 
     @classmethod
