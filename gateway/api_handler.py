@@ -7,6 +7,7 @@ spelling of a path is the same path. Empty segments, ``.`` and ``..`` are none: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -41,6 +42,8 @@ class Match:
     @property
     def path(self) -> str:
         """The path as the endpoint's own app should see it: one spelling, values percent-encoded."""
+        if not self.params:
+            return self.endpoint.path
         segments = self.endpoint.path.split("/")
         return "/".join(quote(self.params[part[1:-1]], safe="") if part[:1] == "{" else part for part in segments)
 
@@ -59,6 +62,11 @@ class APIHandler:
         for rule in rules:
             self._check(rule)
         self._rules = PathTable((rule.path, rule) for rule in rules)
+        self._exact: dict[tuple[str, str], Match] = {}
+        for endpoint in self.endpoints:
+            with suppress(Forbidden):
+                if "{" not in endpoint.path:
+                    self._exact[endpoint.method, endpoint.path] = self._match(endpoint.method, endpoint.path)
 
     def match(self, method: str, path: str) -> Match:
         """The endpoint for a request line, ``path`` as it came over the wire.
@@ -67,6 +75,9 @@ class APIHandler:
             Forbidden: when a rule forbids it to everybody.
             NoSuchEndpoint, MethodNotAllowed: when no row lists it.
         """
+        return self._exact.get((method, path)) or self._match(method, path)
+
+    def _match(self, method: str, path: str) -> Match:
         segments = _decoded(path)
         if segments is None:
             raise NoSuchEndpoint(f"Invalid URL ({method} {path})")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Protocol
@@ -64,17 +63,17 @@ class Transport(Protocol):
         ...
 
 
-@contextmanager
-def _our_errors(url: str, broken: type[UpstreamError] = UpstreamUnreachable) -> Iterator[None]:
-    """Turns aiohttp's errors into ours; the messages name the place, never the headers."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise UpstreamTimeout(f"no answer in time from {url}") from error
-    except aiohttp.ClientResponseError as error:
-        raise UpstreamGarbled(f"the answer from {url} is not HTTP as it should be") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise broken(f"the connection to {url} failed ({type(error).__name__})") from error
+FAULTS = (aiohttp.ClientError, OSError)
+"""What aiohttp raises; a timeout is an OSError."""
+
+
+def _our_error(error: Exception, url: str, broken: type[UpstreamError] = UpstreamUnreachable) -> UpstreamError:
+    """Our error for one of aiohttp's; the message names the place, never the headers."""
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout(f"no answer in time from {url}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return UpstreamGarbled(f"the answer from {url} is not HTTP as it should be")
+    return broken(f"the connection to {url} failed ({type(error).__name__})")
 
 
 class AiohttpResponse:
@@ -88,20 +87,22 @@ class AiohttpResponse:
 
     async def read(self) -> bytes:
         body = bytearray()
-        async with aclosing(self.reads()) as reads:
-            async for read in reads:
-                body += read
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise UpstreamGarbled(f"the answer from {self._url} is longer than {MAX_ANSWER_BYTES} bytes")
+        while read := await self._read():
+            body += read
+            if len(body) > MAX_ANSWER_BYTES:
+                raise UpstreamGarbled(f"the answer from {self._url} is longer than {MAX_ANSWER_BYTES} bytes")
         return bytes(body)
 
     async def reads(self) -> AsyncGenerator[bytes, None]:
-        while True:
-            with _our_errors(self._url, UpstreamBrokeOff):
-                read = await self._response.content.readany()
-            if not read:
-                return
+        while read := await self._read():
             yield read
+
+    async def _read(self) -> bytes:
+        """What has come; nothing at the end."""
+        try:
+            return await self._response.content.readany()
+        except FAULTS as error:
+            raise _our_error(error, self._url, UpstreamBrokeOff) from error
 
     def close(self) -> None:
         self._response.close()
@@ -128,8 +129,10 @@ class AiohttpTransport:
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
         data = BytesIO(body) if body is not None and len(body) > LARGE else body
-        with _our_errors(url):
+        try:
             response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
+        except FAULTS as error:
+            raise _our_error(error, url) from error
         return AiohttpResponse(response, url)
 
     def _pool(self) -> aiohttp.ClientSession:

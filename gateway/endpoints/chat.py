@@ -8,6 +8,7 @@ top-level ``error`` object, and nothing follows it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -32,7 +33,7 @@ class ChatApi:
     def dialect(self, event: Event, body: Any) -> Dialect:
         request: ChatRequest = event.body
         if request.passes:
-            return PassingDialect(ChatDialect(event))
+            return PassingDialect(partial(ChatDialect, event), include_usage=request.include_usage)
         if request.parameters.get("n", 1) != 1:
             raise InvalidRequest("This model answers with one choice: n must be 1.", param="n", code="invalid_value")
         return ChatDialect(event)
@@ -46,7 +47,7 @@ class ChatDialect:
         self._model = request.model
         self._id = f"chatcmpl-{event.id.removeprefix('req_')}"
         self._created = int(event.now().timestamp())
-        self.include_usage = request.include_usage
+        self._include_usage = request.include_usage
         self._head = b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
@@ -70,7 +71,7 @@ class ChatDialect:
 
     def end(self, ending: Ending) -> bytes:
         finish = self._frame({}, orjson.dumps(ending.finish_reason))
-        if not self.include_usage:
+        if not self._include_usage:
             return finish + DONE
         usage = orjson.dumps(ending.usage.to_wire())
         return b"".join((finish, self._head, b',"choices":[],"usage":', usage, b"}\n\n", DONE))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import orjson
 
-from gateway.answers import Ending
+from gateway.answers import Dialect, Ending
 from gateway.edge.sse import DONE, frame
 from gateway.errors import Fault
 from llm import ChatChunk, ChatCompletion
-
-if TYPE_CHECKING:
-    from gateway.endpoints.chat import ChatDialect
 
 
 class PassingDialect:
@@ -21,8 +20,9 @@ class PassingDialect:
     An upstream may answer a request for a stream with a whole answer, and it may report no usage.
     """
 
-    def __init__(self, own: ChatDialect) -> None:
-        self._own = own
+    def __init__(self, own: Callable[[], Dialect], *, include_usage: bool) -> None:
+        self._make_own = own
+        self._include_usage = include_usage
         self._first = b""
         self._told = False
         self._begun = False
@@ -40,7 +40,7 @@ class PassingDialect:
     def end(self, ending: Ending) -> bytes:
         if not self._first:
             return self._opening() + self._own.end(ending)
-        if self._told or not self._own.include_usage:
+        if self._told or not self._include_usage:
             return DONE
         event = orjson.loads(self._first.partition(b"\n\n")[0].removeprefix(b"data: "))
         head = {name: value for name, value in event.items() if name not in ("choices", "usage")}
@@ -55,6 +55,10 @@ class PassingDialect:
         if completion.usage is not None and not completion.usage.estimated:
             return orjson.Fragment(completion.wire)
         return {**orjson.loads(completion.wire), "usage": ending.usage.to_wire()}
+
+    @cached_property
+    def _own(self) -> Dialect:
+        return self._make_own()
 
     def _opening(self) -> bytes:
         opening = b"" if self._begun else self._own.begin()

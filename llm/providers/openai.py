@@ -85,20 +85,50 @@ class OpenAIProvider:
         """
         return await read_model_ids(await self._transport.get(self._url("models"), self._headers), "OpenAI's")
 
-    async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        body = encoded(self._body(model, request))
-        response = await self._transport.post(self._url("chat/completions", model), self._headers, body)
+    def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        return self._passed(model, request) if request.passes else self._decoded(model, request)
+
+    async def _decoded(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        response = await self._asked(model, request)
         try:
             if request.stream and not is_whole(response):
-                async with aclosing((_passed if request.passes else _streamed)(response, request)) as chunks:
+                async with aclosing(_streamed(response)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-            elif request.passes and not request.stream:
-                yield whole(await read_body(response), request)
             else:
                 yield chunk_of_answer(await read_object(response))
         finally:
             response.close()
+
+    async def _passed(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        """The same with the bytes to pass on; a chunk holds all that came with one read."""
+        response = await self._asked(model, request)
+        try:
+            if not request.stream:
+                yield whole(await read_body(response), request)
+                return
+            if response.status != 200 or is_whole(response):
+                yield chunk_of_answer(await read_object(response))
+                return
+            parser, passage = EventParser(), Passage(request)
+            async with aclosing(response.reads()) as reads:
+                async for read in reads:
+                    chunk = passage.take(parser.feed(read))
+                    if chunk is not None:
+                        yield chunk
+                    if passage.fault is not None:
+                        raise passage.fault
+                    if passage.ended:
+                        break
+            if not passage.ended and not passage.finished:
+                raise UpstreamBrokeOff(BROKE_OFF)
+            yield passage.close()
+        finally:
+            response.close()
+
+    async def _asked(self, model: str, request: ChatRequest) -> Response:
+        body = encoded(self._body(model, request))
+        return await self._transport.post(self._url("chat/completions", model), self._headers, body)
 
     async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
         """See :class:`~llm.embeddings.EmbeddingProvider`."""
@@ -130,7 +160,7 @@ class OpenAIProvider:
 BROKE_OFF = "the upstream's stream ended before the answer did"
 
 
-async def _streamed(response: Response, _request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
     if response.status != 200:
         raise error_of_answer(response.status, response.headers, await response.read())
     calls = ToolCallIndexes()
@@ -147,22 +177,3 @@ async def _streamed(response: Response, _request: ChatRequest) -> AsyncGenerator
             yield chunk
     if not finished:
         raise UpstreamBrokeOff(BROKE_OFF)
-
-
-async def _passed(response: Response, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-    """The same as bytes to pass on; a chunk holds all that came with one read."""
-    if response.status != 200:
-        raise error_of_answer(response.status, response.headers, await response.read())
-    parser, passage = EventParser(), Passage(request)
-    async with aclosing(response.reads()) as reads:
-        async for read in reads:
-            chunk = passage.take(parser.feed(read))
-            if chunk is not None:
-                yield chunk
-            if passage.fault is not None:
-                raise passage.fault
-            if passage.ended:
-                break
-    if not passage.ended and not passage.finished:
-        raise UpstreamBrokeOff(BROKE_OFF)
-    yield passage.close()

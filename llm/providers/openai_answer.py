@@ -28,7 +28,8 @@ CUT_OFF = frozenset({"abort", "aborted", "cancelled", "canceled"})
 
 def usage_of(wire: Mapping[str, Any]) -> Usage | None:
     """The usage in an answer or an event, if it holds one."""
-    return Usage.from_wire(wire["usage"]) if isinstance(wire.get("usage"), Mapping) else None
+    usage = wire.get("usage")
+    return Usage.from_wire(usage) if isinstance(usage, dict) else None
 
 
 def chunk_of_event(event: Mapping[str, Any], calls: ToolCallIndexes) -> ChatChunk:

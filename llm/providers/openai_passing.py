@@ -54,7 +54,7 @@ class _Mould:
         if not (data.startswith(self.before) and data.endswith(self.after)):
             return None
         raw = data[len(self.before) : len(data) - len(self.after)]
-        if QUOTE in raw or raw[-1:] == b"\\":
+        if QUOTE in raw:
             return None
         try:
             text = orjson.loads(b'"%b"' % raw) if BACKSLASH in raw else raw.decode()
