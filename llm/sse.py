@@ -11,6 +11,7 @@ from contextlib import aclosing
 
 from llm.errors import UpstreamGarbled
 
+CR = ord("\r")
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """The longest event that is taken; a longer one is an error, not a reason to run out of memory."""
 
@@ -31,15 +32,16 @@ class EventParser:
         Raises:
             UpstreamGarbled: when an event grows past the bound, while they are taken.
         """
-        if self._is_between_events and read.startswith(b"data: ") and read.endswith(b"\n\n") and b"\r" not in read:
+        if (
+            not (self._rest or self._data or self._skip_lf)
+            and read.startswith(b"data: ")
+            and read.endswith(b"\n\n")
+            and CR not in read
+        ):
             datas = read[6:-2].split(b"\n\ndata: ")
             if read.count(b"\n") == 2 * len(datas) and len(read) <= self._max:
                 return datas
         return self._lines(read)
-
-    @property
-    def _is_between_events(self) -> bool:
-        return not (self._rest or self._data or self._skip_lf)
 
     def _lines(self, read: bytes) -> Iterator[bytes]:
         if self._skip_lf and read:

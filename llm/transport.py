@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Protocol
-from weakref import WeakKeyDictionary
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 
@@ -15,6 +16,8 @@ from llm.errors import UpstreamBrokeOff, UpstreamError, UpstreamGarbled, Upstrea
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """The longest answer that is read whole."""
+KEEP_ALIVE = 30.0
+"""How many seconds a connection is kept that nobody uses; most servers keep it longer."""
 LARGE = 1024 * 1024
 """From this size on a body is written piece by piece, so that the loop can breathe."""
 
@@ -108,6 +111,28 @@ class AiohttpResponse:
         self._response.close()
 
 
+KEPT: ContextVar[bool] = ContextVar("kept", default=False)
+"""Whether the connection that this task was given last had been used before."""
+STALE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+"""How a connection ends that its server had given up while nobody used it: before a byte of an answer. The request did
+not reach anybody (RFC 9112, section 9.3.1), and is sent again over another one."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Says of each connection that it gives whether it had been kept from another request."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._given: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *given: Any, **named: Any) -> Any:
+        KEPT.set(False)
+        connection = await super().connect(*given, **named)
+        KEPT.set(connection.protocol in self._given)
+        self._given.add(connection.protocol)
+        return connection
+
+
 class AiohttpTransport:
     """One connection pool for all upstreams of a provider, made on first use inside the running loop."""
 
@@ -128,19 +153,24 @@ class AiohttpTransport:
             self._session = None
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
-        data = BytesIO(body) if body is not None and len(body) > LARGE else body
-        try:
-            response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
-        except FAULTS as error:
-            raise _our_error(error, url) from error
-        return AiohttpResponse(response, url)
+        while True:
+            data = BytesIO(body) if body is not None and len(body) > LARGE else body
+            try:
+                response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
+            except FAULTS as error:
+                if not (isinstance(error, STALE) and KEPT.get()):
+                    raise _our_error(error, url) from error
+            else:
+                return AiohttpResponse(response, url)
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(
                 total=self._timeouts.total, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
             )
-            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, loop=asyncio.get_running_loop())
+            connector = _Connector(
+                limit=0, ttl_dns_cache=300, keepalive_timeout=KEEP_ALIVE, loop=asyncio.get_running_loop()
+            )
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=timeout,

@@ -161,7 +161,7 @@ def our_exceptions() -> set[type[BaseException]]:
     }
 
 
-STAY_INSIDE = {"ClientLeft", "FromBranch", "NameTaken", "_Failed", "_Left", "_NotPlain", "_Unreadable"}
+STAY_INSIDE = {"ClientLeft", "FromBranch", "NameTaken", "WorkerFailed", "_Failed", "_Left", "_NotPlain", "_Unreadable"}
 """Exceptions that no caller can see: nobody is there, the gateway has not started, or it is caught where it is made."""
 
 
