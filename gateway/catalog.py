@@ -26,8 +26,6 @@ from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
 from llm import LLModel, Model, ModelProvider, Price, TiktokenCounter, TokenCounter, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
-from llm.providers.embedded import EmbeddedProvider
-from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.tokens import CHARACTERS
 from llm.transport import AiohttpTransport, Timeouts
@@ -186,8 +184,12 @@ def _prompts(settings: Settings) -> PromptStore:
 
 def _provider(entry: Provider) -> ModelProvider:
     if entry.kind == "embedded":
+        from llm.providers.embedded import EmbeddedProvider  # noqa: PLC0415 - NumPy is only for who decodes here
+
         return EmbeddedProvider()
     if entry.kind == "huggingface":
+        from llm.providers.huggingface import HuggingFaceProvider  # noqa: PLC0415
+
         options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
         return HuggingFaceProvider(entry.path, **options)
     transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
