@@ -262,13 +262,16 @@ def table(contenders: Sequence[Running], absent: Iterable[tuple[str, str]]) -> I
     for running in contenders:
         yield f"| {running.title} | {' | '.join(_cell(running, name, penstock) for name in FIGURES)} |"
     yield ""
+    for running in contenders:
+        if isnan(running.median("stream")):
+            yield f"{running.title} answered no stream; what it said is in .bench/run-{running.name}/log.txt"
     yield from (f"{title} is not in the table: {reason}" for title, reason in absent)
 
 
 def _cell(running: Running, name: str, penstock: Running) -> str:
     value = running.median(name)
     if isnan(value) or (running.pid is None and name not in ("rate", "streams")):
-        return ""
+        return "" if running.pid is None else "—"
     if name in RATIOS and not isnan(ratio := running.times(penstock, name)):
         return f"{short(value)} ({short(ratio)}×)"
     return short(value)

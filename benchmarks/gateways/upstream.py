@@ -20,7 +20,7 @@ MESSAGE = {"role": "assistant", "content": "One two three four five six seven ei
 CHOICE = {"index": 0, "message": MESSAGE, "logprobs": None, "finish_reason": "stop"}
 ANSWER = orjson.dumps({**COMMON, "object": "chat.completion", "choices": [CHOICE], "usage": USAGE})
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER)
-STREAMED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STREAMED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 CHUNKS, PAUSE = re.compile(rb'"max_tokens": *(\d+)'), re.compile(rb'"seed": *(\d+)')
 
