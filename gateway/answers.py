@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -100,8 +101,8 @@ async def give(flow: Flow, event: Event, dialect: Dialect, send: Send, hooks: Ho
 async def _stream(run: FlowRun, dialect: Dialect, send: Send) -> None:
     """The answer as server-sent events. The status goes out with the first chunk, so what fails before is a status."""
 
-    async def write(frames: bytes, *, last: bool = False) -> None:
-        await send({"type": "http.response.body", "body": frames, "more_body": not last})
+    def write(frames: bytes, *, last: bool = False) -> Awaitable[None]:
+        return send({"type": "http.response.body", "body": frames, "more_body": not last})
 
     async with aclosing(run.chunks()) as values:
         value = await anext(values, NOTHING)

@@ -20,7 +20,7 @@ from typing import Self
 
 from gateway.edge.context import Receive
 
-GRACE = 0.02
+GRACE = 0.1
 """How long work may take, in seconds, until somebody listens whether its client leaves: what is done before that is
 done for whoever has left too."""
 

@@ -244,9 +244,9 @@ def check_request(wire: object) -> dict[str, Any]:
         raise InvalidRequest("you must provide a model parameter")
     of_type(str)("model", body["model"])
     _require("", body, "messages", array_of(_check_message, least=1, most=MAX_MESSAGES))
-    for name, check in CHECKS.items():
-        if name in body:
-            check(name, body[name])
+    for name, value in body.items():
+        if name in CHECKS:
+            CHECKS[name](name, value)
     if "stream_options" in body and not body.get("stream"):
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"

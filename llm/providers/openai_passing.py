@@ -51,9 +51,10 @@ class _Mould:
 
     def chunk(self, data: bytes) -> ChatChunk | None:
         """The chunk in an event, if that is another text in this mould."""
-        if not (data.startswith(self.before) and data.endswith(self.after)):
+        start, stop = len(self.before), len(data) - len(self.after)
+        if start > stop or not (data.startswith(self.before) and data.endswith(self.after)):
             return None
-        raw = data[len(self.before) : len(data) - len(self.after)]
+        raw = data[start:stop]
         if QUOTE in raw:
             return None
         try:
@@ -99,13 +100,12 @@ class Passage:
                 if data == DONE:
                     self.ended = True
                     break
-                mould = self._mould
-                chunk = (mould and mould.chunk(data)) or self._read(data)
+                chunk = (self._mould.chunk(data) if self._mould is not None else None) or self._read(data)
                 if chunk is not None:
                     taken.append(chunk)
         except UpstreamError as error:
             self.fault = error
-        return taken[0] if len(taken) == 1 else _together(taken)
+        return _together(taken)
 
     def close(self) -> ChatChunk:
         """What is left to say at the end: that choices stopped which did not say why they ended, and the usage."""

@@ -193,6 +193,18 @@ END = {"finish_reason": None}
         (b'{"choices":[{"index":{},"delta":{},"finish_reason":"error"}]}', UpstreamUnavailable),
         (b'{"choices":[{"index":0,"delta":{},"finish_reason":"abort"}]}', UpstreamBrokeOff),
         (b'{"error":{"message":"sk-secret"}}', UpstreamUnavailable),
+        (
+            HEAD + b'"choices":[{"index":0,"delta":{"content":"},"logprobs":null,"finish_reason":null}]}',
+            UpstreamGarbled,
+        ),
+        (
+            HEAD + b'"choices":[{"index":0,"delta":{"content":"\\"},"logprobs":null,"finish_reason":null}]}',
+            UpstreamGarbled,
+        ),
+        (
+            HEAD + b'"choices":[{"index":0,"delta":{"content":"\xff"},"logprobs":null,"finish_reason":null}]}',
+            UpstreamGarbled,
+        ),
     ],
 )
 def test_a_fault_ends_the_answer_after_what_came_before_it(data: bytes, kind: type[UpstreamError]) -> None:
