@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import quote
 
 from llm.chat import ChatChunk, ChatRequest
 from llm.embeddings import EmbeddingRequest, Embeddings
-from llm.errors import UpstreamBrokeOff
+from llm.errors import UpstreamBrokeOff, UpstreamError
 from llm.providers.http import (
     checked_base_url,
     checked_header,
@@ -119,6 +120,7 @@ class OpenAIProvider:
                     if passage.fault is not None:
                         raise passage.fault
                     if passage.ended:
+                        await _to_the_end(reads)
                         break
             if not passage.ended and not passage.finished:
                 raise UpstreamBrokeOff(BROKE_OFF)
@@ -157,7 +159,17 @@ class OpenAIProvider:
         return {name: value for name, value in named if name}
 
 
+LINGER = 0.05
+"""How long the end of a stream that has said that it is over is waited for, in seconds."""
 BROKE_OFF = "the upstream's stream ended before the answer did"
+
+
+async def _to_the_end(rest: AsyncGenerator[bytes, None]) -> None:
+    """Takes what is left of a body, if it comes in a moment: only then can its connection be used again."""
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(LINGER):
+            while await anext(rest, b""):
+                pass
 
 
 async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
@@ -168,6 +180,7 @@ async def _streamed(response: Response) -> AsyncGenerator[ChatChunk, None]:
     async with aclosing(events(response.reads())) as datas:
         async for data in datas:
             if data == DONE:
+                await _to_the_end(datas)
                 return
             event = parsed_object(data)
             if event.get("error"):
