@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
@@ -65,7 +65,7 @@ class Answer:
         self._send = send
         self._begun = time.perf_counter()
 
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+    def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.started = True
             milliseconds = round((time.perf_counter() - self._begun) * 1000)
@@ -77,7 +77,7 @@ class Answer:
                 (b"openai-version", b"2020-10-01"),
                 (b"x-content-type-options", b"nosniff"),
             ]
-        await self._send(message)
+        return self._send(message)
 
 
 def raw_path(scope: Scope) -> str:

@@ -8,6 +8,7 @@ top-level ``error`` object, and nothing follows it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ import orjson
 from gateway.answers import Api, Dialect, Ending
 from gateway.choices import ChoiceDialect
 from gateway.edge.sse import DONE, frame
+from gateway.endpoints.passing import PassingDialect
 from gateway.errors import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
@@ -24,16 +26,22 @@ class ChatApi(Api):
     """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
 
     path = "/v1/chat/completions"
+    passes = True
 
     def request(self, body: Any) -> ChatRequest:
         request = ChatRequest.from_wire(body)
-        request.parameters.pop("n", None)
+        if request.parameters.get("n") == 1:
+            del request.parameters["n"]
         return request
 
     def others(self, request: ChatRequest, body: Any) -> Sequence[ChatRequest]:
-        return [request.having() for _ in range((body.get("n") or 1) - 1)]
+        number = request.parameters.pop("n", 1)
+        return [request.having() for _ in range(number - 1)]
 
     def dialect(self, event: Event, body: Any) -> Dialect:
+        request: ChatRequest = event.body
+        if request.passes:
+            return PassingDialect(partial(ChatDialect, event, 0), include_usage=request.include_usage)
         return self.choice(event, 0)
 
     def choice(self, event: Event, index: int) -> ChoiceDialect:

@@ -28,7 +28,7 @@ from llm.usage import Usage
 TOO_LONG = "context_length_exceeded"
 
 
-async def listen(
+def listen(
     model: Model, request: ChatRequest, event: Event, own: Iterable[str] = ()
 ) -> AsyncGenerator[ChatChunk, None]:
     """The answer, chunk by chunk. Where the provider reports no usage, or is left before it could, its tokens are
@@ -44,6 +44,12 @@ async def listen(
     """
     event.meter.admit(event.at, model)
     droppable = set(own)
+    return _asked(model, request, event, droppable) if droppable or model.checks else _once(model, request, event)
+
+
+async def _asked(
+    model: Model, request: ChatRequest, event: Event, droppable: set[str]
+) -> AsyncGenerator[ChatChunk, None]:
     while True:
         try:
             turn = partial(_once, model, event=event)
@@ -96,11 +102,13 @@ class _Heard:
 
 async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
     heard, step = _Heard(), event.at
+    capped = event.run is None or event.run.capped
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
             async for chunk in chunks:
                 heard.hear(chunk)
-                event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
+                if capped:
+                    event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
                 yield chunk
     except (asyncio.CancelledError, GeneratorExit):
         heard.worked = True

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
-
-import numpy as np
-from numpy.typing import NDArray
 
 from graph.errors import InvalidInput, InvalidStep, RunError, UnknownStep
 from graph.event import Event
@@ -16,8 +13,12 @@ from graph.results import settled
 from graph.step import Complete, Step
 from llm import ChatRequest
 
-Vectors: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
-Embeddings: TypeAlias = Callable[[list[str]], Vectors | Awaitable[Vectors]]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "Sequence[Sequence[float]] | NDArray[Any]"
+Embeddings: TypeAlias = "Callable[[list[str]], Vectors | Awaitable[Vectors]]"
 """One vector for each text, all of one length; a ``def`` or an ``async def``."""
 ROUTE, SCORE = "route", "score"
 """Where the follower that was chosen, and how like its nearest example is, stand in the step's notes."""
@@ -92,7 +93,7 @@ class SemanticRouter:
         if asked.shape[1] != examples.shape[1]:
             raise RunError(f"the examples have vectors of {examples.shape[1]}, and the text one of {asked.shape[1]}")
         scores = examples @ asked[0]
-        nearest = int(np.argmax(scores))
+        nearest = int(scores.argmax())
         event.own_notes[SCORE] = score = float(scores[nearest])
         alike = self._threshold is None or score >= self._threshold
         event.own_notes[ROUTE] = self._labels[nearest] if alike else self._default
@@ -124,6 +125,8 @@ class SemanticRouter:
 
     async def _embedded(self, event: Event, texts: list[str]) -> NDArray[np.float64]:
         async def make() -> list[list[float]]:
+            import numpy as np  # noqa: PLC0415 - most gateways do without
+
             vectors: list[list[float]] = np.asarray(await _awaited(self._embed(texts)), dtype=np.float64).tolist()
             return vectors
 
@@ -141,6 +144,8 @@ def _unit(vectors: Any, number: int) -> NDArray[np.float64]:
     Raises:
         RunError: when they are not so many, not all of one length, or not finite.
     """
+    import numpy as np  # noqa: PLC0415
+
     try:
         made = np.asarray(vectors, dtype=np.float64)
     except (TypeError, ValueError) as error:

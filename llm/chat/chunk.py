@@ -45,6 +45,8 @@ class ChatChunk:
     """Other members of the delta (``reasoning_content``, ``refusal``, …), passed on as they are."""
     logprobs: Mapping[str, Any] | None = None
     """The ``logprobs`` of the choice, passed on as they are."""
+    wire: bytes | None = None
+    """What the caller is to be sent for it, byte by byte, where the answer passes (:attr:`ChatRequest.passes`)."""
 
     @classmethod
     def text(cls, content: str) -> Self:

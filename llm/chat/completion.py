@@ -35,6 +35,8 @@ class ChatCompletion:
     usage: Usage | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     logprobs: Mapping[str, Any] | None = None
+    wire: bytes | None = None
+    """The answer as it is to be sent, where it came whole and passes."""
     _texts: list[str] = field(default_factory=list)
 
     @property
@@ -62,6 +64,7 @@ class ChatCompletion:
             self.logprobs = joined(self.logprobs or {}, chunk.logprobs)
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
+        self.wire = chunk.wire or self.wire
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         while len(self.tool_calls) <= delta.index:

@@ -12,6 +12,7 @@ from llm.usage import Usage
 
 ANOTHER_SHAPE = "the upstream sent a chunk of another shape than OpenAI's"
 NO_ANSWER = "the upstream's answer has another shape than OpenAI's"
+DONE = b"[DONE]"
 OWN_FIELDS = frozenset({"content", "tool_calls", "role"})
 EMPTY: Any = (None, "", [], {})
 FINISH_REASONS = {
@@ -46,7 +47,7 @@ class ChatReader:
         if choices == []:
             return ChatChunk(usage=usage)
         choice = first_of(choices, ANOTHER_SHAPE)
-        chunk = _chunk(choice, choice.get("delta") or {}, usage, self._calls)
+        chunk = chunk_of(choice, choice.get("delta") or {}, usage, self._calls)
         self.finished = self.finished or chunk.finish_reason is not None
         return chunk
 
@@ -58,7 +59,7 @@ def chunk_of_chat(answer: Mapping[str, Any]) -> ChatChunk:
         UpstreamGarbled: when it has another shape than OpenAI's.
     """
     choice = first_of(answer.get("choices"), NO_ANSWER)
-    chunk = _chunk(choice, choice.get("message"), usage_in(answer), ToolCallIndexes())
+    chunk = chunk_of(choice, choice.get("message"), usage_in(answer), ToolCallIndexes())
     chunk.finish_reason = chunk.finish_reason or "stop"
     return chunk
 
@@ -79,7 +80,7 @@ def first_of(choices: object, otherwise: str) -> Mapping[str, Any]:
     raise UpstreamGarbled(otherwise)
 
 
-def _chunk(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: ToolCallIndexes) -> ChatChunk:
+def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: ToolCallIndexes) -> ChatChunk:
     """The chunk in a ``delta`` or a whole ``message``."""
     if not isinstance(said, dict):
         raise UpstreamGarbled("the upstream's answer holds no message")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from struct import pack
 from typing import Any
 
@@ -284,6 +285,42 @@ async def test_custom_tools_logprobs_and_other_members_pass_through() -> None:
     custom["custom"] = {"name": "sql", "input": "select 1, 2"}
     assert streamed.message() == {**message, "refusal": None}
     assert told.logprobs == streamed.logprobs == logprobs
+
+
+@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_stream_that_is_over_leaves_its_connection_to_the_next_one(passes: bool, ends: bool) -> None:
+    """Also where the end of the body comes a little later than ``[DONE]``; where it does not come, nobody waits."""
+    connections, heard = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b'"include_usage":true}}')
+                data = b"".join(piece for piece in Stream.of_text("Hi").pieces if isinstance(piece, bytes))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
+                writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+                await writer.drain()
+                await heard.wait()
+                heard.clear()
+                writer.write(b"0\r\n\r\n" if ends else b"")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        provider = OpenAIProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        asked = request()
+        asked.passes = passes
+        for _ in range(3):
+            async with aclosing(provider.stream("m", asked)) as chunks:
+                async for chunk in chunks:
+                    if chunk.content:
+                        heard.set()
+        await provider.close()
+    assert connections == (1 if ends else 3)
 
 
 async def test_the_models_of_an_upstream() -> None:
