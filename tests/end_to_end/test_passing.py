@@ -122,13 +122,14 @@ async def test_an_empty_stream_is_an_answer_that_says_nothing() -> None:
 
 
 async def test_what_is_recorded_or_walks_a_graph_does_not_pass(tmp_path: Path) -> None:
-    """Such answers have one choice, are told in the gateway's words, and so can be replayed."""
-    async with serving_upstream(Json(ANSWER), graphs=[GRAPH]) as (gateway, _):
-        status, _, told = await gateway.post("/v1/chat/completions", {"model": "graph", "messages": MESSAGES, "n": 2})
+    """Such answers are told in the gateway's words, and so can be replayed; each choice is a call of its own."""
+    async with serving_upstream(*[Json(ANSWER)] * 3, graphs=[GRAPH]) as (gateway, upstream):
+        two = orjson.loads(await raw(gateway, model="graph", n=2))
         walked = orjson.loads(await raw(gateway, model="graph"))
     async with serving_upstream(Json(ANSWER), record={"path": str(tmp_path)}) as (gateway, _):
         recorded = orjson.loads(await raw(gateway))
-    assert (status, told["error"]["param"]) == (400, "n")
+    assert (len(two["choices"]), len(upstream.received)) == (2, 3)
+    assert not any("n" in sent.body for sent in upstream.received)
     assert len(walked["choices"]) == len(recorded["choices"]) == 1
     assert recorded["id"] != ANSWER["id"]
 
