@@ -239,6 +239,7 @@ def _provider(entry: Provider) -> ModelProvider:
         rename=entry.rename,
         api=entry.api,
         completions=entry.completions,
+        anthropic_members=entry.anthropic_members,
     )
 
 

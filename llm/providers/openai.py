@@ -24,6 +24,7 @@ from llm.providers.openai_answer import ChatReader, chunk_of_chat
 from llm.providers.openai_completions import CompletionReader, chunk_of_completion, completion_body
 from llm.providers.openai_embeddings import body_of, embeddings_of
 from llm.providers.openai_errors import error_of_answer, error_of_event
+from llm.providers.openai_members import without_anthropics
 from llm.providers.openai_responses_answer import ResponseReader, chunk_of_response
 from llm.providers.openai_responses_request import response_body
 from llm.sse import events
@@ -80,6 +81,8 @@ class OpenAIProvider:
             (https://learn.microsoft.com/azure/ai-services/openai/reference).
         rename: parameters that this upstream calls otherwise, or with "" does not take:
             ``{"max_completion_tokens": "max_tokens", "stream_options": ""}``.
+        anthropic_members: whether this upstream takes what only Anthropic's API has (``cache_control``, ``top_k``, …)
+            of requests that came in Anthropic's words; where not, it is left out, as real OpenAI refuses it.
 
     Raises:
         ValueError: when ``base_url`` is no plain http(s) address, or an option cannot stand in a header.
@@ -99,7 +102,9 @@ class OpenAIProvider:
         rename: Mapping[str, str] | None = None,
         api: Literal["chat", "responses"] = "chat",
         completions: bool = False,
+        anthropic_members: bool = False,
     ) -> None:
+        self._takes_anthropics = anthropic_members
         self.completes = completions
         self._api = RESPONSES if api == "responses" else CHAT
         self._base = checked_base_url(base_url)
@@ -132,6 +137,8 @@ class OpenAIProvider:
         )
 
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        if request.anthropic and not self._takes_anthropics:
+            request = without_anthropics(request)
         raw = self.completes and request.prompt is not None and not request.gathered
         api, asked = (COMPLETIONS, request) if raw else (self._api, request.as_chat())
         body = encoded(self._renamed(api.body(model, asked)))
