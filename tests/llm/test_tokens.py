@@ -196,3 +196,10 @@ async def test_raw_prompts_are_counted_as_they_are(
 
     model = Model("m", Completing.of(), "theirs")
     assert await model.count(ChatRequest.of_prompt("m", prompt, given), answer) == Usage.of(*counted, estimated=True)
+
+
+def test_ids_count_where_there_is_no_time_to_count() -> None:
+    """A call whose client has left is booked at once: four characters a token, and token ids as they are."""
+    for prompt, tokens in (("a prompt", 2), ([5, 6, 7], 3)):
+        request = ChatRequest.of_prompt("m", prompt)
+        assert CharacterCounter().count_now(request, 9) == Usage.of(tokens, 3, estimated=True)
