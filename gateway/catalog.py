@@ -241,6 +241,7 @@ def _provider(entry: Provider) -> ModelProvider:
         rename=entry.rename,
         api=entry.api,
         completions=entry.completions,
+        anthropic_members=entry.anthropic_members,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,8 @@ def listen(
         ModelError: what the provider raises.
     """
     event.meter.admit(event.at, model)
+    if isinstance(event.body, ChatRequest) and event.body.anthropic:
+        request = replace(request, anthropic=True)
     droppable = set(own)
     return _asked(model, request, event, droppable) if droppable or model.checks else _once(model, request, event)
 
@@ -144,7 +146,8 @@ async def _counted(model: Model, request: ChatRequest, tape: Tape | None, step: 
 def _chunks(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
     if event.tape is None:
         return model.stream(request)
-    return event.tape.stream(event.at, [model.name, request.to_wire()], partial(model.stream, request))
+    prompted = {} if request.prompt is None else {"prompt": request.prompt}
+    return event.tape.stream(event.at, [model.name, {**request.to_wire(), **prompted}], partial(model.stream, request))
 
 
 async def ask(model: Model, request: ChatRequest, event: Event) -> ChatCompletion:

@@ -51,6 +51,9 @@ class ChatRequest:
     prompt: Prompt | None = None
     """A raw prompt, for providers that go on with it as it is; the parameters are then those of the legacy API. It is
     not on the chat API's wire."""
+    anthropic: bool = False
+    """Whether the caller spoke Anthropic's API. Members that OpenAI's does not have are Anthropic's then, and are kept
+    from upstreams that would refuse them."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:

@@ -20,6 +20,7 @@ from llm.providers.http import (
 )
 from llm.providers.openai_apis import CHAT, COMPLETIONS, RESPONSES, Api
 from llm.providers.openai_embeddings import body_of, embeddings_of
+from llm.providers.openai_members import without_anthropics
 from llm.providers.openai_passing import whole
 from llm.providers.openai_streams import decoded, passed
 from llm.transport import AiohttpTransport, Response, Transport
@@ -39,6 +40,8 @@ class OpenAIProvider:
             (https://learn.microsoft.com/azure/ai-services/openai/reference).
         rename: parameters that this upstream calls otherwise, or with "" does not take:
             ``{"max_completion_tokens": "max_tokens", "stream_options": ""}``.
+        anthropic_members: whether this upstream takes what only Anthropic's API has (``cache_control``, ``top_k``, …)
+            of requests that came in Anthropic's words; where not, it is left out, as real OpenAI refuses it.
 
     Raises:
         ValueError: when ``base_url`` is no plain http(s) address, or an option cannot stand in a header.
@@ -58,7 +61,9 @@ class OpenAIProvider:
         rename: Mapping[str, str] | None = None,
         api: Literal["chat", "responses"] = "chat",
         completions: bool = False,
+        anthropic_members: bool = False,
     ) -> None:
+        self._takes_anthropics = anthropic_members
         self.completes = completions
         self.passes = api == "chat"
         self._api = RESPONSES if api == "responses" else CHAT
@@ -95,6 +100,8 @@ class OpenAIProvider:
         return self._passed(model, request) if request.passes else self._decoded(model, request)
 
     async def _decoded(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        if request.anthropic and not self._takes_anthropics:
+            request = without_anthropics(request)
         raw = self.completes and request.prompt is not None and not request.gathered
         api, asked = (COMPLETIONS, request) if raw else (self._api, request.as_chat())
         response = await self._asked(api, model, asked)

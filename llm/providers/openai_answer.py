@@ -38,7 +38,7 @@ class ChatReader:
         self._calls = ToolCallIndexes()
 
     def read(self, event: Mapping[str, Any]) -> ChatChunk:
-        """What an event says.
+        """What an event says of the first choice.
 
         Raises:
             UpstreamGarbled: when it has another shape than OpenAI's.
@@ -47,6 +47,8 @@ class ChatReader:
         if choices == []:
             return ChatChunk(usage=usage)
         choice = first_of(choices, ANOTHER_SHAPE)
+        if choice.get("index"):
+            return ChatChunk(usage=usage)
         chunk = chunk_of(choice, choice.get("delta") or {}, usage, self._calls)
         self.finished = self.finished or chunk.finish_reason is not None
         return chunk
@@ -70,13 +72,13 @@ def usage_in(wire: Mapping[str, Any]) -> Usage | None:
 
 
 def first_of(choices: object, otherwise: str) -> Mapping[str, Any]:
-    """The first of the choices.
+    """The choice with the index 0, or with none; where there is none of them, any other.
 
     Raises:
-        UpstreamGarbled: in the words of ``otherwise``, when there is none.
+        UpstreamGarbled: in the words of ``otherwise``, when there are no choices.
     """
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
+    if isinstance(choices, list) and choices and all(isinstance(choice, dict) for choice in choices):
+        return next((choice for choice in choices if not choice.get("index")), choices[0])
     raise UpstreamGarbled(otherwise)
 
 

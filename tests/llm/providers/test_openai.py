@@ -410,3 +410,19 @@ async def test_embeddings_that_are_refused() -> None:
     async with upstream(Json(error("bad"), 400)) as (_, provider):
         with pytest.raises(UpstreamRequestRefused, match="bad"):
             await provider.embed("m", EmbeddingRequest(["a"]))
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_of_several_choices_the_first_is_the_answer(stream: bool) -> None:
+    """By its index, wherever it stands, also when the prompt's own configuration asks for more of them."""
+    second = {**choice({"content": "no"}, "stop")["choices"][0], "index": 1}
+    first = choice({"content": "yes"})["choices"][0]
+    events = [{"choices": [second]}, {"choices": [second, first]}, choice({}, "stop"), {"choices": [], "usage": USAGE}]
+    whole = [{**one, "message": one["delta"], "finish_reason": "stop"} for one in (second, first)]
+    reply: Reply = (
+        Stream([*map(frame, events), b"data: [DONE]\n\n"]) if stream else Json({"choices": whole, "usage": USAGE})
+    )
+    async with upstream(reply) as (_, provider):
+        completion = await collect(provider.stream("m", request(stream=stream, n=2)))
+    assert (completion.content, completion.finish_reason) == ("yes", "stop")
+    assert completion.usage == Usage.from_wire(USAGE)
