@@ -32,12 +32,12 @@ from gateway.endpoints.openapi import OpenAPIEndpoint
 from gateway.endpoints.responses import routes as responses
 from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
-from gateway.endpoints.responses.kept import ResponsesInMemory
 from gateway.endpoints.responses.request import ResponsesApi
 from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
+from gateway.kept import AnswersInMemory
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
@@ -61,7 +61,7 @@ def create_app(
     recorder = RunRecorder()
     readiness = readiness or Readiness()
     log = logs.logger(settings.secrets)
-    kept, background = ResponsesInMemory(), Background(log)
+    kept, background = AnswersInMemory(), Background(log)
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, readiness, background)
