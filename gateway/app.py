@@ -24,6 +24,7 @@ from gateway.edge.keys import KeyRing
 from gateway.endpoints import admin, health, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
+from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.mapped import MappedEndpoint
@@ -33,6 +34,8 @@ from gateway.endpoints.responses import routes as responses
 from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
 from gateway.endpoints.responses.request import ResponsesApi
+from gateway.endpoints.stored import routes as stored
+from gateway.endpoints.stored.keeping import ChatEndpoint
 from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
@@ -69,11 +72,13 @@ def create_app(
         admin.router(catalog, recorder),
         repository.router(catalog, bodies),
         responses.router(kept, background),
+        stored.router(kept, bodies),
     ):
         control.include_router(routes)
     recordings = Recordings.of(settings)
     answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
     hot: dict[str, ASGIApp] = dict(answering)
+    hot[ChatApi.path] = ChatEndpoint(answering[ChatApi.path], bodies, kept)
     hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
     hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
@@ -90,6 +95,11 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
         *(Endpoint("POST", path, "user", endpoint) for path, endpoint in hot.items()),
+        Endpoint("GET", "/v1/chat/completions", "user", control),
+        Endpoint("GET", "/v1/chat/completions/{id}", "user", control),
+        Endpoint("POST", "/v1/chat/completions/{id}", "user", control),
+        Endpoint("DELETE", "/v1/chat/completions/{id}", "user", control),
+        Endpoint("GET", "/v1/chat/completions/{id}/messages", "user", control),
         Endpoint("GET", "/v1/responses/{id}", "user", control),
         Endpoint("DELETE", "/v1/responses/{id}", "user", control),
         Endpoint("POST", "/v1/responses/{id}/cancel", "user", control),

@@ -20,6 +20,9 @@ from gateway.errors import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
 
+OURS = ("n", "store", "metadata")
+"""Parameters that do not go upstream where the gateway keeps the answer."""
+
 
 class ChatApi(Api):
     """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
@@ -28,7 +31,8 @@ class ChatApi(Api):
 
     def request(self, body: Any) -> ChatRequest:
         request = ChatRequest.from_wire(body)
-        request.parameters.pop("n", None)
+        for name in OURS if request.parameters.get("store") else ("n",):
+            request.parameters.pop(name, None)
         return request
 
     def others(self, request: ChatRequest, body: Any) -> Sequence[ChatRequest]:

@@ -67,7 +67,7 @@ async def test_who_may_call_what(
         assert body["error"]["code"] == code
         assert "key-123" not in str(body)
     if status == 405:
-        assert response.headers["allow"] == {"/v1/models": "GET", "/v1/chat/completions": "POST"}[path]
+        assert response.headers["allow"] == {"/v1/models": "GET", "/v1/chat/completions": "GET, POST"}[path]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gateway.endpoints.responses.items import Item, items_of, kind_of
@@ -58,26 +57,3 @@ async def _resolved(item: Item, index: int, owner: str, kept: KeptAnswers) -> It
     if found is None:
         raise InvalidRequest(f"Item with id '{item['id']}' not found.", param=f"input[{index}].id")
     return found
-
-
-def page(items: list[Item], after: str | None, limit: int, order: str) -> Mapping[str, Any]:
-    """Some of a list of items, as the API lists them.
-
-    Raises:
-        InvalidRequest: when no item has the id ``after``.
-    """
-    ordered = items if order == "asc" else items[::-1]
-    begin = 0
-    if after is not None:
-        places = [index for index, item in enumerate(ordered) if item["id"] == after]
-        if not places:
-            raise InvalidRequest(f"Item with id '{after}' not found.", param="after")
-        begin = places[0] + 1
-    shown = ordered[begin : begin + limit]
-    return {
-        "object": "list",
-        "data": shown,
-        "first_id": shown[0]["id"] if shown else None,
-        "last_id": shown[-1]["id"] if shown else None,
-        "has_more": begin + limit < len(ordered),
-    }

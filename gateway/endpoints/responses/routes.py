@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
+from gateway.endpoints.pages import page
 from gateway.endpoints.responses.background import Background
-from gateway.endpoints.responses.conversation import page
 from gateway.endpoints.responses.endpoint import send_events
 from gateway.endpoints.responses.event_log import EventLog
 from gateway.errors import NoSuchAnswer

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.endpoints.responses.conversation import inlined, page
+from gateway.endpoints.pages import page
+from gateway.endpoints.responses.conversation import inlined
 from gateway.endpoints.responses.event_log import EventLog
 from gateway.errors import InvalidBody
 from gateway.kept import AnswersInMemory, KeptAnswer
