@@ -88,7 +88,7 @@ def create_app(
     endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, KeyRing(settings.auth.keys), control, log)
+    return Gate(table, KeyRing(settings.auth.keys), control, log, settings.server.ping_seconds)
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:

@@ -78,7 +78,7 @@ async def test_the_messages_of_a_completion() -> None:
         listed = [one async for one in messages.list(made.id, limit=2)]
         last = (await messages.list(made.id, order="desc", limit=1)).data[0]
     assert [one.id for one in listed] == [f"{made.id}-{number}" for number in range(3)]
-    assert [one.role for one in listed] == ["system", "user", "assistant"]  # type: ignore[comparison-overlap]
+    assert [one.role for one in listed] == ["system", "user", "assistant"]
     assert (listed[0].content, listed[0].content_parts) == ("Be brief.", None)
     assert listed[1].content is None
     assert [part.model_dump(exclude_none=True) for part in listed[1].content_parts or ()] == parts
@@ -108,8 +108,8 @@ async def test_a_streamed_answer_is_kept_whole() -> None:
 
 async def test_what_is_not_kept() -> None:
     """What nobody asked to keep, and an answer that broke off; an explicit no goes upstream, with the metadata."""
-    replies = [answer("x"), answer("x"), Stream([*Stream.words("Hel"), Cut()])]
-    async with serving_upstream(*replies) as (gateway, upstream):
+    broken_off = Stream([*Stream.words("Hel"), Cut()])
+    async with serving_upstream(answer("x"), answer("x"), broken_off) as (gateway, upstream):
         await gateway.post(PATH, {**STORED, "store": None})
         await gateway.post(PATH, {**STORED, "store": False, "metadata": {"a": "b"}})
         broken = await streamed(gateway)
