@@ -34,6 +34,8 @@ class Server(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """How many processes serve; each holds its models and its record of runs for itself."""
     drain_seconds: Annotated[float, Field(gt=0)] = 30
     body_seconds: Annotated[float, Field(gt=0)] = 60
     """How long a client may take to send the body of a request."""

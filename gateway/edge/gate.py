@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
@@ -83,24 +83,24 @@ class Answer:
         self._pings: Pings | None = None
         self._begun = time.perf_counter()
 
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] != "http.response.start":
-            await self._send(message)
-        else:
-            self.started = True
-            is_stream = EVENTS in message.get("headers", ())
-            milliseconds = round((time.perf_counter() - self._begun) * 1000)
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", self.request_id.encode()),
-                (b"request-id", self.request_id.encode()),
-                (b"openai-processing-ms", str(milliseconds).encode()),
-                (b"openai-version", b"2020-10-01"),
-                (b"x-content-type-options", b"nosniff"),
-            ]
-            await self._send(message)
-            if is_stream and self._ping_seconds:
-                self._send = self._pings = Pings(self._send, self._ping_seconds)
+    def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
+        return self._begin(message) if message["type"] == "http.response.start" else self._send(message)
+
+    async def _begin(self, message: MutableMapping[str, Any]) -> None:
+        self.started = True
+        is_stream = EVENTS in message.get("headers", ())
+        milliseconds = round((time.perf_counter() - self._begun) * 1000)
+        message["headers"] = [
+            *message.get("headers", ()),
+            (b"x-request-id", self.request_id.encode()),
+            (b"request-id", self.request_id.encode()),
+            (b"openai-processing-ms", str(milliseconds).encode()),
+            (b"openai-version", b"2020-10-01"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        await self._send(message)
+        if is_stream and self._ping_seconds:
+            self._send = self._pings = Pings(self._send, self._ping_seconds)
 
     def close(self) -> None:
         """Whatever became of it, nothing more is said."""

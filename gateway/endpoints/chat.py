@@ -9,6 +9,7 @@ nothing follows it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,11 +17,12 @@ import orjson
 from gateway.answers import Api, Dialect, Ending
 from gateway.choices import ChoiceDialect
 from gateway.edge.sse import DONE, frame
+from gateway.endpoints.passing import PassingDialect
 from gateway.errors import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
 
-OURS = ("n", "store", "metadata")
+KEPT_HERE = ("store", "metadata")
 """Parameters that do not go upstream where the gateway keeps the answer."""
 
 
@@ -28,17 +30,25 @@ class ChatApi(Api):
     """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
 
     path = "/v1/chat/completions"
+    passes = True
 
     def request(self, body: Any) -> ChatRequest:
         request = ChatRequest.from_wire(body)
-        for name in OURS if request.parameters.get("store") else ("n",):
-            request.parameters.pop(name, None)
+        if request.parameters.get("n") == 1:
+            del request.parameters["n"]
+        if request.parameters.get("store"):
+            for name in KEPT_HERE:
+                request.parameters.pop(name, None)
         return request
 
     def others(self, request: ChatRequest, body: Any) -> Sequence[ChatRequest]:
-        return [request.having() for _ in range((body.get("n") or 1) - 1)]
+        number = request.parameters.pop("n", 1)
+        return [request.having() for _ in range(number - 1)]
 
     def dialect(self, event: Event, body: Any) -> Dialect:
+        request: ChatRequest = event.body
+        if request.passes:
+            return PassingDialect(partial(ChatDialect, event, 0), include_usage=request.include_usage)
         return self.choice(event, 0)
 
     def choice(self, event: Event, index: int) -> ChoiceDialect:

@@ -39,6 +39,8 @@ class ChatCompletion:
     logprobs: Mapping[str, Any] | None = None
     common: Mapping[str, Any] = field(default_factory=dict)
     """What its upstream says of the whole answer, see :attr:`ChatChunk.common`."""
+    wire: bytes | None = None
+    """The answer as it is to be sent, where it came whole and passes."""
     _texts: list[str] = field(default_factory=list)
 
     @property
@@ -68,6 +70,7 @@ class ChatCompletion:
             self.common = {**self.common, **chunk.common}
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
+        self.wire = chunk.wire or self.wire
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         while len(self.tool_calls) <= delta.index:

@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from llm.chat import TEXT, ChatChunk, ChatRequest, ToolCallDelta, ToolChoice
+from llm.chat import TEXT, ChatChunk, ChatRequest, Message, ToolCallDelta, ToolChoice, text_of
 from llm.embedded import (
     FOLDER,
     CallArguments,
@@ -130,8 +130,23 @@ class EmbeddedProvider:
         return self._engine
 
     def _begin(self, request: ChatRequest) -> Generation:
+        _check_text(request.messages)
         engine = self._load()
         return engine.generate(request.messages, request.tools or None, _options(engine, request))
+
+
+def _check_text(messages: Sequence[Message]) -> None:
+    """Looks whether the messages are text: half a surrogate pair is none, and upstreams cannot be sent it either.
+
+    Raises:
+        InvalidRequest: naming the message that is not.
+    """
+    for index, message in enumerate(messages):
+        try:
+            text_of(message).encode()
+        except UnicodeEncodeError as error:
+            param = f"messages[{index}].content"
+            raise InvalidRequest(f"Invalid '{param}': {error.reason}.", param=param, code="invalid_value") from error
 
 
 @contextmanager
