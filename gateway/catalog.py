@@ -187,15 +187,6 @@ class Catalog:
     def __iter__(self) -> Iterator[Served]:
         return (served for deployed in self._deployed.values() for served in deployed.versions.values())
 
-    def visible_to(self, principal: Principal) -> list[Served]:
-        """What a caller may chat with."""
-        return [
-            served
-            for deployed in self.deployed(principal)
-            for served in deployed.versions.values()
-            if deployed.in_service and served.takes == "chat"
-        ]
-
 
 def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
     try:

@@ -79,6 +79,12 @@ class Model:
         return self.provider.stream(self.upstream, request if self.completes else request.as_chat())
 
     @property
+    def context_length(self) -> int | None:
+        """How many tokens a request and its answer may have together; None where its provider does not know, or not
+        before it has started."""
+        return getattr(self.provider, "context_length", None)
+
+    @property
     def embeds(self) -> bool:
         """Whether it may be able to make embeddings: its provider can."""
         return isinstance(self.provider, EmbeddingProvider)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
-from llm.chat.validation import check_request, options_of
+from llm.chat.request_checks import check_request, options_of
 from llm.errors import InvalidRequest
 
 Message: TypeAlias = dict[str, Any]

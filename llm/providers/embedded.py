@@ -56,6 +56,11 @@ class EmbeddedProvider:
         """To a process it is sent as its folder, and reads that there."""
         return type(self), (self._folder,)
 
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a request and its answer may have together; None before it has started."""
+        return None if self._engine is None else self._engine.context_length
+
     async def start(self) -> None:
         """Reads the weights, about 0.1 s.
 

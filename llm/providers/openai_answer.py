@@ -14,6 +14,7 @@ ANOTHER_SHAPE = "the upstream sent a chunk of another shape than OpenAI's"
 NO_ANSWER = "the upstream's answer has another shape than OpenAI's"
 DONE = b"[DONE]"
 OWN_FIELDS = frozenset({"content", "tool_calls", "role"})
+COMMON = ("service_tier", "system_fingerprint")
 EMPTY: Any = (None, "", [], {})
 FINISH_REASONS = {
     **{reason: reason for reason in ("stop", "length", "tool_calls", "content_filter", "function_call")},
@@ -36,6 +37,7 @@ class ChatReader:
     def __init__(self) -> None:
         self.finished = False
         self._calls = ToolCallIndexes()
+        self._common: Mapping[str, Any] | None = None
 
     def read(self, event: Mapping[str, Any]) -> ChatChunk:
         """What an event says of the first choice.
@@ -50,6 +52,9 @@ class ChatReader:
         if choice.get("index"):
             return ChatChunk(usage=usage)
         chunk = chunk_of(choice, choice.get("delta") or {}, usage, self._calls)
+        common = common_in(event)
+        if common != self._common:
+            self._common = chunk.common = common
         self.finished = self.finished or chunk.finish_reason is not None
         return chunk
 
@@ -63,7 +68,13 @@ def chunk_of_chat(answer: Mapping[str, Any]) -> ChatChunk:
     choice = first_of(answer.get("choices"), NO_ANSWER)
     chunk = chunk_of(choice, choice.get("message"), usage_in(answer), ToolCallIndexes())
     chunk.finish_reason = chunk.finish_reason or "stop"
+    chunk.common = common_in(answer)
     return chunk
+
+
+def common_in(wire: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What an answer or an event says of the whole answer."""
+    return {name: wire[name] for name in COMMON if isinstance(wire.get(name), str)} or None
 
 
 def usage_in(wire: Mapping[str, Any]) -> Usage | None:
