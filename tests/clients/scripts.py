@@ -11,7 +11,6 @@ from llm.testing.dialect import Call
 from llm.testing.upstream import answer, frame
 
 QUESTION = "How is Oslo?"
-TRIP = "Plan a trip to Lisbon on 14 May"
 CALLED = Call("call_1", "get_weather", '{"city": "Oslo"}')
 ASKS_FOR_WEATHER = OPENAI.answer("", CALLED, finish_reason="tool_calls")
 STREAMS_ITS_ASKING = OPENAI.calls(CALLED)

@@ -26,7 +26,6 @@ from tests.clients.scripts import (
     REFUSED,
     STAY,
     STREAMS_ITS_ASKING,
-    TRIP,
     Stay,
 )
 from tests.serving import Gateway, serving, serving_upstream
@@ -146,14 +145,6 @@ async def test_an_error_inside_a_stream() -> None:
                 words.append(chunk.content)
     assert "".join(words) == "Hel"
     assert raised.value.code == "upstream_unavailable"
-
-
-async def test_a_graph() -> None:
-    """The trip planner, streamed."""
-    async with serving() as gateway:
-        chunks = [chunk.content async for chunk in chat(gateway, "trip-planner").astream(TRIP)]
-    assert len(chunks) > 10
-    assert "Lisbon" in "".join(map(str, chunks))
 
 
 async def test_embeddings_as_they_are_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,6 @@ from tests.clients.scripts import (
     REFUSED,
     STAY,
     STREAMS_ITS_ASKING,
-    TRIP,
     Stay,
 )
 from tests.serving import Gateway, serving, serving_upstream
@@ -117,13 +116,3 @@ async def test_an_error_inside_a_stream() -> None:
                 words.append(chunk.choices[0].delta.content or "")
     assert "".join(words) == "Hel"
     assert "The upstream provider failed or is overloaded." in str(raised.value)
-
-
-async def test_a_graph() -> None:
-    """The trip planner, streamed."""
-    asked = [{"role": "user", "content": TRIP}]
-    async with serving() as gateway:
-        stream = await litellm.acompletion(messages=asked, stream=True, **there(gateway, "trip-planner"))
-        words = [chunk.choices[0].delta.content or "" async for chunk in stream]
-    assert len(words) > 10
-    assert "Lisbon" in "".join(words)

@@ -22,7 +22,6 @@ from tests.clients.scripts import (
     REFUSED,
     STAY,
     STREAMS_ITS_ASKING,
-    TRIP,
     Stay,
 )
 from tests.serving import Gateway, serving, serving_upstream
@@ -139,12 +138,3 @@ async def test_an_error_inside_a_stream() -> None:
                 words.append(chunk.delta or "")
     assert "".join(words) == "Hel"
     assert raised.value.code == "upstream_unavailable"
-
-
-async def test_a_graph() -> None:
-    """The trip planner, streamed."""
-    asked = [ChatMessage(role="user", content=TRIP)]
-    async with serving() as gateway:
-        chunks = [chunk async for chunk in await llm(gateway, "trip-planner").astream_chat(asked)]
-    assert len(chunks) > 10
-    assert "Lisbon" in str(chunks[-1].message.content)

@@ -20,7 +20,6 @@ from tests.clients.scripts import (
     REFUSED,
     STAY,
     STREAMS_ITS_ASKING,
-    TRIP,
 )
 from tests.serving import Gateway, serving, serving_upstream
 
@@ -43,7 +42,7 @@ async def test_chat() -> None:
         whole = await talk(gateway, "whole")
         *chunks, last = await talk(gateway, "streamed")
         helped = await talk(gateway, "helper")
-    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
+    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Hello"}
     assert whole["usage"]["total_tokens"] == last["usage"]["total_tokens"] == 10
     assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks] == ["", "Hel", "lo", None]
     assert [word for word in helped["words"] if word] == ["Hel", "lo"]
@@ -112,11 +111,8 @@ async def test_an_error_inside_a_stream() -> None:
     assert (told["api"], told["code"]) == (True, "upstream_unavailable")
 
 
-async def test_a_graph() -> None:
-    """The trip planner, streamed; and the vectors of the embedded model."""
+async def test_the_embedded_model() -> None:
+    """Its vectors; the page on clients has the SDK walk a graph."""
     async with serving() as gateway:
-        helped = await talk(gateway, "helper", "trip-planner", TRIP)
         made = await talk(gateway, "embeddings", "penstock-demo")
-    assert len(helped["words"]) > 10
-    assert "Lisbon" in helped["final"]["choices"][0]["message"]["content"]
     assert len(made["data"][0]["embedding"]) > 10

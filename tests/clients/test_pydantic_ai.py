@@ -24,7 +24,6 @@ from tests.clients.scripts import (
     REFUSED,
     STAY,
     STREAMS_ITS_ASKING,
-    TRIP,
     Stay,
 )
 from tests.serving import Gateway, serving, serving_upstream
@@ -129,11 +128,3 @@ async def test_an_error_inside_a_stream() -> None:
                 async for word in stream.stream_text(delta=True, debounce_by=None):
                     words.append(word)
     assert "".join(words) == "Hel"
-
-
-async def test_a_graph() -> None:
-    """The trip planner, streamed."""
-    async with serving() as gateway, agent(gateway, "trip-planner").run_stream(TRIP) as stream:
-        words = [word async for word in stream.stream_text(delta=True, debounce_by=None)]
-    assert len(words) > 10
-    assert "Lisbon" in "".join(words)
