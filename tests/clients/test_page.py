@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import THEIRS
+from tests.clients.scripts import NODE
 from tests.serving import serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "clients.md"
 BLOCKS = re.findall(r"^## ([^\n]+)\n|```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 HERE = any(map(find_spec, THEIRS))
 """Whether this is the environment of other people's clients."""
-NODE = Path(__file__).parent / "node"
-COMMANDS = {"py": [sys.executable, "-"], "js": ["node", "--input-type=module", "-"], "sh": ["sh"]}
+PACKAGE = Path(__file__).parent / "node"
+COMMANDS = {"py": [sys.executable, "-"], "js": [NODE, "--input-type=module", "-"], "sh": ["sh"]}
 
 
 def examples() -> list[Any]:
@@ -42,7 +43,9 @@ async def test_an_example(language: str, block: str, capfd: pytest.CaptureFixtur
         if HERE:
             await asyncio.to_thread(exec, program, {"__name__": "__main__"})
         else:
-            process = await asyncio.create_subprocess_exec(*COMMANDS[language], stdin=asyncio.subprocess.PIPE, cwd=NODE)
+            process = await asyncio.create_subprocess_exec(
+                *COMMANDS[language], stdin=asyncio.subprocess.PIPE, cwd=PACKAGE
+            )
             await process.communicate(program.encode())
             assert process.returncode == 0
         printed = capfd.readouterr().out
