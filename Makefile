@@ -19,7 +19,7 @@ run: .venv/run.stamp  ## start the gateway (PORT=, CONFIG=)
 install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
 
 test: .venv/huggingface.stamp  ## the whole suite, with the tests that need torch
-	@scripts/system-packages curl
+	@scripts/system-packages curl redis-server
 	@$(BIN)/python -m pytest
 
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch

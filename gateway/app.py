@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from structlog.typing import FilteringBoundLogger
 
 from gateway.api_handler import APIHandler, Endpoint
 from gateway.api_handler_config import APIHandlerConfig
@@ -21,6 +22,7 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
+from gateway.edge.limits import Limiter
 from gateway.endpoints import admin, health, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
@@ -38,6 +40,7 @@ from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
+from gateway.limiting import limiter_of
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
@@ -62,9 +65,10 @@ def create_app(
     readiness = readiness or Readiness()
     log = logs.logger(settings.secrets)
     kept, background = ResponsesInMemory(), Background(log)
-    hooks = Hooks.of([recorder])
+    limiter = limiter_of(settings, catalog, partial(_tell_of_store, readiness, log))
+    hooks = Hooks.of([recorder] if limiter is None else [limiter, recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
-    control = _control_plane(catalog, readiness, background)
+    control = _control_plane(catalog, readiness, background, limiter)
     for routes in (
         admin.router(catalog, recorder),
         repository.router(catalog, bodies),
@@ -83,7 +87,15 @@ def create_app(
     endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, KeyRing(settings.auth.keys), control, log)
+    return Gate(table, KeyRing(settings.auth), control, log, limiter)
+
+
+def _tell_of_store(readiness: Readiness, log: FilteringBoundLogger, lost: str) -> None:
+    readiness.store_lost = bool(lost)
+    if lost:
+        log.error("store_lost", because=lost, meanwhile="each worker grants a part of the limits by itself")
+    else:
+        log.info("store_back")
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
@@ -132,18 +144,22 @@ def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint
         yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
 
 
-def _control_plane(catalog: Catalog, readiness: Readiness, background: Background) -> FastAPI:
+def _control_plane(catalog: Catalog, readiness: Readiness, background: Background, limiter: Limiter | None) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         try:
             await catalog.start()
+            if limiter is not None:
+                await limiter.start()
             readiness.ready = True
             yield
         finally:
             readiness.ready = False
             await background.close()
+            if limiter is not None:
+                await limiter.close()
             await catalog.close()
 
     app = FastAPI(

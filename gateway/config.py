@@ -22,8 +22,9 @@ from yaml import MarkedYAMLError, YAMLError
 from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
-from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
-from gateway.config_providers import Provider
+from gateway.config_fields import EVERYTHING, Name, OwnKey, Port, Section, is_loopback, written
+from gateway.config_limits import Limited, LimitsEntry, StoreEntry, Team
+from gateway.config_providers import OVER_HTTP, Provider
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -50,19 +51,27 @@ class Server(Section):
         return is_loopback(self.host)
 
 
-class Key(Section):
+class Key(Limited):
     """A key that callers show, and what it may do."""
 
     name: Name
     key: OwnKey
     role: Literal["user", "admin"] = "user"
-    models: tuple[str, ...] = ("*",)
+    team: str = ""
+    """The team whose limits it shares."""
+    endpoints: tuple[str, ...] = EVERYTHING
+    """Paths that it may call, or patterns of them such as ``/v1/*``."""
 
 
 class Auth(Section):
     """Who may call. Without keys everybody on this machine may do everything, and nobody else anything."""
 
     keys: tuple[Key, ...] = ()
+    teams: tuple[Team, ...] = ()
+
+    def team_of(self, key: Key) -> Team | None:
+        """The team of a key, if it is in one."""
+        return next((team for team in self.teams if team.name == key.team), None)
 
 
 Usd: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -169,6 +178,8 @@ class Settings(Section):
     api: tuple[ApiRow, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
+    store: StoreEntry = StoreEntry()
+    limits: LimitsEntry = LimitsEntry()
 
     _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
@@ -197,10 +208,17 @@ class Settings(Section):
         """The values of all keys in the settings, also as they stand in JSON, for whoever must leave them out. Longer
         ones come first, so that of two keys that begin alike nothing is left over."""
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
+        keys.append(self.store.password)
         for row in self.tools:
             keys += [*row.headers.values(), *row.env.values()]
         values = {value for key in keys if (value := key.get_secret_value())}
         return sorted(values | {orjson.dumps(value).decode()[1:-1] for value in values}, key=len, reverse=True)
+
+    def costs(self, model: str) -> bool:
+        """Whether somebody is paid for what a model does: what runs here is free."""
+        entry = next(entry for entry in self.models if entry.name == model)
+        kinds = {provider.name: provider.kind for provider in self.providers}
+        return entry.class_name is None and kinds.get(entry.provider) in OVER_HTTP
 
     @property
     def main_model(self) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+EVERYTHING = ("*",)
+"""Patterns that cover every name."""
 MIN_KEY = 8
 """How many characters a key of ours has at least."""
 
@@ -50,6 +53,11 @@ def _long_enough(value: SecretStr) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 OwnKey = Annotated[Secret, AfterValidator(_long_enough)]
 Name = Annotated[str, written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
+
+
+def covers(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether a name is one of these, or under a pattern among them."""
+    return patterns == EVERYTHING or name in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def is_loopback(host: str) -> bool:

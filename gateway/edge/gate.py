@@ -14,16 +14,25 @@ from gateway.api_handler import APIHandler
 from gateway.edge.body import ClientLeft, send_json
 from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, Send
 from gateway.edge.keys import KeyRing
-from gateway.errors import Fault
+from gateway.edge.limits import Limiter
+from gateway.errors import Fault, Forbidden
 from gateway.telemetry.logs import tell_fault
 
 
 class Gate:
     """The outermost ASGI app. Nothing runs for a request before its path, its method and its key have been checked."""
 
-    def __init__(self, table: APIHandler, keys: KeyRing, lifespan: ASGIApp, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        table: APIHandler,
+        keys: KeyRing,
+        lifespan: ASGIApp,
+        log: FilteringBoundLogger,
+        limiter: Limiter | None = None,
+    ) -> None:
         self.table = table
         self._keys = keys
+        self._limiter = limiter
         self._lifespan = lifespan
         self._log = log
 
@@ -43,7 +52,10 @@ class Gate:
             principal = self._keys.principal(scope["headers"], match.role)
             scope[KEY] = RequestContext(answer.request_id, principal, match.params)
             scope["path"] = match.path
-            await match.endpoint.app(scope, receive, answer)
+            if match.role != "anyone" and not principal.may_call(match.path):
+                raise Forbidden(f"The key '{principal.name}' may not call {match.path}.")
+            limited = answer if self._limiter is None else self._limiter.admit(principal.name, answer)
+            await match.endpoint.app(scope, receive, limited)
         except ClientLeft:
             return
         except Exception as error:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from secrets import token_bytes
 
 from gateway.api_handler import RANK
-from gateway.config import Key
+from gateway.config import Auth, Key
 from gateway.config_api import Role
-from gateway.config_fields import is_loopback
+from gateway.config_fields import EVERYTHING, covers, is_loopback
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 
 
@@ -22,11 +21,18 @@ class Principal:
 
     name: str
     role: Role
-    models: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = EVERYTHING
+    of_team: tuple[str, ...] = EVERYTHING
+    """The models of its team."""
+    endpoints: tuple[str, ...] = EVERYTHING
 
     def may_use(self, model: str) -> bool:
-        """Whether the key names this model, or one of its patterns covers it."""
-        return model in self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+        """Whether the key names this model, or one of its patterns covers it; and its team does too."""
+        return covers(self.models, model) and covers(self.of_team, model)
+
+    def may_call(self, path: str) -> bool:
+        """Whether the key names this path, or one of its patterns covers it."""
+        return covers(self.endpoints, path)
 
 
 NOBODY = Principal("nobody", "anyone")
@@ -38,11 +44,9 @@ LOCAL = Principal("local", "admin")
 class KeyRing:
     """All keys, as HMAC-SHA-256 under a secret of this process, so that looking one up tells nothing by its time."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, auth: Auth) -> None:
         self._secret = token_bytes(32)
-        self._principals = {
-            self._hash(key.key.get_secret_value().encode()): Principal(key.name, key.role, key.models) for key in keys
-        }
+        self._principals = {self._hash(key.key.get_secret_value().encode()): _principal(key, auth) for key in auth.keys}
 
     def principal(self, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> Principal:
         """The caller that a request's headers show.
@@ -74,6 +78,11 @@ class KeyRing:
 
     def _hash(self, key: bytes) -> bytes:
         return hmac.digest(self._secret, key, sha256().name)
+
+
+def _principal(key: Key, auth: Auth) -> Principal:
+    team = auth.team_of(key)
+    return Principal(key.name, key.role, key.models, team.models if team is not None else EVERYTHING, key.endpoints)
 
 
 _HEADERS = frozenset({b"authorization", b"host", b"origin", b"x-api-key"})
