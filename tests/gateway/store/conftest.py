@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -88,3 +89,11 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
 async def store(place: Place) -> Store:
     """The store of one worker."""
     return await place.worker()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
