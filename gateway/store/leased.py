@@ -149,13 +149,13 @@ class LeasedStore:
             self._not_before[hold.accounts] = at + SLICE
             return None
         quota = self._quotas[hold.accounts] = Quota(theirs, decision, at, total, total)
-        retiring = asyncio.create_task(self._retire_later(quota))
+        retiring = asyncio.create_task(self._retire_later(quota, quota.ends - self._now()))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
         return self._draw(hold, asked)
 
-    async def _retire_later(self, quota: Quota) -> None:
-        await asyncio.sleep(max(0.0, quota.ends - self._now()))
+    async def _retire_later(self, quota: Quota, seconds: float) -> None:
+        await asyncio.sleep(seconds)
         await self._retire(quota)
 
     async def _retire(self, quota: Quota) -> None:

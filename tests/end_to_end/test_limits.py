@@ -186,6 +186,7 @@ ASKED: dict[str, tuple[Any, Reply]] = {
     "/own": ({"question": "hi"}, answer("a")),
 }
 RUN_NOTHING = {
+    "/v1/chat/completions/{id}",
     "/v1/messages/count_tokens",
     "/v1/responses/{id}/cancel",
     "/v2/repository/index",
@@ -300,7 +301,7 @@ async def test_settled_on_every_way_out(
 async def test_choices_are_one_request(tmp_path: Path) -> None:
     """Several runs answer it: one request, one place, and the tokens of all."""
     async with limited(tmp_path, *[answer("a")] * 3, rpm=1, parallel=1) as (gateway, _):
-        status, _, body = await gateway.post("/v1/chat/completions", {**CHAT, "n": 3}, **BEARER)
+        status, _, body = await gateway.post("/v1/chat/completions", {**CHAT, "model": "relay", "n": 3}, **BEARER)
         assert (status, len(body["choices"])) == (200, 3)
         assert await spent_in_the_end(tmp_path) == Amount(1, 30, 3 * DEAR)
 

@@ -8,10 +8,21 @@ from typing import Any
 from gateway.endpoints.responses.items import check_input
 from gateway.endpoints.responses.tools import check_tool, check_tool_choice
 from llm import InvalidRequest
-from llm.chat.validation import Check, array_of, decimal, integer, missing, of_type, one_of, require, wrong_type
+from llm.chat.validation import (
+    Check,
+    array_of,
+    check_metadata,
+    decimal,
+    integer,
+    missing,
+    of_type,
+    one_of,
+    optional,
+    require,
+    text_of_at_most,
+    wrong_type,
+)
 
-MAX_PAIRS, MAX_NAME, MAX_VALUE = 16, 64, 512
-"""How many pairs ``metadata`` may hold, and how long a name and a value may be, in characters."""
 MOVED: Mapping[str, str] = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
@@ -32,18 +43,6 @@ EXCLUDED: Mapping[str, str] = {
 }
 
 
-def _check_metadata(param: str, value: Any) -> None:
-    of_type(dict)(param, value)
-    if len(value) > MAX_PAIRS:
-        message = f"Invalid '{param}': too many properties. Expected an object with at most {MAX_PAIRS} properties."
-        raise InvalidRequest(message, param=param, code="object_above_max_properties")
-    for name, item in value.items():
-        of_type(str)(f"{param}.{name[:MAX_NAME]}", item)
-        if len(name) > MAX_NAME or len(item) > MAX_VALUE:
-            message = f"Invalid '{param}': names have at most {MAX_NAME} characters, values {MAX_VALUE}."
-            raise InvalidRequest(message, param=param, code="string_above_max_length")
-
-
 def _check_text(param: str, value: Any) -> None:
     of_type(dict)(param, value)
     if value.get("verbosity") is not None:
@@ -56,19 +55,13 @@ def _check_text(param: str, value: Any) -> None:
     if wanted["type"] == "json_schema":
         require(f"{param}.format", wanted, "name", of_type(str))
         require(f"{param}.format", wanted, "schema", of_type(dict))
-        _check_optional(f"{param}.format", wanted, strict=of_type(bool), description=of_type(str))
+        optional(f"{param}.format", wanted, {"strict": of_type(bool), "description": of_type(str)})
 
 
 def _check_reasoning(param: str, value: Any) -> None:
     of_type(dict)(param, value)
     summary = one_of("auto", "concise", "detailed")
-    _check_optional(param, value, effort=of_type(str), summary=summary, generate_summary=summary)
-
-
-def _check_optional(param: str, value: Mapping[str, Any], **checks: Check) -> None:
-    for name, check in checks.items():
-        if value.get(name) is not None:
-            check(f"{param}.{name}", value[name])
+    optional(param, value, {"effort": of_type(str), "summary": summary, "generate_summary": summary})
 
 
 def _check_input(param: str, value: Any) -> None:
@@ -84,13 +77,13 @@ CHECKS: Mapping[str, Check] = {
     "instructions": of_type(str),
     "max_output_tokens": integer(16),
     "max_tool_calls": integer(1),
-    "metadata": _check_metadata,
+    "metadata": check_metadata,
     "parallel_tool_calls": of_type(bool),
     "previous_response_id": of_type(str),
     "prompt_cache_key": of_type(str),
     "prompt_cache_retention": one_of("in_memory", "24h"),
     "reasoning": _check_reasoning,
-    "safety_identifier": of_type(str),
+    "safety_identifier": text_of_at_most(64),
     "service_tier": one_of("auto", "default", "flex", "scale", "priority", "fast", "ultrafast"),
     "store": of_type(bool),
     "stream": of_type(bool),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
-from gateway.store.protocol import Store
+from gateway.store.protocol import SLICE, Store
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SQLiteStore
 from tests.gateway.store.servers import RedisServer
@@ -19,10 +20,10 @@ Restart: TypeAlias = Callable[[], None]
 
 
 class Clock:
-    """How far the clock of the stores is moved on, in seconds."""
+    """How far the clock of the stores is moved on, in seconds; first to the beginning of a slice."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = SLICE - time.time() % SLICE
 
     def __call__(self) -> float:
         return self.seconds

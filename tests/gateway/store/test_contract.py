@@ -48,7 +48,7 @@ async def used(store: Store, whom: Account) -> Amount:
 )
 async def test_so_much_is_granted_and_no_more(store: Store, limits: dict[str, int], granted: int) -> None:
     """Whichever limit comes first, and without one everything; what stands afterwards is what was granted."""
-    whom = account(**limits)
+    whom = Account("key:app", Limits(**limits), "total")
     decisions = [await reserve(store, str(number), whom) for number in range(5)]
     assert [decision.granted for decision in decisions] == [number < granted for number in range(5)]
     assert decisions[-1].standings[0].used == Amount(granted, 40 * granted, 10 * granted, granted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -18,14 +19,14 @@ HOLD = Hold("a", (KEY, TEAM))
 
 
 @pytest.fixture
-async def redis(own_redis: RedisServer) -> AsyncGenerator[Redis, None]:
+async def redis(own_redis: RedisServer) -> AsyncGenerator[Any, None]:
     """A client of the server."""
     client = Redis(unix_socket_path=str(own_redis.socket))
     yield client
     await client.aclose()
 
 
-async def test_everything_ends_but_budgets_that_never_do(own_redis: RedisServer, redis: Redis) -> None:
+async def test_everything_ends_but_budgets_that_never_do(own_redis: RedisServer, redis: Any) -> None:
     """Each key has its time to live, while work is under way and after it; nothing is left behind for ever."""
     store = RedisStore(own_redis.url, 5)
     for name in ("a", "b"):
@@ -41,7 +42,7 @@ async def test_everything_ends_but_budgets_that_never_do(own_redis: RedisServer,
     assert lives["penstock:{team%3Asearch}:key:app:spent"] <= day + 30
 
 
-async def test_scripts_that_are_gone_are_sent_again(own_redis: RedisServer, redis: Redis) -> None:
+async def test_scripts_that_are_gone_are_sent_again(own_redis: RedisServer, redis: Any) -> None:
     """As after a failover."""
     store = RedisStore(own_redis.url, 5)
     assert (await store.reserve(HOLD, ONE, 30)).granted
@@ -83,7 +84,7 @@ async def test_a_cluster_has_the_keys_of_a_reservation_in_one_place(
     """A cluster refuses scripts over keys of several slots; these have one tag."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), "--cluster-enabled", "yes", port=unused_tcp_port)
     with server:
-        client = Redis(unix_socket_path=str(server.socket))
+        client: Any = Redis(unix_socket_path=str(server.socket))
         await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         while b"cluster_state:ok" not in await client.execute_command("CLUSTER", "INFO"):
             pass
