@@ -53,7 +53,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _roles(settings)
     yield from _targets(settings)
-    if not keys and not settings.server.is_loopback:
+    if settings.is_open and not settings.server.is_loopback:
         yield (
             (),
             f"server.host is {settings.server.host}, which others can reach, and auth.keys is empty: "
@@ -138,7 +138,7 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
     for at, key in enumerate(settings.auth.keys):
         if key.team:
             yield from _known("team", ("auth", "keys", at, "team"), key.team, teams)
-        team = settings.auth.team_of(key)
+        team = settings.auth.team_named(key.team)
         if key.budget_usd is None and (team is None or team.budget_usd is None):
             continue
         for entry in settings.models:

@@ -14,6 +14,8 @@ EVERYTHING = ("*",)
 """Patterns that cover every name."""
 MIN_KEY = 8
 """How many characters a key of ours has at least."""
+MIN_SECRET = 32
+"""And the secret that stored keys are hashed with."""
 
 
 class Section(BaseModel):
@@ -50,7 +52,14 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _hard_to_guess(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value()) < MIN_SECRET:
+        raise ValueError(f"the secret is too short; write {MIN_SECRET} random characters, as openssl rand -hex 32 does")
+    return value
+
+
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
+StoreSecret = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 OwnKey = Annotated[Secret, AfterValidator(_long_enough)]
 Name = Annotated[str, written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
 

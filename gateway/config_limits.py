@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -12,6 +13,7 @@ from gateway.store.periods import Period
 from gateway.store.protocol import NANOS, Limits
 
 MOST_USD = 1_000_000
+MostUsd = Annotated[float, Field(ge=0, le=MOST_USD, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
 SCHEMES = ("sqlite", "redis", "rediss", "redis+cluster")
 
@@ -21,7 +23,7 @@ class Limited(Section):
 
     models: tuple[str, ...] = EVERYTHING
     """Names of models and graphs, or patterns of them."""
-    budget_usd: Annotated[float, Field(ge=0, le=MOST_USD, allow_inf_nan=False)] | None = None
+    budget_usd: MostUsd | None = None
     period: Period = "month"
     """How long the budget lasts until it is whole again, by the calendar in UTC."""
     rpm: Count | None = None
@@ -36,6 +38,25 @@ class Limited(Section):
         """The same as stores count it."""
         nanos = None if self.budget_usd is None else round(self.budget_usd * NANOS)
         return Limits(self.rpm, self.tpm, nanos, self.parallel)
+
+
+class KeyTerms(Limited):
+    """What a key may do."""
+
+    role: Literal["user", "admin"] = "user"
+    team: str = ""
+    """The team whose limits it shares."""
+    endpoints: tuple[str, ...] = EVERYTHING
+    """Paths that it may call, or patterns of them such as ``/v1/*``."""
+    expires: datetime | None = None
+    """When it stops being one; without a zone, in UTC."""
+
+    @property
+    def ends(self) -> float:
+        """The same in seconds since 1970."""
+        if self.expires is None:
+            return float("inf")
+        return (self.expires if self.expires.tzinfo else self.expires.replace(tzinfo=UTC)).timestamp()
 
 
 class Team(Limited):
@@ -57,8 +78,22 @@ class LimitsEntry(Section):
     """How long what a killed worker had reserved keeps its places."""
 
 
+class UsageEntry(Section):
+    """The ledger of what was run: a row for each run, in the store. Without keys there is none."""
+
+    record: bool = True
+    """Whether it is kept."""
+    keep_days: Annotated[int, Field(ge=1, le=3660)] = 90
+    """After so many days rows are removed."""
+
+    @property
+    def keep_seconds(self) -> float:
+        """The same in seconds."""
+        return self.keep_days * 86_400.0
+
+
 class StoreEntry(Section):
-    """Where workers share what they have spent. It is opened only if a key or a team has limits."""
+    """Where workers share what they have spent. It is opened only if there are keys."""
 
     url: SecretStr = SecretStr("sqlite:///penstock.db")
     """``sqlite:///file`` for the workers of one machine (``sqlite:////absolute/file``), or ``redis://host:6379/0``,

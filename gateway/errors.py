@@ -23,6 +23,8 @@
     │   ├── TokensReached    … has had its tokens of this minute
     │   └── BudgetReached    … has not so much money left as this may cost
     ├── PriceNeeded          a budget cannot be held, as nobody has said what a model costs
+    ├── NoSuchKey            there is no key of this name in the store
+    ├── KeyChangeRefused     the key stands in the settings, or is revoked, or its name is taken
     ├── ModelUnloaded        the model is out of service until an admin loads it
     ├── LoadFailed           the model could not be loaded; what was in service before still is
     └── NotReady             the gateway is starting or stopping
@@ -202,6 +204,14 @@ class PriceNeeded(GatewayError):
         super().__init__(f"The model `{model}` has no price, so it cannot be used by a key or team with a budget.")
 
 
+class NoSuchKey(GatewayError):
+    """There is no key of this name in the store."""
+
+
+class KeyChangeRefused(GatewayError):
+    """A key cannot be made or changed so: it stands in the settings, is revoked, or its name is taken."""
+
+
 class LoadFailed(GatewayError):
     """The model could not be loaded. The message is for an admin and says why; what was in service before still is."""
 
@@ -254,7 +264,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     TokensReached: Row(429, "tokens", "rate_limit_exceeded"),
     BudgetReached: Row(429, "insufficient_quota", "insufficient_quota", hopeless=True),
     PriceNeeded: Row(500, SERVER, "price_needed", hopeless=True),
-    StoreUnavailable: Row(503, SERVER, "store_unavailable", "The gateway cannot look up your limits now."),
+    StoreUnavailable: Row(503, SERVER, "store_unavailable", "The gateway cannot reach its store now."),
+    NoSuchKey: Row(404, CALLER),
+    KeyChangeRefused: Row(409, CALLER, "key_change_refused"),
     UnknownVersion: Row(404, CALLER, "version_not_found"),
     ModelUnloaded: Row(503, SERVER, "model_unloaded", hopeless=True),
     LoadFailed: Row(500, SERVER, "load_failed", hopeless=True),

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.config_limits import LimitsEntry
 from gateway.deployed import Served
-from gateway.store.protocol import NANOS, NOTHING, Amount
+from gateway.store.protocol import MOST, NANOS, NOTHING, Amount
 from graph import FlowRun
 from graph.plan import Plan
 from llm import ChatRequest, EmbeddingRequest, Message, Model
@@ -80,7 +80,7 @@ class Bounds:
 def taken(run: FlowRun) -> Amount:
     """What a run that is over took in tokens and in money, in all calls whose price is known."""
     meter = run.event.meter
-    return Amount(tokens=meter.tokens, nanos=round(meter.known_usd * NANOS))
+    return Amount(tokens=min(meter.tokens, MOST), nanos=round(min(meter.known_usd * NANOS, MOST)))
 
 
 def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> Terms | None:

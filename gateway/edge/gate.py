@@ -62,7 +62,7 @@ class Gate:
             scope["path"] = match.path
             if match.role != "anyone" and not principal.may_call(match.path):
                 raise Forbidden(f"The key '{principal.name}' may not call {match.path}.")
-            limited = answer if self._limiter is None else self._limiter.admit(principal.name, answer)
+            limited = answer if self._limiter is None else self._limiter.admit(principal.accounts, answer)
             await match.endpoint.app(scope, receive, limited)
         except ClientLeft:
             return

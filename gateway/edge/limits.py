@@ -7,7 +7,7 @@ endpoint can forget them. A key that has none, and no team that has some, is not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -79,13 +79,11 @@ class Limiter(Instrument):
     """Holds callers to their limits.
 
     Args:
-        accounts: whom the runs of a caller are charged to, by the name of its key.
         lease: how long a reservation keeps its place when its worker is gone, in seconds.
     """
 
-    def __init__(self, store: Store, accounts: Mapping[str, Accounts], bounds: Bounds, lease: float) -> None:
+    def __init__(self, store: Store, bounds: Bounds, lease: float) -> None:
         self._store = store
-        self._accounts = accounts
         self._bounds = bounds
         self._lease = lease
         self._open: dict[FlowRun, Reservation] = {}
@@ -94,25 +92,23 @@ class Limiter(Instrument):
         self._settling: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
-    def admit(self, name: str, send: Send) -> Send:
-        """What answers a request of the key of this name: ``send`` itself, if nothing limits it."""
-        accounts = self._accounts.get(name)
-        admission = Admission(accounts, send) if accounts is not None else None
+    def admit(self, accounts: Accounts, send: Send) -> Send:
+        """What answers a request that is charged to these: ``send`` itself, if nothing limits it."""
+        admission = Admission(accounts, send) if accounts else None
         ADMISSION.set(admission)
         return send if admission is None else admission
 
     async def start(self) -> None:
-        """Makes the store ready."""
-        await self._store.start()
+        """From here on what is under way keeps its leases."""
         self._renewing = asyncio.create_task(self._renew())
 
     async def close(self) -> None:
-        """Settles what has ended, and closes the store."""
+        """Settles what has ended."""
         if self._renewing is not None:
             self._renewing.cancel()
+            await asyncio.wait((self._renewing,))
         if self._settling:
             await asyncio.wait(self._settling)
-        await self._store.close()
 
     async def before_run(self, run: FlowRun) -> None:
         """Reserves what a run may take at most.

@@ -71,6 +71,7 @@ class GuardedStore:
         """Closes both. What the store could not be told is lost."""
         if self._returning is not None:
             self._returning.cancel()
+            await asyncio.wait((self._returning,))
         await self._store.close()
         await self._alone.close()
 

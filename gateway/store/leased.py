@@ -95,6 +95,7 @@ class LeasedStore:
         """Gives back all quotas."""
         for task in self._retiring:
             task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         for quota in self._quotas.values():
             await self._retire(quota)
         await self._store.close()

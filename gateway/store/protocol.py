@@ -23,6 +23,8 @@ SLICES = 13
 """How many slices count: that of now, which has just begun perhaps, and a whole minute before it."""
 NANOS = 1_000_000_000
 """Money is counted in whole billionths of a US dollar."""
+MOST = 10**15
+"""The largest figure that is taken for what a run took, whatever an upstream says: stores count it exactly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,22 +50,22 @@ class RedisStore:
     """
 
     def __init__(self, url: str, seconds: float = 1.0, ahead: Callable[[], float] = none_ahead) -> None:
-        self._client = _client(url, seconds)
+        self.client = _client(url, seconds)
         self._seconds = seconds
         self._ahead = ahead
         folder = files("gateway.store")
         self._scripts = {
-            name: self._client.register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
+            name: self.client.register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
             for name in ("reserve", "adjust", "renew")
         }
 
     async def start(self) -> None:
         """Looks whether it answers."""
-        await self._within(self._client.ping())
+        await self.within(self.client.ping())
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.aclose()
+        await self.client.aclose()
 
     async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
         """See :meth:`Store.reserve`."""
@@ -86,9 +86,14 @@ class RedisStore:
         await asyncio.gather(*(self._run("renew", hold, [self._ahead(), hold.id, seconds]) for hold in holds))
 
     async def _run(self, name: str, hold: Hold, given: Sequence[Any]) -> Any:
-        return await self._within(self._scripts[name](keys=_keys(hold), args=given))
+        return await self.within(self._scripts[name](keys=_keys(hold), args=given))
 
-    async def _within(self, answer: Awaitable[Any]) -> Any:
+    async def within(self, answer: Awaitable[Any]) -> Any:
+        """What Redis answers, in time.
+
+        Raises:
+            StoreUnavailable: when it does not.
+        """
         try:
             async with asyncio.timeout(self._seconds):
                 return await answer

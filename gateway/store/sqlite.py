@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeAlias
 
-from gateway.store import sqlite_ledger as ledger
+from gateway.store import sqlite_reservations as reservations
 from gateway.store.protocol import Amount, Decision, Hold, StoreUnavailable, none_ahead
 
 MOST = 256
@@ -38,11 +38,15 @@ class SQLiteStore:
         self._writer: Thread | None = None
 
     async def start(self) -> None:
-        """Opens the file."""
+        """Opens the file; of one that is open, looks whether it can be written."""
+        if self._writer is not None:
+            await self.do(lambda db: None)
+            return
         opened: Future[None] = Future()
-        self._writer = Thread(target=self._write, args=(opened,), name="penstock-store", daemon=True)
-        self._writer.start()
+        writer = Thread(target=self._write, args=(opened,), name="penstock-store", daemon=True)
+        writer.start()
         await _of_writer(opened)
+        self._writer = writer
 
     async def close(self) -> None:
         """Writes what waits, and closes the file."""
@@ -53,22 +57,27 @@ class SQLiteStore:
 
     async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
         """See :meth:`Store.reserve`."""
-        decision: Decision = await self._do(lambda db: ledger.reserve(db, self._now(), hold, asked, seconds))
+        decision: Decision = await self.do(lambda db: reservations.reserve(db, self._now(), hold, asked, seconds))
         return decision
 
     async def adjust(self, hold: Hold, amount: Amount, *, final: bool) -> bool:
         """See :meth:`Store.adjust`."""
-        done: bool = await self._do(lambda db: ledger.adjust(db, self._now(), hold, amount, final=final))
+        done: bool = await self.do(lambda db: reservations.adjust(db, self._now(), hold, amount, final=final))
         return done
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
         """See :meth:`Store.renew`."""
-        await self._do(lambda db: ledger.renew(db, self._now(), [hold.id for hold in holds], seconds))
+        await self.do(lambda db: reservations.renew(db, self._now(), [hold.id for hold in holds], seconds))
 
     def _now(self) -> float:
         return time.time() + self._ahead()
 
-    async def _do(self, work: Work) -> Any:
+    async def do(self, work: Work) -> Any:
+        """What some work makes, once it is committed together with what else waited.
+
+        Raises:
+            StoreUnavailable: when it is not, and nothing has changed.
+        """
         if self._writer is None:
             raise StoreUnavailable("the store is closed")
         done: Future[Any] = Future()
@@ -104,7 +113,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     db = sqlite3.connect(name, timeout=BUSY_SECONDS, isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
-    db.executescript(ledger.TABLES)
+    db.executescript(reservations.TABLES)
     return db
 
 
@@ -130,7 +139,7 @@ def _transact(db: sqlite3.Connection, batch: Sequence[tuple[Work, Future[Any]]])
         db.execute("BEGIN IMMEDIATE")
         made = [work(db) for work, _ in batch]
         db.execute("COMMIT")
-    except sqlite3.Error as error:
+    except Exception as error:  # whatever it is, the writer goes on
         if db.in_transaction:
             db.execute("ROLLBACK")
         for _, done in batch:
