@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
+from math import ceil
 
 from gateway.store.protocol import StoreUnavailable
 from gateway.usage.row import UsageRow
@@ -84,8 +85,10 @@ class UsageLedger(Instrument):
                 self._some.set()
 
     async def _flush(self) -> None:
-        """Whatever is cut off here is written once more, which changes nothing."""
-        while batch := list(islice(self._waiting, BATCH)):
+        """Writes what waits by now; what comes meanwhile waits for others. Whatever is cut off here is written once
+        more, which changes nothing."""
+        for _ in range(ceil(len(self._waiting) / BATCH)):
+            batch = list(islice(self._waiting, BATCH))
             await self._rows.write(batch)
             for row in batch:
                 if self._waiting and self._waiting[0] is row:

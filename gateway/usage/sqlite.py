@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
-from dataclasses import astuple
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS usage (
     estimated_tokens INTEGER, nanos INTEGER, seconds REAL, steps TEXT, PRIMARY KEY (at, run)) WITHOUT ROWID
 """
 INSERT = f"INSERT OR IGNORE INTO usage VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - question marks
+VALUES = attrgetter(*COLUMNS)
 MEANT = "at < :until AND (:key = '' OR key = :key) AND (:team = '' OR team = :team) AND (:model = '' OR model = :model)"
 READ = f"SELECT {', '.join(COLUMNS)} FROM usage WHERE (at, run) > (:at, :run) AND {MEANT} ORDER BY at, run LIMIT {PAGE}"  # noqa: S608 - names of ours
 MOST_FORGOTTEN = 10_000
@@ -37,11 +38,10 @@ class SQLiteUsage:
 
     async def write(self, rows: Sequence[UsageRow]) -> None:
         """See :meth:`UsageRows.write`."""
-        given = [astuple(row) for row in rows]
 
         def insert(db: sqlite3.Connection) -> None:
             db.execute(TABLE)
-            db.executemany(INSERT, given)
+            db.executemany(INSERT, map(VALUES, rows))
 
         await self._store.do(insert)
 
