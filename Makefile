@@ -19,10 +19,11 @@ run: .venv/run.stamp  ## start the gateway (PORT=, CONFIG=)
 install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
 
 test: .venv/huggingface.stamp tests/clients/node/node_modules/stamp test-clients  ## the whole suite, with the tests that need torch
-	@scripts/system-packages curl
+	@scripts/system-packages curl redis-server
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
+	@scripts/system-packages redis-server
 	@$(BIN)/python -m pytest -m "not huggingface"
 
 test-clients: .venv-clients/stamp  ## the tests of clients that have an environment of their own

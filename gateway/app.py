@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
@@ -20,8 +20,7 @@ from gateway.config import Settings
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
-from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, models
+from gateway.endpoints import admin, health, keys, models, usage
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
@@ -41,6 +40,7 @@ from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.kept import AnswersInMemory
+from gateway.shared import Shared
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
@@ -65,11 +65,14 @@ def create_app(
     readiness = readiness or Readiness()
     log = logs.logger(settings.secrets)
     kept, background = AnswersInMemory(), Background(log)
-    hooks = Hooks.of([recorder])
+    shared = Shared.of(settings, catalog, readiness, log)
+    hooks = Hooks.of([*shared.instruments, recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
-    control = _control_plane(catalog, readiness, background)
+    control = _control_plane(catalog, readiness, background, shared)
     for routes in (
         admin.router(catalog, recorder),
+        usage.router(shared.usage),
+        keys.router(settings, shared.book, bodies),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -88,7 +91,7 @@ def create_app(
     endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, KeyRing(settings.auth.keys), control, log, settings.server.ping_seconds)
+    return Gate(table, shared.ring, control, log, ping_seconds=settings.server.ping_seconds, limiter=shared.limiter)
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
@@ -123,6 +126,13 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
         Endpoint("GET", "/admin/runs/{id}", "admin", control),
+        Endpoint("GET", "/admin/usage", "admin", control),
+        Endpoint("GET", "/admin/keys", "admin", control),
+        Endpoint("POST", "/admin/keys", "admin", control),
+        Endpoint("PATCH", "/admin/keys/{name}", "admin", control),
+        Endpoint("DELETE", "/admin/keys/{name}", "admin", control),
+        Endpoint("POST", "/admin/keys/{name}/rotate", "admin", control),
+        Endpoint("GET", "/admin/audit", "admin", control),
         Endpoint("GET", "/openapi.json", "user", describing),
     )
 
@@ -142,19 +152,21 @@ def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint
         yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
 
 
-def _control_plane(catalog: Catalog, readiness: Readiness, background: Background) -> FastAPI:
+def _control_plane(catalog: Catalog, readiness: Readiness, background: Background, shared: Shared) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        try:
+        async with AsyncExitStack() as life:
+            life.push_async_callback(catalog.close)
             await catalog.start()
+            await shared.start(life)
+            life.push_async_callback(background.close)
             readiness.ready = True
-            yield
-        finally:
-            readiness.ready = False
-            await background.close()
-            await catalog.close()
+            try:
+                yield
+            finally:
+                readiness.ready = False
 
     app = FastAPI(
         title="Penstock",

@@ -50,6 +50,11 @@ class Roles(dict[str, Model]):
         self._given.append(model)
         return model
 
+    @property
+    def given(self) -> tuple[Model, ...]:
+        """The models that the graph was given, each once."""
+        return tuple({id(model): model for model in self._given}.values())
+
     def check(self, graph: str, flow: Flow) -> None:
         """Looks whether the graph has asked for every role that was given a model, and can hold its cap on money.
 
@@ -117,7 +122,7 @@ class Catalog:
             roles.check(graph.name, flow)
             takes: Takes = "inputs" if takes_inputs(flow) else "chat"
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
-            row = replace(row, embeddings=flow if graph.embeddings else None)
+            row = replace(row, embeddings=flow if graph.embeddings else None, models=roles.given)
             served[graph.name] = Deployed.of(row)
         return cls(served, providers, prompts, toolsets)
 
@@ -253,7 +258,7 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     description = entry.description or getattr(model.provider, "description", "")
     served = Served(entry.name, "model", flow.validate(), entry.provider, description, created)
     passes = getattr(model.provider, "passes", False) and not model.checks
-    return replace(served, model=model, embeddings=_embedding_flow(model), passes=passes)
+    return replace(served, model=model, models=(model,), embeddings=_embedding_flow(model), passes=passes)
 
 
 def _embedding_flow(model: Model) -> Flow | None:

@@ -1,4 +1,4 @@
-"""The command line: ``penstock serve | run | replay | routes | version``, ``penstock graph | prompts …``."""
+"""The command line: ``penstock serve | run | replay | routes | version | graph … | prompts … | keys … | usage …``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from rich.text import Text
 
 from gateway.catalog import Catalog
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
+from gateway.cli_usage import usage
 from gateway.config_faults import InvalidSettings
 from graph import ReplayDiffers, ToolsetUnavailable
 from llm import ModelError, UnknownModel
@@ -27,6 +29,8 @@ app = typer.Typer(
 graphs = typer.Typer(help="The graphs that are served.", no_args_is_help=True)
 app.add_typer(graphs, name="graph")
 app.add_typer(prompts, name="prompts")
+app.add_typer(keys, name="keys")
+app.add_typer(usage, name="usage")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
     Field,
     PrivateAttr,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -22,8 +23,9 @@ from yaml import MarkedYAMLError, YAMLError
 from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
-from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
-from gateway.config_providers import Provider
+from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback, written
+from gateway.config_limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
+from gateway.config_providers import OVER_HTTP, Provider
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -54,19 +56,27 @@ class Server(Section):
         return is_loopback(self.host)
 
 
-class Key(Section):
+class Key(KeyTerms):
     """A key that callers show, and what it may do."""
 
     name: Name
     key: OwnKey
-    role: Literal["user", "admin"] = "user"
-    models: tuple[str, ...] = ("*",)
 
 
 class Auth(Section):
-    """Who may call. Without keys everybody on this machine may do everything, and nobody else anything."""
+    """Who may call. Without keys and without a secret everybody on this machine may do everything, and nobody else
+    anything."""
 
     keys: tuple[Key, ...] = ()
+    teams: tuple[Team, ...] = ()
+    secret: StoreSecret = SecretStr("")
+    """What the keys that are made while the gateway runs are hashed with, in the store. Without, none are made."""
+    refresh_seconds: Annotated[float, Field(gt=0, le=60)] = 1
+    """How long a worker takes at most to notice what another has changed of keys."""
+
+    def team_named(self, name: str) -> Team | None:
+        """The team of this name, if there is one."""
+        return next((team for team in self.teams if team.name == name), None)
 
 
 Usd: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -173,6 +183,9 @@ class Settings(Section):
     api: tuple[ApiRow, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
+    store: StoreEntry = StoreEntry()
+    limits: LimitsEntry = LimitsEntry()
+    usage: UsageEntry = UsageEntry()
 
     _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
@@ -194,17 +207,24 @@ class Settings(Section):
     @property
     def is_open(self) -> bool:
         """Whether callers need no key."""
-        return not self.auth.keys
+        return not self.auth.keys and not self.auth.secret.get_secret_value()
 
     @property
     def secrets(self) -> list[str]:
         """The values of all keys in the settings, also as they stand in JSON, for whoever must leave them out. Longer
         ones come first, so that of two keys that begin alike nothing is left over."""
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
+        keys += [self.store.password, self.auth.secret]
         for row in self.tools:
             keys += [*row.headers.values(), *row.env.values()]
         values = {value for key in keys if (value := key.get_secret_value())}
         return sorted(values | {orjson.dumps(value).decode()[1:-1] for value in values}, key=len, reverse=True)
+
+    def costs(self, model: str) -> bool:
+        """Whether somebody is paid for what a model does: what runs here is free."""
+        entry = next(entry for entry in self.models if entry.name == model)
+        kinds = {provider.name: provider.kind for provider in self.providers}
+        return entry.class_name is None and kinds.get(entry.provider) in OVER_HTTP
 
     @property
     def main_model(self) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from gateway.config_fields import is_loopback
+from gateway.config_fields import covers, is_loopback
 
 if TYPE_CHECKING:
     from gateway.config import ModelEntry, Settings
@@ -43,7 +43,9 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from _no_two("model", _served(settings))
     yield from _no_two("key", [(("auth", "keys", at), key.name) for at, key in enumerate(keys)])
     yield from _no_two("name of tools", [(("tools", at), entry.name) for at, entry in enumerate(settings.tools)])
+    yield from _no_two("team", [(("auth", "teams", at), team.name) for at, team in enumerate(settings.auth.teams)])
     yield from _no_shared_key(settings)
+    yield from _of_keys(settings)
     known = [provider.name for provider in providers]
     for at, entry in enumerate(models):
         yield from _kind_of_model(("models", at), entry, known)
@@ -51,7 +53,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _roles(settings)
     yield from _targets(settings)
-    if not keys and not settings.server.is_loopback:
+    if settings.is_open and not settings.server.is_loopback:
         yield (
             (),
             f"server.host is {settings.server.host}, which others can reach, and auth.keys is empty: "
@@ -128,6 +130,25 @@ def _no_shared_key(settings: Settings) -> Iterator[Fault]:
                 ("auth", "keys", at, "key"),
                 f"two entries have the same key value, the other is auth.keys.{other}; give each its own",
             )
+
+
+def _of_keys(settings: Settings) -> Iterator[Fault]:
+    """The teams of keys, and the prices that their budgets need."""
+    teams = [team.name for team in settings.auth.teams]
+    for at, key in enumerate(settings.auth.keys):
+        if key.team:
+            yield from _known("team", ("auth", "keys", at, "team"), key.team, teams)
+        team = settings.auth.team_named(key.team)
+        if key.budget_usd is None and (team is None or team.budget_usd is None):
+            continue
+        for entry in settings.models:
+            allowed = covers(key.models, entry.name) and (team is None or covers(team.models, entry.name))
+            if allowed and entry.price is None and settings.costs(entry.name):
+                yield (
+                    ("auth", "keys", at),
+                    f"a budget limits key '{key.name}', and what model '{entry.name}' costs is not known; give it a "
+                    "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free",
+                )
 
 
 def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator[Fault]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+EVERYTHING = ("*",)
+"""Patterns that cover every name."""
 MIN_KEY = 8
 """How many characters a key of ours has at least."""
+MIN_SECRET = 32
+"""And the secret that stored keys are hashed with."""
 
 
 class Section(BaseModel):
@@ -47,9 +52,21 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _hard_to_guess(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value()) < MIN_SECRET:
+        raise ValueError(f"the secret is too short; write {MIN_SECRET} random characters, as openssl rand -hex 32 does")
+    return value
+
+
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
+StoreSecret = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 OwnKey = Annotated[Secret, AfterValidator(_long_enough)]
 Name = Annotated[str, written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
+
+
+def covers(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether a name is one of these, or under a pattern among them."""
+    return patterns == EVERYTHING or name in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def is_loopback(host: str) -> bool:

@@ -33,6 +33,8 @@ class Served:
     version: str = ""
     model: Model | None = None
     """The model, where it is one that chats and not a graph."""
+    models: tuple[Model, ...] = ()
+    """The language models that it may call."""
     own: V2ModelServer | None = None
     """The model of one's own, where it is one."""
     passes: bool = False

@@ -18,9 +18,18 @@
     ├── UnusableResponse     a graph answered with a status or headers that cannot be sent
     ├── TooManyInBackground  so many responses are being made already
     ├── UnknownVersion       the model is served, and not in this version
+    ├── LimitReached         the key or its team has no place among the requests that are under way
+    │   ├── RequestsReached  … has sent its requests of this minute
+    │   ├── TokensReached    … has had its tokens of this minute
+    │   └── BudgetReached    … has not so much money left as this may cost
+    ├── PriceNeeded          a budget cannot be held, as nobody has said what a model costs
+    ├── NoSuchKey            there is no key of this name in the store
+    ├── KeyChangeRefused     the key stands in the settings, or is revoked, or its name is taken
     ├── ModelUnloaded        the model is out of service until an admin loads it
     ├── LoadFailed           the model could not be loaded; what was in service before still is
     └── NotReady             the gateway is starting or stopping
+
+    StoreUnavailable (gateway.store)
 
     UnknownModel (llm)
     └── NotAChatModel        the model takes inputs of V2, and no messages
@@ -36,6 +45,7 @@ from math import ceil
 from typing import Any
 
 from gateway.config_faults import InvalidSettings
+from gateway.store.protocol import StoreUnavailable
 from graph import (
     GraphError,
     InvalidInput,
@@ -163,6 +173,45 @@ class ModelUnloaded(GatewayError):
     """The model is out of service until an admin loads it."""
 
 
+class LimitReached(GatewayError):
+    """A key or its team may not have so many requests under way at once.
+
+    Attributes:
+        headers: what the answer says of the limits, and when to try again.
+    """
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
+class RequestsReached(LimitReached):
+    """A key or its team may not send so many requests a minute."""
+
+
+class TokensReached(LimitReached):
+    """A key or its team may not have so many tokens a minute."""
+
+
+class BudgetReached(LimitReached):
+    """A key or its team has not so much money left as this request may cost."""
+
+
+class PriceNeeded(GatewayError):
+    """A budget limits the caller, and what a model costs nobody has said. The model is named."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model `{model}` has no price, so it cannot be used by a key or team with a budget.")
+
+
+class NoSuchKey(GatewayError):
+    """There is no key of this name in the store."""
+
+
+class KeyChangeRefused(GatewayError):
+    """A key cannot be made or changed so: it stands in the settings, is revoked, or its name is taken."""
+
+
 class LoadFailed(GatewayError):
     """The model could not be loaded. The message is for an admin and says why; what was in service before still is."""
 
@@ -210,6 +259,14 @@ TABLE: Mapping[type[BaseException], Row] = {
     IncompleteAnswer: Row(500, SERVER, "answer_incomplete", hopeless=True),
     UnusableResponse: INTERNAL,
     TooManyInBackground: Row(429, "rate_limit_error", "rate_limit_exceeded"),
+    LimitReached: Row(429, "rate_limit_error", "rate_limit_exceeded"),
+    RequestsReached: Row(429, "requests", "rate_limit_exceeded"),
+    TokensReached: Row(429, "tokens", "rate_limit_exceeded"),
+    BudgetReached: Row(429, "insufficient_quota", "insufficient_quota", hopeless=True),
+    PriceNeeded: Row(500, SERVER, "price_needed", hopeless=True),
+    StoreUnavailable: Row(503, SERVER, "store_unavailable", "The gateway cannot reach its store now."),
+    NoSuchKey: Row(404, CALLER),
+    KeyChangeRefused: Row(409, CALLER, "key_change_refused"),
     UnknownVersion: Row(404, CALLER, "version_not_found"),
     ModelUnloaded: Row(503, SERVER, "model_unloaded", hopeless=True),
     LoadFailed: Row(500, SERVER, "load_failed", hopeless=True),
@@ -317,6 +374,8 @@ def _headers(error: BaseException, row: Row) -> list[tuple[str, str]]:
     headers = []
     if isinstance(error, UpstreamError) and error.retry_after is not None:
         headers.append(("retry-after", str(max(1, ceil(error.retry_after)))))
+    if isinstance(error, LimitReached):
+        headers.extend(error.headers.items())
     if row.hopeless:
         headers.append(("x-should-retry", "false"))
     if isinstance(error, MethodNotAllowed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 class Instrument:
     """Watches runs. Override what is of interest; a hook that nobody overrides costs nothing.
 
-    Hooks must not block and must not raise: they run inside the request.
+    Hooks must not block, and but for ``before_run`` must not raise: they run inside the request.
     """
+
+    async def before_run(self, run: FlowRun) -> None:
+        """The run, or one inside it (``run.outer``), is about to begin. What this raises refuses it; it may wait."""
 
     def before_step(self, run: FlowRun, event: Event) -> None:
         """``event`` enters the step named ``event.at``."""
@@ -41,6 +44,7 @@ class Instrument:
 class Hooks:
     """The hooks that somebody overrides, gathered once so that a run only looks at an empty tuple."""
 
+    before_run: tuple[Callable[[FlowRun], Awaitable[None]], ...] = ()
     before_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
     after_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
     after_model: tuple[Callable[[FlowRun, Event, ModelCall], None], ...] = ()

@@ -121,6 +121,8 @@ class FlowRun:
         on_chunk = self.hooks.on_chunk
         answer = self._answer()
         try:
+            for begin in self.hooks.before_run:
+                await begin(self)
             async for chunk in answer:
                 for hook in on_chunk:
                     hook(self, self.event, chunk)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -52,16 +53,18 @@ class Gateway:
 
 @asynccontextmanager
 async def serving(**tree: Any) -> AsyncGenerator[Gateway, None]:
-    """The gateway that these settings make."""
-    settings = Settings.model_validate({"server": {"port": 0, "drain_seconds": 1}, **tree})
-    server = Server(settings)
-    running = asyncio.create_task(server.serve([server.socket]))
-    try:
-        async with aiohttp.ClientSession() as http:
-            yield Gateway(server.address, http, server)
-    finally:
-        server.should_exit = True
-        await running
+    """The gateway that these settings make; its store is gone with it, where they do not say otherwise."""
+    with TemporaryDirectory() as folder:
+        store = {"url": f"sqlite:///{folder}/penstock.db"}
+        settings = Settings.model_validate({"server": {"port": 0, "drain_seconds": 1}, "store": store, **tree})
+        server = Server(settings)
+        running = asyncio.create_task(server.serve([server.socket]))
+        try:
+            async with aiohttp.ClientSession() as http:
+                yield Gateway(server.address, http, server)
+        finally:
+            server.should_exit = True
+            await running
 
 
 @asynccontextmanager

@@ -14,9 +14,10 @@ from gateway.api_handler import APIHandler
 from gateway.edge.body import ClientLeft, send_json
 from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, Send
 from gateway.edge.keys import KeyRing
+from gateway.edge.limits import Limiter
 from gateway.edge.ping import Pings
 from gateway.edge.sse import EVENTS
-from gateway.errors import Fault
+from gateway.errors import Fault, Forbidden
 from gateway.telemetry.logs import tell_fault
 
 MAX_NAME = 512
@@ -32,10 +33,13 @@ class Gate:
         keys: KeyRing,
         lifespan: ASGIApp,
         log: FilteringBoundLogger,
+        *,
         ping_seconds: float = 0,
+        limiter: Limiter | None = None,
     ) -> None:
         self.table = table
         self._keys = keys
+        self._limiter = limiter
         self._lifespan = lifespan
         self._log = log
         self._ping_seconds = ping_seconds
@@ -56,7 +60,10 @@ class Gate:
             principal = self._keys.principal(scope["headers"], match.role)
             scope[KEY] = RequestContext(answer.request_id, principal, match.params)
             scope["path"] = match.path
-            await match.endpoint.app(scope, receive, answer)
+            if match.role != "anyone" and not principal.may_call(match.path):
+                raise Forbidden(f"The key '{principal.name}' may not call {match.path}.")
+            limited = answer if self._limiter is None else self._limiter.admit(principal.accounts, answer)
+            await match.endpoint.app(scope, receive, limited)
         except ClientLeft:
             return
         except Exception as error:

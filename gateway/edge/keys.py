@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from secrets import token_bytes
 
 from gateway.api_handler import RANK
-from gateway.config import Key
+from gateway.config import Auth
 from gateway.config_api import Role
-from gateway.config_fields import is_loopback
+from gateway.config_fields import EVERYTHING, covers, is_loopback
+from gateway.config_limits import KeyTerms, Limited, Team
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
+from gateway.keys.book import KeyBook
+from gateway.store.protocol import Account, Limits, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,23 @@ class Principal:
 
     name: str
     role: Role
-    models: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = EVERYTHING
+    of_team: tuple[str, ...] = EVERYTHING
+    """The models of its team."""
+    endpoints: tuple[str, ...] = EVERYTHING
+    team: str = ""
+    accounts: tuple[Account, ...] = ()
+    """Those that its runs are charged to, the widest last: none, its own, that of its team, or both."""
+    ends: float = float("inf")
+    """When the key that it showed stops being one, in seconds since 1970."""
 
     def may_use(self, model: str) -> bool:
-        """Whether the key names this model, or one of its patterns covers it."""
-        return model in self.models or "*" in self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+        """Whether the key names this model, or one of its patterns covers it; and its team does too."""
+        return covers(self.models, model) and covers(self.of_team, model)
+
+    def may_call(self, path: str) -> bool:
+        """Whether the key names this path, or one of its patterns covers it."""
+        return covers(self.endpoints, path)
 
 
 NOBODY = Principal("nobody", "anyone")
@@ -35,13 +50,24 @@ LOCAL = Principal("local", "admin")
 
 
 class KeyRing:
-    """All keys, as BLAKE2b under a secret of this process, so that looking one up tells nothing by its time."""
+    """All keys: those of the settings as BLAKE2b under a secret of this process, those of the store under the secret
+    that workers share, so that looking one up tells nothing by its time."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, auth: Auth, book: KeyBook | None = None) -> None:
         self._secret = token_bytes(32)
+        self._auth = auth
+        self._book = book
         self._principals = {
-            self._hash(key.key.get_secret_value().encode()): Principal(key.name, key.role, key.models) for key in keys
+            self._hash(key.key.get_secret_value().encode()): _principal(key.name, key, auth) for key in auth.keys
         }
+        self._stored: dict[str, Principal] = {}
+        self._teams = {key.name: key.team for key in auth.keys}
+        if book is not None:
+            book.on_change(self._take_stored)
+
+    def team_of(self, name: str) -> str:
+        """The team of the key of this name; empty where it is in none."""
+        return self._teams.get(name, "")
 
     def principal(self, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> Principal:
         """The caller that a request's headers show.
@@ -50,19 +76,22 @@ class KeyRing:
 
         Raises:
             Unauthenticated: no key, two different ones, or (UnknownKey) one that nobody has, where one is needed.
+            StoreUnavailable: a key that nobody has yet, before the stored ones could be read.
             Forbidden: a key whose role is below the one needed; or, without keys, a request from a web page.
         """
         wanted = {name: value for name, value in headers if name in _HEADERS}
-        if not self._principals:
+        if not self._principals and self._book is None:
             _refuse_web_pages(wanted)
             return LOCAL
-        principal = self._principals.get(self._hash(_shown(wanted)))
+        principal = self._find(_shown(wanted))
         if principal is None and needed == "anyone":
             return NOBODY
         if _shows_two(wanted):
             raise Unauthenticated("Authorization and x-api-key hold two different API keys. Send one of them.")
         if principal is None:
             if _shown(wanted):
+                if self._book is not None and not self._book.known:
+                    raise StoreUnavailable("the stored keys have not been read yet")
                 raise UnknownKey("Incorrect API key provided.")
             raise Unauthenticated(
                 "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY' or 'x-api-key: YOUR_KEY'."
@@ -71,8 +100,49 @@ class KeyRing:
             raise Forbidden(f"The key '{principal.name}' has the role {principal.role}; this takes {needed}.")
         return principal
 
+    def _find(self, shown: bytes) -> Principal | None:
+        """Who shows this key, if it is one by now."""
+        principal = self._principals.get(self._hash(shown))
+        if principal is None and self._book is not None and shown:
+            principal = self._stored.get(self._book.hash(shown))
+        return principal if principal is None or time.time() < principal.ends else None
+
     def _hash(self, key: bytes) -> bytes:
         return blake2b(key, key=self._secret).digest()
+
+    def _take_stored(self) -> None:
+        """The stored keys have changed."""
+        assert self._book is not None  # noqa: S101 - it is the book that tells
+        stored: dict[str, Principal] = {}
+        for key in self._book.keys.values():
+            self._teams[key.name] = key.terms.team
+            principal = _principal(key.name, key.terms, self._auth)
+            if key.revoked is None:
+                stored[key.hash] = principal
+                if key.old_hash:
+                    stored[key.old_hash] = replace(principal, ends=min(principal.ends, key.old_until))
+        self._stored = stored
+
+
+def _principal(name: str, terms: KeyTerms, auth: Auth) -> Principal:
+    team = auth.team_named(terms.team)
+    return Principal(
+        name,
+        terms.role,
+        terms.models,
+        team.models if team is not None else EVERYTHING,
+        terms.endpoints,
+        terms.team,
+        _accounts(name, terms, team),
+        terms.ends,
+    )
+
+
+def _accounts(name: str, terms: KeyTerms, team: Team | None) -> tuple[Account, ...]:
+    rows: list[tuple[str, Limited]] = [(f"key:{name}", terms)]
+    if team is not None:
+        rows.append((f"team:{team.name}", team))
+    return tuple(Account(name, row.limits, row.period) for name, row in rows if row.limits != Limits())
 
 
 _HEADERS = frozenset({b"authorization", b"host", b"origin", b"x-api-key"})

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from gateway.errors import NotReady
 
 
 class Readiness:
-    """Whether the gateway serves: not before its providers have started, not once it is stopping."""
+    """Whether the gateway serves: not before its providers have started, not once it is stopping; without its store it
+    does."""
 
     def __init__(self) -> None:
         self.ready = False
+        self.store_lost = False
 
 
 def router(readiness: Readiness) -> APIRouter:
@@ -24,10 +28,10 @@ def router(readiness: Readiness) -> APIRouter:
         return {"live": True}
 
     @routes.get("/ready")
-    async def ready() -> dict[str, bool]:
-        """200 when requests can be served, 503 else."""
+    async def ready() -> dict[str, Any]:
+        """200 when requests can be served, 503 else. ``store`` is there while that cannot be reached."""
         if not readiness.ready:
             raise NotReady("the gateway is starting or stopping")
-        return {"ready": True}
+        return {"ready": True, **({"store": "unreachable"} if readiness.store_lost else {})}
 
     return routes

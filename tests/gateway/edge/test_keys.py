@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Key
+from gateway.config import Auth, Key
 from gateway.edge.keys import NOBODY, KeyRing, Principal
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 
@@ -15,7 +15,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def ring(**key: Any) -> KeyRing:
-    return KeyRing([Key.model_validate({"name": "app", "key": "app-key-123", **key})])
+    return KeyRing(Auth(keys=(Key.model_validate({"name": "app", "key": "app-key-123", **key}),)))
 
 
 def bearer(key: str, scheme: str = "Bearer") -> Headers:

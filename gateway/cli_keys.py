@@ -1,0 +1,125 @@
+"""``penstock keys create | list | rotate | revoke | audit``: the keys in the store of a gateway, running or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli_common import Config, give_up, settings_of
+from gateway.errors import GatewayError
+from gateway.keys.book import KeyBook
+from gateway.keys.stored import NewKey, told
+from gateway.opening import book_of, opened
+from gateway.store.periods import Period
+from gateway.store.protocol import StoreUnavailable
+
+keys = typer.Typer(help="Keys that callers show; those in the settings are changed there.", no_args_is_help=True)
+Made = TypeVar("Made")
+BY = "command line"
+SHOWN = ("name", "role", "team", "models", "budget_usd", "period", "rpm", "tpm", "parallel", "expires", "revoked")
+
+
+@keys.command("create")
+def create_key(
+    name: str,
+    *,
+    role: Literal["user", "admin"] = "user",
+    team: str = "",
+    model: Annotated[list[str] | None, typer.Option(help="A model or a pattern; all without.")] = None,
+    endpoint: Annotated[list[str] | None, typer.Option(help="A path or a pattern; all without.")] = None,
+    budget_usd: float | None = None,
+    period: Period = "month",
+    rpm: Annotated[int | None, typer.Option(help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute.")] = None,
+    parallel: Annotated[int | None, typer.Option(help="Requests under way at once.")] = None,
+    expires: Annotated[datetime | None, typer.Option(help="A day or a time, in UTC.")] = None,
+    config: Config = None,
+) -> None:
+    """Makes a key and prints it, once."""
+    said: dict[str, Any] = {"budget_usd": budget_usd, "period": period, "rpm": rpm, "tpm": tpm, "parallel": parallel}
+    said |= {"name": name, "role": role, "team": team, "expires": expires}
+    said |= {what: given for what, given in (("models", model), ("endpoints", endpoint)) if given}
+    try:
+        new = NewKey.model_validate(said)
+    except ValidationError as error:
+        give_up("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()))
+    _, shown = _with(config, lambda book: book.create(new, BY))
+    typer.echo(shown)
+
+
+@keys.command("list")
+def list_keys(config: Config = None) -> None:
+    """Lists the keys in the store."""
+    table = Table(*SHOWN)
+    for key in _with(config, _keys):
+        row = key.to_json()
+        table.add_row(*(Text(_told(row[name])) for name in SHOWN))
+    Console().print(table)
+
+
+@keys.command("rotate")
+def rotate_key(
+    name: str,
+    grace_hours: Annotated[float, typer.Option(min=0, max=720, help="How long the old key is still valid.")] = 24,
+    config: Config = None,
+) -> None:
+    """Makes a new key in place of one and prints it, once."""
+    _, shown = _with(config, lambda book: book.rotate(name, grace_hours * 3600, BY))
+    typer.echo(shown)
+
+
+@keys.command("revoke")
+def revoke_key(name: str, config: Config = None) -> None:
+    """Ends a key for good."""
+    _with(config, lambda book: book.revoke(name, BY))
+    typer.echo(f"{name} is revoked")
+
+
+@keys.command("audit")
+def show_audit(limit: Annotated[int, typer.Option(min=1)] = 100, config: Config = None) -> None:
+    """Lists what was done to keys, by whom and when; the latest first."""
+    table = Table("at", "by", "action", "key", "changes")
+    for record in _with(config, lambda book: book.records(limit)):
+        table.add_row(told(record["at"]), *(Text(_told(record[name])) for name in ("by", "action", "key", "changes")))
+    Console().print(table)
+
+
+async def _keys(book: KeyBook) -> list[Any]:
+    return list(book.keys.values())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _with(config: Path | None, work: Callable[[KeyBook], Awaitable[Made]]) -> Made:
+    """What some work makes of the keys in the store."""
+    settings = settings_of(config)
+
+    async def do() -> Made:
+        store, _, rows = opened(settings.store, settings.usage)
+        book = book_of(settings, rows)
+        if book is None:
+            give_up("keys are kept only where auth.secret is set: openssl rand -hex 32 makes one")
+        try:
+            await store.start()
+            await book.refresh()
+            return await work(book)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(do())
+    except (StoreUnavailable, GatewayError) as error:
+        give_up(str(error))

@@ -1,0 +1,95 @@
+"""What callers are told about their limits: OpenAI's ``x-ratelimit`` headers; refusals, and when to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from types import MappingProxyType
+
+from gateway.errors import BudgetReached, LimitReached, RequestsReached, TokensReached
+from gateway.store.protocol import NANOS, Account, Amount, Decision, Standing, leaves_at, slice_of
+
+ERRORS: Mapping[str, type[LimitReached]] = MappingProxyType(
+    {"nanos": BudgetReached, "tokens": TokensReached, "requests": RequestsReached, "slots": LimitReached}
+)
+"""Of several limits that are reached, the one that is told is the first of these: waiting helps with it least."""
+WORDS = MappingProxyType(
+    {"tokens": "tokens per min (TPM)", "requests": "requests per min (RPM)", "slots": "requests under way at once"}
+)
+USUAL_WAIT = 1.0
+"""Seconds after which a place among the requests that are under way may be free; nobody knows when."""
+
+
+def headers_of(accounts: Sequence[Account], decision: Decision) -> dict[str, str]:
+    """The headers that OpenAI's clients read, about that account of each limit which has least left."""
+    headers = {}
+    full_again = leaves_at(slice_of(decision.now)) - decision.now
+    for kind in ("requests", "tokens"):
+        rows = [
+            (limit - getattr(standing.used, kind), limit, getattr(standing.used, kind))
+            for account, standing in zip(accounts, decision.standings, strict=True)
+            if (limit := getattr(account.limits, kind)) is not None
+        ]
+        if rows:
+            left, limit, used = min(rows)
+            headers[f"x-ratelimit-limit-{kind}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{kind}"] = str(max(0, left))
+            headers[f"x-ratelimit-reset-{kind}"] = duration(full_again if used > 0 else 0.0)
+    return headers
+
+
+def refusal_of(accounts: Sequence[Account], decision: Decision, asked: Amount) -> LimitReached:
+    """The error for a request that asked for so much and was not granted it."""
+    headers = headers_of(accounts, decision)
+    broken = [
+        (kind, account, standing)
+        for kind in ERRORS
+        for account, standing in zip(accounts, decision.standings, strict=True)
+        if kind in account.limits.broken(standing.used, asked)
+    ]
+    kind, account, standing = broken[0]
+    if kind == "nanos":
+        return BudgetReached(_of_money(account, standing, asked), headers)
+    waits = [_wait(decision.now, one, at, standing, asked) for one, at, standing in broken]
+    wait = max(waits)
+    limit, used, wanted = (getattr(each, kind) for each in (account.limits, standing.used, asked))
+    said = f"Rate limit reached for {account.told} on {WORDS[kind]}: Limit {limit}, Used {used}, Requested {wanted}."
+    if wait == float("inf"):
+        said = f"Request too large for {account.told} on {WORDS[kind]}: Limit {limit}, Requested {wanted}."
+        return ERRORS[kind](said, {**headers, "x-should-retry": "false"})
+    return ERRORS[kind](
+        f"{said} Please try again in {duration(wait)}.", {**headers, "retry-after": str(max(1, ceil(wait)))}
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as Go writes it: ``120ms``, ``1s``, ``6m0s``."""
+    milliseconds = ceil(seconds * 1000)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    minutes, rest = divmod(milliseconds / 1000, 60)
+    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
+
+
+def _of_money(account: Account, standing: Standing, asked: Amount) -> str:
+    limit = account.limits.nanos or 0
+    per = "in total" if account.period == "total" else f"a {account.period}"
+    return (
+        f"You exceeded the budget of {account.told}: ${limit / NANOS:g} {per}, "
+        f"${standing.used.nanos / NANOS:.6f} of it is spent or reserved, and this request may cost "
+        f"${asked.nanos / NANOS:.6f}."
+    )
+
+
+def _wait(now: float, kind: str, account: Account, standing: Standing, asked: Amount) -> float:
+    """How many seconds until so much is free again; infinite for more than the limit itself."""
+    limit, used, wanted = (getattr(each, kind) for each in (account.limits, standing.used, asked))
+    if wanted > limit:
+        return float("inf")
+    if kind == "slots":
+        return USUAL_WAIT
+    for leaving in standing.leaving:
+        used -= getattr(leaving, kind)
+        if used + wanted <= limit:
+            return leaving.at - now
+    return USUAL_WAIT

@@ -1,0 +1,134 @@
+"""How much a run may take at most, as far as that can be said before it, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import orjson
+
+from gateway.config_limits import LimitsEntry
+from gateway.deployed import Served
+from gateway.store.protocol import MOST, NANOS, NOTHING, Amount
+from graph import FlowRun
+from graph.plan import Plan
+from llm import ChatRequest, EmbeddingRequest, Message, Model
+
+BYTES_PER_TOKEN = 3
+"""English has four and more, Chinese three: a prompt rarely has more tokens than a third of its bytes."""
+TOKENS_PER_MESSAGE = 8
+TOKENS_PER_FILE = 2000
+"""For an image, a sound or a document in a message, whatever its size."""
+NANOS_PER_TOKEN = NANOS // 1_000_000
+"""What a token costs at a price of one dollar for a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is known of a flow: how often it calls models, what they cost, and its own caps."""
+
+    calls: int
+    usd_in: float
+    """The highest price of a million tokens of a prompt."""
+    usd_out: float
+    max_tokens: float
+    max_nanos: float
+    unpriced: str = ""
+    """A model of it that costs money, and nobody has said how much."""
+
+    def bound(self, asked: int, answered: int) -> Amount:
+        """What a run with so many tokens in and out of a call takes at most."""
+        nanos = ceil((asked * self.usd_in + answered * self.usd_out) * NANOS_PER_TOKEN)
+        tokens = min(self.calls * (asked + answered), self.max_tokens)
+        return Amount(tokens=int(tokens), nanos=int(min(self.calls * nanos, self.max_nanos)))
+
+
+class Bounds:
+    """The bounds of runs of what is served."""
+
+    def __init__(self, served: Iterable[Served], entry: LimitsEntry, costs: Callable[[Model], bool]) -> None:
+        self._answer_tokens = entry.answer_tokens
+        self._terms: dict[Plan, Terms] = {}
+        for each in served:
+            terms = _terms(each, entry.graph_calls, costs)
+            if terms is not None:
+                self._terms[each.flow.plan] = terms
+                if each.embeddings is not None:
+                    self._terms[each.embeddings.plan] = terms
+
+    def unpriced(self, run: FlowRun) -> str:
+        """A model that the run may call and whose price is not known; empty when there is none."""
+        terms = self._terms.get(run.plan)
+        return terms.unpriced if terms is not None else ""
+
+    def of(self, run: FlowRun) -> Amount:
+        """The tokens and the money that a run is reserved for: nothing where it calls no language model."""
+        terms = self._terms.get(run.plan)
+        if terms is None:
+            return NOTHING
+        body = run.event.body
+        if isinstance(body, ChatRequest):
+            answers, answered = _answers(body.parameters, self._answer_tokens)
+            return terms.bound(_asked(body), answers * answered)
+        if isinstance(body, EmbeddingRequest):
+            return terms.bound(sum(map(_tokens, body.inputs)), 0)
+        return terms.bound(_tokens(orjson.dumps(body, default=str)), self._answer_tokens)
+
+
+def taken(run: FlowRun) -> Amount:
+    """What a run that is over took in tokens and in money, in all calls whose price is known."""
+    meter = run.event.meter
+    return Amount(tokens=min(meter.tokens, MOST), nanos=round(min(meter.known_usd * NANOS, MOST)))
+
+
+def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> Terms | None:
+    """None for what calls no language model."""
+    if not served.models:
+        return None
+    prices = [model.price for model in served.models if model.price is not None]
+    unpriced = (model.name for model in served.models if model.price is None and costs(model))
+    plan = served.flow.plan
+    return Terms(
+        calls=graph_calls if served.kind == "graph" else 1,
+        usd_in=max((max(price.input, price.cache_write or 0) for price in prices), default=0),
+        usd_out=max((price.output for price in prices), default=0),
+        max_tokens=float("inf") if plan.max_tokens is None else plan.max_tokens,
+        max_nanos=float("inf") if plan.max_usd is None else ceil(plan.max_usd * NANOS),
+        unpriced=next(unpriced, ""),
+    )
+
+
+def _answers(parameters: Mapping[str, Any], usual: int) -> tuple[int, int]:
+    """How many answers a request asks for of one call, and how many tokens each may have."""
+    most = parameters.get("max_completion_tokens", parameters.get("max_tokens", usual))
+    number = max(parameters.get("n", 1), parameters.get("best_of", 1))
+    return number, most
+
+
+def _asked(request: ChatRequest) -> int:
+    if isinstance(request.prompt, list):
+        return len(request.prompt)
+    tools = request.parameters.get("tools")
+    return sum(map(_of_message, request.messages)) + (_tokens(orjson.dumps(tools)) if tools else 0)
+
+
+def _of_message(message: Message) -> int:
+    content, calls = message.get("content"), message.get("tool_calls")
+    tokens = TOKENS_PER_MESSAGE + (_tokens(orjson.dumps(calls)) if calls else 0)
+    if isinstance(content, str):
+        return tokens + _tokens(content)
+    return tokens + sum(map(_of_part, content or ()))
+
+
+def _of_part(part: Mapping[str, Any]) -> int:
+    text = part.get("text")
+    return _tokens(text) if isinstance(text, str) else TOKENS_PER_FILE
+
+
+def _tokens(text: Any) -> int:
+    """Of a text, of the bytes of one, or of token ids."""
+    if isinstance(text, (list, tuple)):
+        return len(text)
+    return -(-len(text.encode("utf-8", "replace") if isinstance(text, str) else text) // BYTES_PER_TOKEN)

@@ -1,0 +1,168 @@
+"""What keys and teams may spend: reserved before each run, settled once after it, on every way out.
+
+An :class:`~graph.Instrument`, so that whatever runs a graph for a caller is under the limits of that caller, and no
+endpoint can forget them. A key that has none, and no team that has some, is not looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any, TypeAlias
+
+from gateway.edge.allowance import headers_of, refusal_of
+from gateway.edge.bounds import Bounds, taken
+from gateway.edge.context import Send
+from gateway.errors import PriceNeeded
+from gateway.store.protocol import NOTHING, Account, Amount, Hold, Store
+from graph import FlowRun, Instrument
+
+Accounts: TypeAlias = tuple[Account, ...]
+REQUEST = Amount(requests=1, slots=1)
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What a run has reserved."""
+
+    hold: Hold
+    asked: Amount
+    admission: Admission
+
+
+@dataclass(slots=True)
+class Admission:
+    """One request of a caller who has limits; also the ``send`` of its answer, which it tells them in.
+
+    Its first run takes the request and its place, and each run what it may cost. The place is free when all have ended.
+    """
+
+    accounts: Accounts
+    send: Send
+    begun: bool = False
+    running: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    keeping: list[tuple[Hold, Amount]] = field(default_factory=list)
+    """The first run, when it has ended and others go on: its reservation is the place of all."""
+    settling: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *self.headers]
+        elif not message.get("more_body", False) and self.settling:
+            await asyncio.wait(self.settling)
+        await self.send(message)
+
+    def needs(self, bound: Amount) -> Amount:
+        """What the next run of it reserves, which takes so many tokens and so much money."""
+        first, self.begun = not self.begun, True
+        return bound + REQUEST if first else bound
+
+    def ended(self, hold: Hold, asked: Amount, took: Amount) -> list[tuple[Hold, Amount]]:
+        """What is to be settled now that a run of it is over, which took so many tokens and so much money."""
+        self.running -= 1
+        over = [(hold, Amount(asked.requests, took.tokens, took.nanos))]
+        if asked.slots and self.running:
+            self.keeping = over
+            return []
+        return over if self.running else over + self.keeping
+
+
+ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)
+"""The request that the current task answers, if its caller has limits."""
+
+
+class Limiter(Instrument):
+    """Holds callers to their limits.
+
+    Args:
+        lease: how long a reservation keeps its place when its worker is gone, in seconds.
+    """
+
+    def __init__(self, store: Store, bounds: Bounds, lease: float) -> None:
+        self._store = store
+        self._bounds = bounds
+        self._lease = lease
+        self._open: dict[FlowRun, Reservation] = {}
+        self._held: dict[str, Hold] = {}
+        """What is reserved and not settled, by id."""
+        self._settling: set[asyncio.Task[None]] = set()
+        self._renewing: asyncio.Task[None] | None = None
+
+    def admit(self, accounts: Accounts, send: Send) -> Send:
+        """What answers a request that is charged to these: ``send`` itself, if nothing limits it."""
+        admission = Admission(accounts, send) if accounts else None
+        ADMISSION.set(admission)
+        return send if admission is None else admission
+
+    async def start(self) -> None:
+        """From here on what is under way keeps its leases."""
+        self._renewing = asyncio.create_task(self._renew())
+
+    async def close(self) -> None:
+        """Settles what has ended."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait((self._renewing,))
+        if self._settling:
+            await asyncio.wait(self._settling)
+
+    async def before_run(self, run: FlowRun) -> None:
+        """Reserves what a run may take at most.
+
+        Raises:
+            LimitReached: when the caller or its team has not so much left.
+            PriceNeeded: when a budget limits them, and nobody has said what the run may cost.
+            StoreUnavailable: when nobody can decide.
+        """
+        admission = ADMISSION.get()
+        if run.outer is not None or admission is None:
+            return
+        self._check_price(run, admission.accounts)
+        asked = admission.needs(self._bounds.of(run))
+        hold = Hold(f"run_{token_hex(12)}", admission.accounts)
+        try:
+            decision = await self._store.reserve(hold, asked, self._lease)
+        except BaseException:
+            self._settle(admission, hold, NOTHING)
+            raise
+        told = headers_of(admission.accounts, decision)
+        admission.headers = [(name.encode(), value.encode()) for name, value in told.items()]
+        if not decision.granted:
+            raise refusal_of(admission.accounts, decision, asked)
+        admission.running += 1
+        self._held[hold.id] = hold
+        self._open[run] = Reservation(hold, asked, admission)
+
+    def on_run_end(self, run: FlowRun) -> None:
+        """Settles what the run has really taken."""
+        reservation = self._open.pop(run, None)
+        if reservation is not None:
+            admission = reservation.admission
+            for hold, amount in admission.ended(reservation.hold, reservation.asked, taken(run)):
+                self._settle(admission, hold, amount)
+
+    def _check_price(self, run: FlowRun, accounts: Accounts) -> None:
+        model = self._bounds.unpriced(run)
+        if model and any(account.limits.nanos is not None for account in accounts):
+            raise PriceNeeded(model)
+
+    def _settle(self, admission: Admission, hold: Hold, amount: Amount) -> None:
+        """In a task of its own, which nobody's cancellation reaches."""
+        self._held.pop(hold.id, None)
+        task = asyncio.create_task(self._tell(hold, amount))
+        admission.settling.append(task)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _tell(self, hold: Hold, amount: Amount) -> None:
+        await self._store.adjust(hold, amount, final=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            if self._held:
+                await self._store.renew(list(self._held.values()), self._lease)

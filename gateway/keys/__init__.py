@@ -1,0 +1,1 @@
+"""Keys that are made while the gateway runs, and kept in its store."""

@@ -1,0 +1,192 @@
+"""LeasedStore: quotas that a worker has taken in advance, so that most requests ask nobody.
+
+A worker takes a tenth of each limit together with what a request of a key needs, and decides by itself until the slice
+of the minute is over; then it gives back what is left. Nothing is taken in advance once half of a limit is used: then
+the store is asked for each request. So no limit is ever passed; and what may be refused too early, for five seconds at
+most, is what others hold in advance: a tenth for each worker and key, and never more than half of the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from secrets import token_hex
+from typing import TypeAlias
+
+from gateway.store.protocol import (
+    NOTHING,
+    SLICE,
+    Account,
+    Amount,
+    Decision,
+    Hold,
+    Limits,
+    Standing,
+    Store,
+    none_ahead,
+    slice_of,
+)
+
+SHARE = 10
+"""Which part of a limit a worker takes in advance: one in so many."""
+Accounts: TypeAlias = tuple[Account, ...]
+
+
+@dataclass(slots=True)
+class Quota:
+    """What was taken in advance, and what has become of it."""
+
+    hold: Hold
+    decision: Decision
+    at: float
+    """When it was asked for, by the worker's clock."""
+    total: Amount
+    left: Amount
+    drawn: dict[str, Amount] = field(default_factory=dict)
+    """What reservations took that are not over."""
+    retired: bool = False
+    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def draw(self, hold: Hold, asked: Amount, now: float) -> Decision | None:
+        """Takes from what is left; None where that is too little, or its time is over."""
+        if self.retired or now >= self.ends or any(_short(each.limits, self.left, asked) for each in hold.accounts):
+            return None
+        self.left -= asked
+        self.drawn[hold.id] = asked
+        standings = (Standing(standing.used - self.left) for standing in self.decision.standings)
+        return Decision(True, self.decision.now + now - self.at, tuple(standings))
+
+    def settle(self, name: str, amount: Amount, *, final: bool) -> None:
+        """A reservation that took from it takes just so much; one that is over has given its places back."""
+        self.left += self.drawn.pop(name) - amount
+        if final:
+            self.left += Amount(slots=amount.slots)
+        else:
+            self.drawn[name] = amount
+
+    @property
+    def ends(self) -> float:
+        """When the slice that it counts in is over."""
+        return self.at + (slice_of(self.decision.now) + 1) * SLICE - self.decision.now
+
+
+class LeasedStore:
+    """A store that asks another for quotas, and gives what is asked of it from these."""
+
+    def __init__(self, store: Store, share: int = SHARE, ahead: Callable[[], float] = none_ahead) -> None:
+        self._store = store
+        self._share = share
+        self._ahead = ahead
+        self._quotas: dict[Accounts, Quota] = {}
+        self._asking: dict[Accounts, asyncio.Lock] = {}
+        self._not_before: dict[Accounts, float] = {}
+        """Until when nothing is asked for in advance, as that was refused."""
+        self._of: dict[str, Quota] = {}
+        """The quotas that reservations took from, by the ids of these."""
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """See :meth:`Store.start`."""
+        await self._store.start()
+
+    async def close(self) -> None:
+        """Gives back all quotas."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        for quota in self._quotas.values():
+            await self._retire(quota)
+        await self._store.close()
+
+    async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
+        """See :meth:`Store.reserve`."""
+        drawn = self._draw(hold, asked)
+        if drawn is not None:
+            return drawn
+        async with self._asking.setdefault(hold.accounts, asyncio.Lock()):
+            drawn = self._draw(hold, asked) or await self._drawn_anew(hold, asked, seconds)
+        return drawn or await self._store.reserve(hold, asked, seconds)
+
+    async def adjust(self, hold: Hold, amount: Amount, *, final: bool) -> bool:
+        """See :meth:`Store.adjust`."""
+        quota = self._of.get(hold.id)
+        if quota is None:
+            return await self._store.adjust(hold, amount, final=final)
+        quota.settle(hold.id, amount, final=final)
+        if final:
+            del self._of[hold.id]
+        if quota.retired:
+            await self._tell(quota)
+        return True
+
+    async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
+        """See :meth:`Store.renew`."""
+        theirs = {(self._of[hold.id].hold if hold.id in self._of else hold) for hold in holds}
+        await self._store.renew(tuple(theirs), seconds)
+
+    def _draw(self, hold: Hold, asked: Amount) -> Decision | None:
+        quota = self._quotas.get(hold.accounts)
+        drawn = quota.draw(hold, asked, self._now()) if quota is not None else None
+        if quota is not None and drawn is not None:
+            self._of[hold.id] = quota
+        return drawn
+
+    async def _drawn_anew(self, hold: Hold, asked: Amount, seconds: float) -> Decision | None:
+        """From a new quota; None where so much in advance is not granted, or nothing would be left of it."""
+        before = self._quotas.pop(hold.accounts, None)
+        if before is not None:
+            await self._retire(before)
+        at, shares = self._now(), _shares(hold.accounts, self._share)
+        if shares == NOTHING or at < self._not_before.get(hold.accounts, 0.0):
+            return None
+        total = asked + shares
+        theirs = Hold(
+            f"quota_{token_hex(12)}", tuple(replace(each, limits=_half(each.limits)) for each in hold.accounts)
+        )
+        decision = await self._store.reserve(theirs, total, seconds)
+        if not decision.granted:
+            self._not_before[hold.accounts] = at + SLICE
+            return None
+        quota = self._quotas[hold.accounts] = Quota(theirs, decision, at, total, total)
+        retiring = asyncio.create_task(self._retire_later(quota, quota.ends - self._now()))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        return self._draw(hold, asked)
+
+    async def _retire_later(self, quota: Quota, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._retire(quota)
+
+    async def _retire(self, quota: Quota) -> None:
+        if not quota.retired:
+            quota.retired = True
+            await self._tell(quota)
+
+    async def _tell(self, quota: Quota) -> None:
+        """Says what of a quota is really taken; in turn, so that what is said last is what holds."""
+        async with quota.telling:
+            await self._store.adjust(quota.hold, quota.total - quota.left, final=not quota.drawn)
+
+    def _now(self) -> float:
+        return time.monotonic() + self._ahead()
+
+
+def _shares(accounts: Accounts, share: int) -> Amount:
+    """What is taken in advance: that part of the smallest limit of each kind, and nothing where there is none."""
+    smallest: dict[str, int] = {}
+    for name in Limits.__slots__:
+        limits = (getattr(each.limits, name) for each in accounts)
+        smallest[name] = min((limit for limit in limits if limit is not None), default=0) // share
+    return Amount(**smallest)
+
+
+def _half(limits: Limits) -> Limits:
+    return Limits(*(None if limit is None else limit // 2 for limit in astuple(limits)))
+
+
+def _short(limits: Limits, left: Amount, asked: Amount) -> bool:
+    return any(
+        getattr(limits, name) is not None and getattr(asked, name) > getattr(left, name) for name in Limits.__slots__
+    )

@@ -1,0 +1,145 @@
+"""Keys over HTTP and on the command line: made, used, replaced, revoked, and who did it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from llm.testing import ScriptedUpstream
+from llm.testing.upstream import Reply, answer
+from tests.serving import Gateway, serving
+
+SECRET = "a secret of at least thirty-two characters"
+OPS = {"Authorization": "Bearer ops-key-123"}
+MESSAGES: Any = [{"role": "user", "content": "hi"}]
+
+
+@asynccontextmanager
+async def keeping(folder: Path, *replies: Reply, **auth: Any) -> AsyncGenerator[Gateway, None]:
+    """A gateway that keeps keys, with an admin's in its settings."""
+    keys = [{"name": "ops", "key": "ops-key-123", "role": "admin"}]
+    teams = [{"name": "search", "models": ["u*"]}]
+    async with ScriptedUpstream(*replies) as upstream:
+        tree = {
+            "auth": {"secret": SECRET, "keys": keys, "teams": teams, "refresh_seconds": 0.01, **auth},
+            "providers": [{"name": "scripted", "kind": "openai", "base_url": upstream.base_url}],
+            "models": [{"name": "up", "provider": "scripted"}, {"name": "other", "provider": "scripted"}],
+            "graphs": [],
+            "store": {"url": f"sqlite:///{folder}/penstock.db"},
+        }
+        async with serving(**tree) as gateway:
+            yield gateway
+
+
+async def asked(gateway: Gateway, key: str, model: str = "up") -> int:
+    async with gateway.sdk(key) as client:
+        try:
+            await client.chat.completions.create(model=model, messages=MESSAGES)
+        except openai.APIStatusError as error:
+            return error.status_code
+    return 200
+
+
+async def sent(gateway: Gateway, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    async with gateway.http.request(
+        method, f"{gateway.address}/admin/{path}", json=body, headers=headers or OPS
+    ) as made:
+        return made.status, await made.json()
+
+
+async def test_the_life_of_a_key(tmp_path: Path) -> None:
+    """Made by an admin, used under its limits, changed, replaced, revoked; all of it is on record, and no key is."""
+    async with keeping(tmp_path, *[answer("a")] * 3) as gateway:
+        status, made = await sent(gateway, "POST", "keys", {"name": "app", "team": "search", "rpm": 2})
+        first = made["key"]
+        assert [status, await asked(gateway, first), await asked(gateway, first, "other")] == [200, 200, 404]
+        assert [await asked(gateway, first), await asked(gateway, first)] == [200, 429]
+        await sent(gateway, "PATCH", "keys/app", {"rpm": None})
+        _, rotated = await sent(gateway, "POST", "keys/app/rotate", {"grace_seconds": 0})
+        assert [await asked(gateway, first), await asked(gateway, rotated["key"])] == [401, 200]
+        status, _ = await sent(gateway, "DELETE", "keys/app")
+        assert [status, await asked(gateway, rotated["key"])] == [200, 401]
+        _, listed = await sent(gateway, "GET", "keys")
+        _, audit = await sent(gateway, "GET", "audit")
+    assert [(key["name"], key["source"]) for key in listed["keys"]] == [("ops", "settings"), ("app", "store")]
+    assert [record["action"] for record in audit["records"]] == ["revoked", "rotated", "changed", "created"]
+    assert {record["by"] for record in audit["records"]} == {"ops"}
+    for told in (listed, audit):
+        assert not any(secret in str(told) for secret in (first, rotated["key"], "ops-key-123", "hash"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("POST", "keys", {"name": "x", "hash": "00"}, 400, "hash"),
+        ("POST", "keys", {"name": "x", "key": "chosen-by-me"}, 400, "key"),
+        ("POST", "keys", {"name": "a b"}, 400, "name"),
+        ("POST", "keys", {"name": "x", "role": "root"}, 400, "role"),
+        ("POST", "keys", {"name": "x", "rpm": 0}, 400, "rpm"),
+        ("POST", "keys", [], 400, "body"),
+        ("POST", "keys", {"name": "ops"}, 409, "settings"),
+        ("PATCH", "keys/ops", {"rpm": 1}, 409, "settings"),
+        ("PATCH", "keys/nobody", {"rpm": 1}, 404, "nobody"),
+        ("PATCH", "keys/nobody", {"name": "new"}, 400, "name"),
+        ("DELETE", "keys/nobody", None, 404, "nobody"),
+        ("POST", "keys/nobody/rotate", {"grace_seconds": -1}, 400, "grace_seconds"),
+    ],
+)
+async def test_what_is_refused(method: str, path: str, body: Any, status: int, said: str, tmp_path: Path) -> None:
+    """Only members that may be said are taken, each is checked, and the answer names what is wrong."""
+    async with keeping(tmp_path) as gateway:
+        answered, refused = await sent(gateway, method, path, body)
+    assert answered == status
+    assert said in refused["error"]["message"]
+
+
+async def test_keys_are_for_admins(tmp_path: Path) -> None:
+    """A user can do nothing with them, whatever it is."""
+    async with keeping(tmp_path) as gateway:
+        _, made = await sent(gateway, "POST", "keys", {"name": "app"})
+        user = {"Authorization": f"Bearer {made['key']}"}
+        for method, path in (("GET", "keys"), ("POST", "keys"), ("PATCH", "keys/app"), ("GET", "audit")):
+            assert (await sent(gateway, method, path, {}, **user))[0] == 403
+
+
+async def test_the_command_line_makes_the_first_key(tmp_path: Path) -> None:
+    """Of a gateway that has none it lets nobody in; what the command makes, a gateway that runs knows soon."""
+    config = tmp_path / "penstock.yaml"
+    config.write_text(f"{{auth: {{secret: {SECRET}}}, graphs: [], store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+
+    async def run(*arguments: str) -> str:
+        command = ["keys", arguments[0], "--config", str(config), *arguments[1:]]
+        made = await asyncio.to_thread(CliRunner().invoke, app, command, env={"COLUMNS": "300"})
+        assert made.exit_code == 0, made.output
+        return made.stdout.strip()
+
+    async with keeping(tmp_path, answer("a"), keys=[]) as gateway:
+        assert [await asked(gateway, "none"), (await gateway.get("/v1/models"))[0]] == [401, 401]
+        shown = await run("create", "first", "--role", "admin", "--model", "up", "--rpm", "5")
+        bearer = {"Authorization": f"Bearer {shown}"}
+        async with asyncio.timeout(10):
+            while (await sent(gateway, "GET", "keys", **bearer))[0] == 401:
+                pass
+        assert await asked(gateway, shown) == 200
+        await run("revoke", "first")
+        async with asyncio.timeout(10):
+            while (await sent(gateway, "GET", "keys", **bearer))[0] != 401:
+                pass
+    assert "first" in await run("list")
+    assert "command line" in await run("audit")
+
+
+def test_without_a_secret_no_key_is_made(tmp_path: Path) -> None:
+    """The command says what to write."""
+    config = tmp_path / "penstock.yaml"
+    config.write_text("graphs: []")
+    made = CliRunner().invoke(app, ["keys", "create", "app", "--config", str(config)])
+    assert (made.exit_code, "auth.secret" in made.output) == (2, True)
