@@ -8,7 +8,7 @@ BIN  := .venv/bin
 PIP  := $(BIN)/pip --disable-pip-version-check --quiet
 CODE := gateway graph guardrails llm prompts tests benchmarks
 
-.PHONY: help run install test test-fast lint format bench model lock clean
+.PHONY: help run install test test-fast fuzz lint format bench model lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: .venv/huggingface.stamp  ## the whole suite, with the tests that need torc
 
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 	@$(BIN)/python -m pytest -m "not huggingface"
+
+fuzz: .venv/dev.stamp  ## try what reads bytes of others on inputs of all kinds (SECONDS=3600)
+	@scripts/fuzz $(or $(SECONDS),3600)
 
 lint: .venv/huggingface.stamp  ## ruff and mypy --strict, with the types of torch
 	@$(BIN)/ruff check $(CODE)

@@ -158,14 +158,14 @@ class CompletionDialect:
             at += len(token["token"])
         return {
             "tokens": [token["token"] for token in tokens],
-            "token_logprobs": [token["logprob"] for token in tokens],
+            "token_logprobs": [token.get("logprob") for token in tokens],
             "top_logprobs": [_tops(token) for token in tokens],
             "text_offset": offsets,
         }
 
 
-def _tops(token: Mapping[str, Any]) -> dict[str, float] | None:
-    return {top["token"]: top["logprob"] for top in token.get("top_logprobs") or ()} or None
+def _tops(token: Mapping[str, Any]) -> dict[str, float | None] | None:
+    return {top["token"]: top.get("logprob") for top in token.get("top_logprobs") or ()} or None
 
 
 def _reason(reason: str) -> str:

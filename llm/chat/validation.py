@@ -137,14 +137,24 @@ def require(param: str, value: Mapping[str, Any], name: str, check: Check) -> No
     check(f"{param}.{name}" if param else name, value[name])
 
 
+def optional(param: str, value: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
+    """Checks members that may be there; a null is the same as absence."""
+    for name, check in checks.items():
+        if value.get(name) is not None:
+            check(f"{param}.{name}", value[name])
+
+
 def _check_tool(param: str, value: Any) -> None:
     of_type(dict)(param, value)
     require(param, value, "type", one_of("function", "custom"))
     kind = value["type"]
     require(param, value, kind, of_type(dict))
     require(f"{param}.{kind}", value[kind], "name", of_type(str))
-    if value[kind].get("parameters") is not None:
-        of_type(dict)(f"{param}.{kind}.parameters", value[kind]["parameters"])
+    optional(
+        f"{param}.{kind}",
+        value[kind],
+        {"parameters": of_type(dict), "description": of_type(str), "strict": of_type(bool), "format": of_type(dict)},
+    )
 
 
 def _check_tool_choice(param: str, value: Any) -> None:
@@ -152,7 +162,13 @@ def _check_tool_choice(param: str, value: Any) -> None:
         one_of("none", "auto", "required")(param, value)
     elif isinstance(value, dict):
         require(param, value, "type", one_of("function", "custom", "allowed_tools"))
-        require(param, value, value["type"], of_type(dict))
+        kind = value["type"]
+        require(param, value, kind, of_type(dict))
+        if kind == "allowed_tools":
+            optional(f"{param}.{kind}", value[kind], {"mode": one_of("auto", "required")})
+            require(f"{param}.{kind}", value[kind], "tools", array_of(of_type(dict)))
+        else:
+            require(f"{param}.{kind}", value[kind], "name", of_type(str))
     else:
         raise wrong_type(param, "a string or an object", value)
 
@@ -163,15 +179,18 @@ def _check_response_format(param: str, value: Any) -> None:
     if value["type"] == "json_schema":
         require(param, value, "json_schema", of_type(dict))
         require(f"{param}.json_schema", value["json_schema"], "name", of_type(str))
+        checks = {"schema": of_type(dict), "strict": of_type(bool), "description": of_type(str)}
+        optional(f"{param}.json_schema", value["json_schema"], checks)
 
 
 def _check_tool_call(param: str, value: Any) -> None:
     of_type(dict)(param, value)
     require(param, value, "id", of_type(str))
-    if value.get("type", "function") == "function":
-        require(param, value, "function", of_type(dict))
-        require(f"{param}.function", value["function"], "name", of_type(str))
-        require(f"{param}.function", value["function"], "arguments", of_type(str))
+    optional(param, value, {"type": one_of("function", "custom")})
+    kind = value.get("type") or "function"
+    require(param, value, kind, of_type(dict))
+    require(f"{param}.{kind}", value[kind], "name", of_type(str))
+    require(f"{param}.{kind}", value[kind], "arguments" if kind == "function" else "input", of_type(str))
 
 
 def _check_content(param: str, value: Any) -> None:
@@ -184,8 +203,28 @@ def _check_content(param: str, value: Any) -> None:
 def _check_part(param: str, value: Any) -> None:
     of_type(dict)(param, value)
     require(param, value, "type", of_type(str))
-    if value["type"] == "text":
-        require(param, value, "text", of_type(str))
+    kind = value["type"]
+    if kind == "refusal":
+        optional(param, value, {"refusal": of_type(str), "text": of_type(str)})
+    elif kind in PARTS:
+        require(param, value, kind, PARTS[kind])
+
+
+def _check_image(param: str, value: Any) -> None:
+    """An address, which some clients write without the object around it."""
+    if isinstance(value, dict):
+        require(param, value, "url", of_type(str))
+    elif not isinstance(value, str):
+        raise wrong_type(param, "an object", value)
+
+
+PARTS: Mapping[str, Check] = {
+    "text": of_type(str),
+    "image_url": _check_image,
+    "file": of_type(dict),
+    "input_audio": of_type(dict),
+}
+"""What a part has under the name of its type. Parts of other types go upstream as they come."""
 
 
 def _check_message(param: str, value: Any) -> None:
@@ -200,12 +239,21 @@ def _check_message(param: str, value: Any) -> None:
         raise missing(f"{param}.content")
     if value["role"] == "tool":
         require(param, value, "tool_call_id", of_type(str))
+    optional(param, value, MEMBERS)
+
+
+MEMBERS: Mapping[str, Check] = {
+    "refusal": of_type(str),
+    "name": of_type(str),
+    "thinking_blocks": array_of(of_type(dict)),
+    "reasoning_items": array_of(of_type(dict)),
+}
+"""What any message may have besides its role and content: OpenAI's, and the thoughts that providers want back."""
 
 
 def _check_stream_options(param: str, value: Any) -> None:
     of_type(dict)(param, value)
-    if value.get("include_usage") is not None:
-        of_type(bool)(f"{param}.include_usage", value["include_usage"])
+    optional(param, value, {"include_usage": of_type(bool)})
 
 
 CHECKS: Mapping[str, Check] = {
@@ -229,6 +277,10 @@ CHECKS: Mapping[str, Check] = {
     "response_format": _check_response_format,
     "metadata": _check_strings,
     "user": of_type(str),
+    "modalities": array_of(of_type(str)),
+    "reasoning_effort": of_type(str),
+    "verbosity": of_type(str),
+    "service_tier": of_type(str),
 }
 
 

@@ -83,8 +83,8 @@ def _chunk(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: 
     """The chunk in a ``delta`` or a whole ``message``."""
     if not isinstance(said, dict):
         raise UpstreamGarbled("the upstream's answer holds no message")
-    content, pieces, logprobs = said.get("content"), said.get("tool_calls") or (), choice.get("logprobs")
-    if not isinstance(content, (str, type(None))) or not all(isinstance(piece, dict) for piece in pieces):
+    content, pieces = said.get("content"), said.get("tool_calls") or []
+    if not isinstance(content, (str, type(None))) or not are_objects(pieces):
         raise UpstreamGarbled("the upstream's answer has a content or tool calls of another type than OpenAI's")
     extra = {name: value for name, value in said.items() if name not in OWN_FIELDS and value not in EMPTY}
     return ChatChunk(
@@ -93,8 +93,40 @@ def _chunk(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: 
         finish_reason(choice.get("finish_reason")),
         usage,
         extra or None,
-        logprobs if isinstance(logprobs, dict) else None,
+        logprobs_in(choice),
     )
+
+
+def are_objects(wire: object) -> bool:
+    """Whether this is a list of objects."""
+    return isinstance(wire, list) and all(isinstance(each, dict) for each in wire)
+
+
+def logprobs_in(wire: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ``logprobs`` of a choice as they are, if it has some.
+
+    Raises:
+        UpstreamGarbled: when their tokens have another shape than OpenAI's.
+    """
+    logprobs = wire.get("logprobs")
+    if not isinstance(logprobs, dict):
+        return None
+    for name in ("content", "refusal"):
+        tokens = logprobs.get(name) or []
+        if not are_objects(tokens) or not all(_is_token(token) for token in tokens):
+            raise UpstreamGarbled("the upstream's logprobs have another shape than OpenAI's")
+    return logprobs
+
+
+def _is_token(token: Mapping[str, Any]) -> bool:
+    tops = token.get("top_logprobs") or []
+    return _is_rated(token) and are_objects(tops) and all(map(_is_rated, tops))
+
+
+def _is_rated(token: Mapping[str, Any]) -> bool:
+    rating = token.get("logprob")
+    known = isinstance(rating, (int, float, type(None))) and not isinstance(rating, bool)
+    return known and isinstance(token.get("token"), str)
 
 
 def finish_reason(said: object) -> str | None:

@@ -120,6 +120,8 @@ def _tool(place: str, tool: Mapping[str, Any]) -> dict[str, Any]:
         function = tool["function"]
         schema = function.get("parameters") or {"type": "object", "properties": {}}
         return {"type": "function", **function, "parameters": schema, "strict": bool(function.get("strict"))}
+    if tool["type"] != "custom":
+        raise _unsupported(f"{place}.type", f"'{tool['type']}'; this model takes functions and custom tools only.")
     custom = {"type": "custom", **tool["custom"]}
     if isinstance(custom.get("format"), dict):
         grammar = _object(f"{place}.custom.format.grammar", custom["format"].get("grammar"))

@@ -8,7 +8,18 @@ from typing import Any
 from gateway.endpoints.responses.items import check_input
 from gateway.endpoints.responses.tools import check_tool, check_tool_choice
 from llm import InvalidRequest
-from llm.chat.validation import Check, array_of, decimal, integer, missing, of_type, one_of, require, wrong_type
+from llm.chat.validation import (
+    Check,
+    array_of,
+    decimal,
+    integer,
+    missing,
+    of_type,
+    one_of,
+    optional,
+    require,
+    wrong_type,
+)
 
 MAX_PAIRS, MAX_NAME, MAX_VALUE = 16, 64, 512
 """How many pairs ``metadata`` may hold, and how long a name and a value may be, in characters."""
@@ -56,19 +67,13 @@ def _check_text(param: str, value: Any) -> None:
     if wanted["type"] == "json_schema":
         require(f"{param}.format", wanted, "name", of_type(str))
         require(f"{param}.format", wanted, "schema", of_type(dict))
-        _check_optional(f"{param}.format", wanted, strict=of_type(bool), description=of_type(str))
+        optional(f"{param}.format", wanted, {"strict": of_type(bool), "description": of_type(str)})
 
 
 def _check_reasoning(param: str, value: Any) -> None:
     of_type(dict)(param, value)
     summary = one_of("auto", "concise", "detailed")
-    _check_optional(param, value, effort=of_type(str), summary=summary, generate_summary=summary)
-
-
-def _check_optional(param: str, value: Mapping[str, Any], **checks: Check) -> None:
-    for name, check in checks.items():
-        if value.get(name) is not None:
-            check(f"{param}.{name}", value[name])
+    optional(param, value, {"effort": of_type(str), "summary": summary, "generate_summary": summary})
 
 
 def _check_input(param: str, value: Any) -> None:
