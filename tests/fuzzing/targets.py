@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gateway.answers import Api, Ending
 from gateway.edge.body import parsed
-from gateway.edge.inflate import inflated
+from gateway.edge.inflate import encoding_of, inflated
 from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.completions import CompletionsApi
 from gateway.endpoints.messages.api import MessagesApi
@@ -30,7 +30,7 @@ from gateway.endpoints.v2.framing import split as framed
 from gateway.endpoints.v2.generate import Prompt
 from gateway.endpoints.v2.request import InferRequest, is_in_tensors
 from gateway.endpoints.v2.response import send_tensors
-from gateway.errors import BodyTooLarge, Fault, InvalidBody
+from gateway.errors import BodyTooLarge, Fault, InvalidBody, UnknownEncoding
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, EmbeddingRequest, InvalidRequest, ModelError, Usage
 from llm.chat.validation import model_of
@@ -288,12 +288,17 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, str]:
 def body(sent: tuple[bytes, str]) -> None:
     """Whatever is sent, it is JSON as RFC 8259 has it, which can be written again and is the same then; or it is
     refused."""
-    with suppress(InvalidBody, BodyTooLarge):
-        whole = inflated(*sent, 1_000_000)
+    with suppress(InvalidBody, BodyTooLarge, UnknownEncoding):
+        whole = inflated(sent[0], encoding_of({"headers": [(b"content-encoding", sent[1].encode())]}), 1_000_000)
         assert len(whole) <= 1_000_000
         value = parsed(whole)
         assert orjson.loads(orjson.dumps(value)) == value
-        json.loads(whole)
+        json.loads(whole, object_pairs_hook=once)
+
+
+def once(members: list[tuple[str, Any]]) -> None:
+    """No object has a name twice."""
+    assert len(dict(members)) == len(members)
 
 
 Asking: TypeAlias = tuple[Callable[[Any], ChatRequest | EmbeddingRequest], Sequence[Any]]

@@ -53,7 +53,7 @@ def router(catalog: Catalog, bodies: BodyReader) -> APIRouter:
 
 
 async def _body(request: Request, bodies: BodyReader) -> dict[str, Any]:
-    body = parsed(await bodies.whole(request.receive, request.headers.get("content-encoding", "")) or b"{}")
+    body = parsed(await bodies.whole(request.scope, request.receive) or b"{}")
     if not isinstance(body, dict):
         raise InvalidBody("the body must be a JSON object, or empty")
     return body
