@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,8 +16,6 @@ from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 REFUSED: Final = object()
-STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
-"""A string in JSON: the colons outside of them stand behind names, one each."""
 MAX_VALUES = 200_000
 """How many arrays and objects a body may hold: parsed, each takes a hundred times the memory of its two bytes."""
 
@@ -87,8 +84,8 @@ def parsed(body: bytes) -> Any:
     """The JSON value in a body.
 
     Raises:
-        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels, no name twice in
-            an object), or holds more than :data:`MAX_VALUES` arrays and objects.
+        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels, no name twice
+            in an object), or holds more than :data:`MAX_VALUES` arrays and objects.
     """
     objects = body.count(b"{")
     if objects + body.count(b"[") > MAX_VALUES:
@@ -98,9 +95,16 @@ def parsed(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
     names = _names_in(value, objects)
-    if body.count(b":") > names and STRING.sub(b"", body).count(b":") > names:
+    if body.count(b":") > names and _names_written(body) > names:
         raise InvalidBody("We could not parse the JSON body of your request: an object has the same name twice.")
     return value
+
+
+def _names_written(body: bytes) -> int:
+    """How many members are written in JSON: the colons outside of strings."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(body.split(b'"')[::2]).count(b":")
 
 
 def _names_in(value: Any, objects: int) -> int:
