@@ -340,3 +340,24 @@ MESSAGE_EVENTS: Any = [
     {"type": "ping"},
     {"type": "error", "error": {"type": "overloaded_error", "message": "no"}},
 ]
+SCHEMAS: Any = [
+    {
+        "type": "object",
+        "properties": {
+            "a": {"type": "string", "maxLength": 5, "pattern": "a+"},
+            "b": {"type": ["integer", "null"], "minimum": 0},
+            "c": {"type": "array", "items": {"enum": ["x", "y"]}, "minItems": 1},
+            "d": {"$ref": "#/$defs/d"},
+        },
+        "required": ["a"],
+        "additionalProperties": False,
+        "$defs": {"d": {"anyOf": [{"const": 5}, {"type": "number"}, True]}},
+    },
+    {"allOf": [{"type": "object", "minProperties": 1}], "description": "x", "patternProperties": {"^a": {}}},
+    {"prefixItems": [{"type": "boolean"}], "type": "array", "title": "t"},
+    {"type": "string", "format": "date", "minLength": 3},
+]
+SCHEMAS_OF_TOOLS: Any = [
+    {"type": "function", "function": {"name": f"f{index}", "parameters": schema}}
+    for index, schema in enumerate(SCHEMAS[:2])
+]

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,7 +34,9 @@ from gateway.endpoints.v2.response import send_tensors
 from gateway.errors import BodyTooLarge, Fault, InvalidBody, UnknownEncoding
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, EmbeddingRequest, InvalidRequest, ModelError, Usage
+from llm.chat import ToolChoice
 from llm.chat.validation import model_of
+from llm.embedded import Engine, RequestError
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.anthropic_request import message_body
 from llm.providers.http import encoded
@@ -362,6 +365,25 @@ def request(asked: tuple[str, Any]) -> None:
             _ = made.text, made.tool_names, made.calls_of_client, made.gathered
 
 
+@cache
+def _engine() -> Engine:
+    return Engine.load()
+
+
+def schema(asked: tuple[str, Any]) -> None:
+    """Whatever schema or tools the embedded model shall follow, it can, or they are refused."""
+    kind, document = asked
+    engine = _engine()
+    with suppress(InvalidRequest, RequestError):
+        if kind == "tools":
+            made = ChatRequest.from_wire({**samples.CHATS[0], "tools": document})
+            choice = ToolChoice.of(made)
+            engine.constraint.tools(choice.tools)
+            engine.prompt(made.messages, made.tools)
+        else:
+            engine.constraint.json_schema(document)
+
+
 @dataclass(frozen=True)
 class Target:
     """A property, and what it is tried on."""
@@ -376,4 +398,9 @@ TARGETS: Mapping[str, Target] = {
     "tensors": Target(framings(), tensors),
     "body": Target(bodies(), body),
     "request": Target(requests, request),
+    "schema": Target(
+        st.tuples(st.just("tools"), changed([[samples.TOOL], samples.SCHEMAS_OF_TOOLS]))
+        | st.tuples(st.just("schema"), changed(samples.SCHEMAS)),
+        schema,
+    ),
 }
