@@ -37,9 +37,10 @@ format: .venv/dev.stamp  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-bench: .venv/dev.stamp  ## what the start, the first token, the embedded model and the engine cost
+bench: .venv/dev.stamp  ## what the start, the first token, the embedded model, the engine and the gateway cost
 	@$(BIN)/python -m benchmarks.first_answer
 	@$(BIN)/python -m benchmarks.engine
+	@$(BIN)/python -m benchmarks.gateway
 
 model: .venv/huggingface.stamp  ## train penstock-demo from scratch (about two hours on two cores)
 	@$(BIN)/python -m llm.embedded.training all

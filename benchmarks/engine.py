@@ -285,10 +285,11 @@ def _cell(contender: Contender, name: str, outcomes: dict[str, Outcome], notes: 
     if isnan(outcome.median(name)):
         return f"—{mark}"
     ratios = [outcome.times(outcomes.get(other, Outcome()), name) for other in (BARE, PENSTOCK)]
-    return f"{_short(outcome.median(name))} ({' · '.join(f'{_short(ratio)}×' for ratio in ratios)}){mark}"
+    return f"{short(outcome.median(name))} ({' · '.join(f'{short(ratio)}×' for ratio in ratios)}){mark}"
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """A figure with as many digits as mean something."""
     if isnan(number):
         return "?"
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
@@ -299,7 +300,7 @@ def measured_commit(commit: str | None) -> str:
     named = subprocess.run(
         [*GIT, "rev-parse", "--short", commit or "HEAD"], capture_output=True, text=True, check=False
     )
-    packages = ["graph", "guardrails", "llm", "prompts"]
+    packages = ["gateway", "graph", "guardrails", "llm", "prompts"]
     same = commit or not subprocess.run([*GIT, "diff", "--quiet", "HEAD", "--", *packages], check=False).returncode
     return f"{named.stdout.strip()}{'' if same else '+'}"
 

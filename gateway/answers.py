@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -105,24 +105,22 @@ async def give(flow: Flow, event: Event, dialect: Dialect, send: Send, hooks: Ho
 async def _stream(run: FlowRun, dialect: Dialect, send: Send) -> None:
     """The answer as server-sent events. The status goes out with the first chunk, so what fails before is a status."""
 
-    async def write(frames: bytes, *, last: bool = False) -> None:
-        if frames or last:
-            await send({"type": "http.response.body", "body": frames, "more_body": not last})
+    def write(frames: bytes, *, last: bool = False) -> Awaitable[None]:
+        return send({"type": "http.response.body", "body": frames, "more_body": not last})
 
     async with aclosing(run.chunks()) as values:
-        first = await anext(values, NOTHING)
+        value = await anext(values, NOTHING)
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await write(dialect.begin())
+        if frames := dialect.begin():
+            await write(frames)
         try:
             finish = None
-            if first is not NOTHING:
-                chunk = as_chunk(first)
-                finish = chunk.finish_reason
-                await write(dialect.chunk(chunk))
-            async for value in values:
+            while value is not NOTHING:
                 chunk = as_chunk(value)
                 finish = chunk.finish_reason or finish
-                await write(dialect.chunk(chunk))
+                if frames := dialect.chunk(chunk):
+                    await write(frames)
+                value = await anext(values, NOTHING)
         except Exception as error:
             await write(dialect.error(Fault.of(error)), last=True)
             raise

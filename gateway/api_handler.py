@@ -9,6 +9,7 @@ spelling of a path is the same path. Empty segments, ``.`` and ``..`` are none: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -43,6 +44,8 @@ class Match:
     @property
     def path(self) -> str:
         """The path as the endpoint's own app should see it: one spelling, values percent-encoded."""
+        if not self.params:
+            return self.endpoint.path
         segments = self.endpoint.path.split("/")
         return "/".join(quote(self.params[part[1:-1]], safe="") if part[:1] == "{" else part for part in segments)
 
@@ -90,6 +93,11 @@ class APIHandler:
             self._check(row, where(at))
         rules = sorted(rows, key=lambda row: bool(row.target))
         self._rules = PathTable((rule.path, rule) for rule in rules)
+        self._exact: dict[tuple[str, str], Match] = {}
+        for endpoint in self.endpoints:
+            with suppress(Forbidden):
+                if "{" not in endpoint.path:
+                    self._exact[endpoint.method, endpoint.path] = self._match(endpoint.method, endpoint.path)
 
     def match(self, method: str, path: str) -> Match:
         """The endpoint for a request line, ``path`` as it came over the wire.
@@ -98,6 +106,9 @@ class APIHandler:
             Forbidden: when a rule forbids it to everybody.
             NoSuchEndpoint, MethodNotAllowed: when no row lists it.
         """
+        return self._exact.get((method, path)) or self._match(method, path)
+
+    def _match(self, method: str, path: str) -> Match:
         segments = _decoded(path)
         if segments is None:
             raise NoSuchEndpoint(f"Invalid URL ({method} {path})")

@@ -24,6 +24,7 @@ from gateway.edge.keys import KeyRing
 from gateway.endpoints import admin, health, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
+from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.mapped import MappedEndpoint
@@ -32,12 +33,14 @@ from gateway.endpoints.openapi import OpenAPIEndpoint
 from gateway.endpoints.responses import routes as responses
 from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
-from gateway.endpoints.responses.kept import ResponsesInMemory
 from gateway.endpoints.responses.request import ResponsesApi
+from gateway.endpoints.stored import routes as stored
+from gateway.endpoints.stored.keeping import ChatEndpoint
 from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
+from gateway.kept import AnswersInMemory
 from gateway.telemetry import logs
 from gateway.telemetry.recordings import Recordings
 from gateway.telemetry.runs import RunRecorder
@@ -61,7 +64,7 @@ def create_app(
     recorder = RunRecorder()
     readiness = readiness or Readiness()
     log = logs.logger(settings.secrets)
-    kept, background = ResponsesInMemory(), Background(log)
+    kept, background = AnswersInMemory(), Background(log)
     hooks = Hooks.of([recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, readiness, background)
@@ -69,11 +72,13 @@ def create_app(
         admin.router(catalog, recorder),
         repository.router(catalog, bodies),
         responses.router(kept, background),
+        stored.router(kept, bodies),
     ):
         control.include_router(routes)
     recordings = Recordings.of(settings)
     answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
     hot: dict[str, ASGIApp] = dict(answering)
+    hot[ChatApi.path] = ChatEndpoint(answering[ChatApi.path], bodies, kept)
     hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
     hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
@@ -83,13 +88,18 @@ def create_app(
     endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, KeyRing(settings.auth.keys), control, log)
+    return Gate(table, KeyRing(settings.auth.keys), control, log, settings.server.ping_seconds)
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
     """The table of endpoints. Hot routes are answered by their own app, all others by the control plane."""
     return (
         *(Endpoint("POST", path, "user", endpoint) for path, endpoint in hot.items()),
+        Endpoint("GET", "/v1/chat/completions", "user", control),
+        Endpoint("GET", "/v1/chat/completions/{id}", "user", control),
+        Endpoint("POST", "/v1/chat/completions/{id}", "user", control),
+        Endpoint("DELETE", "/v1/chat/completions/{id}", "user", control),
+        Endpoint("GET", "/v1/chat/completions/{id}/messages", "user", control),
         Endpoint("GET", "/v1/responses/{id}", "user", control),
         Endpoint("DELETE", "/v1/responses/{id}", "user", control),
         Endpoint("POST", "/v1/responses/{id}/cancel", "user", control),

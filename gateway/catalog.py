@@ -29,8 +29,6 @@ from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
 from llm import LLModel, Model, ModelProvider, Price, TiktokenCounter, TokenCounter, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
-from llm.providers.embedded import EmbeddedProvider
-from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.tokens import CHARACTERS
 from llm.transport import AiohttpTransport, Timeouts
@@ -189,15 +187,6 @@ class Catalog:
     def __iter__(self) -> Iterator[Served]:
         return (served for deployed in self._deployed.values() for served in deployed.versions.values())
 
-    def visible_to(self, principal: Principal) -> list[Served]:
-        """What a caller may chat with."""
-        return [
-            served
-            for deployed in self.deployed(principal)
-            for served in deployed.versions.values()
-            if deployed.in_service and served.takes == "chat"
-        ]
-
 
 def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
     try:
@@ -221,8 +210,12 @@ def _prompts(settings: Settings) -> PromptStore:
 
 def _provider(entry: Provider) -> ModelProvider:
     if entry.kind == "embedded":
+        from llm.providers.embedded import EmbeddedProvider  # noqa: PLC0415 - NumPy is only for who decodes here
+
         return EmbeddedProvider()
     if entry.kind == "huggingface":
+        from llm.providers.huggingface import HuggingFaceProvider  # noqa: PLC0415
+
         options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
         return HuggingFaceProvider(entry.path, **options)
     transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
@@ -239,6 +232,7 @@ def _provider(entry: Provider) -> ModelProvider:
         rename=entry.rename,
         api=entry.api,
         completions=entry.completions,
+        anthropic_members=entry.anthropic_members,
     )
 
 
@@ -258,7 +252,8 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow.to(ResponderStep(model), name="responder").respond()
     description = entry.description or getattr(model.provider, "description", "")
     served = Served(entry.name, "model", flow.validate(), entry.provider, description, created)
-    return replace(served, model=model, embeddings=_embedding_flow(model))
+    passes = getattr(model.provider, "passes", False) and not model.checks
+    return replace(served, model=model, embeddings=_embedding_flow(model), passes=passes)
 
 
 def _embedding_flow(model: Model) -> Flow | None:

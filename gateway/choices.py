@@ -95,16 +95,12 @@ class _Streams:
             first = await anext(values, NOTHING)
             if leads:
                 await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-                await self._write(dialect.begin())
-                self._begun.set()
             else:
                 await self._begun.wait()
-                await self._write(dialect.begin())
-            finish = None
-            if first is not NOTHING:
-                chunk = as_chunk(first)
-                finish = chunk.finish_reason
-                await self._write(dialect.chunk(chunk))
+            chunk = as_chunk(None if first is NOTHING else first)
+            finish = chunk.finish_reason
+            await self._write(dialect.begin() + dialect.chunk(chunk))
+            self._begun.set()
             async for value in values:
                 chunk = as_chunk(value)
                 finish = chunk.finish_reason or finish

@@ -37,12 +37,15 @@ def serve(
 ) -> None:
     """Starts the gateway."""
     from gateway.server import run  # noqa: PLC0415 - the server is imported only to serve
+    from gateway.workers import WorkerFailed  # noqa: PLC0415
 
     settings = settings_of(config, host=host, port=port)
     try:
         run(settings)
     except (InvalidSettings, ModelError, ToolsetUnavailable, OSError) as error:
         give_up(str(error))
+    except WorkerFailed:
+        raise typer.Exit(2) from None
 
 
 @graphs.command("list")

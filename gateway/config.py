@@ -34,9 +34,13 @@ class Server(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """How many processes serve; each holds its models and its record of runs for itself."""
     drain_seconds: Annotated[float, Field(gt=0)] = 30
     body_seconds: Annotated[float, Field(gt=0)] = 60
     """How long a client may take to send the body of a request."""
+    ping_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15
+    """How long a stream may be silent before a comment keeps it alive; 0 for never."""
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 20
 
     @property

@@ -16,7 +16,7 @@ Kind: TypeAlias = Literal["embedded", "openai", "azure", "anthropic", "huggingfa
 OVER_HTTP = frozenset({"openai", "azure", "anthropic"})
 OPTIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("base_url", "api_key", "connect_seconds", "read_seconds", "total_seconds"), OVER_HTTP),
-    **dict.fromkeys(("organization", "project", "api"), frozenset({"openai"})),
+    **dict.fromkeys(("organization", "project", "api", "anthropic_members"), frozenset({"openai"})),
     **dict.fromkeys(("rename", "completions"), frozenset({"openai", "azure"})),
     "api_version": frozenset({"azure"}),
     "max_tokens": frozenset({"anthropic", "huggingface"}),
@@ -60,6 +60,8 @@ class Provider(Section):
     """Which of OpenAI's APIs chats are asked of."""
     completions: bool = False
     """Whether raw prompts go to the upstream's legacy ``/completions``; where not, a chat answers them."""
+    anthropic_members: bool = False
+    """Whether the upstream takes what only Anthropic's API has, of requests that came by it."""
     max_tokens: Annotated[int, Field(ge=1)] = 4096
     """How many tokens an answer may have where the request does not say."""
     path: str = ""

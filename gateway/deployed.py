@@ -35,6 +35,8 @@ class Served:
     """The model, where it is one that chats and not a graph."""
     own: V2ModelServer | None = None
     """The model of one's own, where it is one."""
+    passes: bool = False
+    """Whether it is one upstream and nothing looks into what that says, so that it may pass as the bytes that it is."""
     embeddings: Flow | None = None
     """The flow that makes embeddings, where there is one."""
 

@@ -7,7 +7,7 @@
     │   └── UnknownKey       one that nobody has
     ├── Forbidden            the key may not do this, or nobody may
     ├── NoSuchEndpoint       the path is in no row of the table of endpoints
-    ├── NoSuchResponse       no response of this id is kept, or not for this caller
+    ├── NoSuchAnswer         no answer of this id is kept, or not for this caller
     ├── MethodNotAllowed     the path is, the method is not
     ├── BodyTooLarge         the body is longer than the settings allow
     ├── BodyTimeout          the body did not come in time
@@ -162,8 +162,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-class NoSuchResponse(GatewayError):
-    """No response of this id is kept, or not for this caller."""
+class NoSuchAnswer(GatewayError):
+    """No answer of this id is kept, or not for this caller."""
 
 
 class TooManyInBackground(GatewayError):
@@ -215,7 +215,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     UnknownKey: Row(401, CALLER, "invalid_api_key"),
     Forbidden: Row(403, CALLER, "forbidden"),
     NoSuchEndpoint: Row(404, CALLER),
-    NoSuchResponse: Row(404, CALLER),
+    NoSuchAnswer: Row(404, CALLER),
     MethodNotAllowed: Row(405, CALLER, "method_not_supported"),
     BodyTooLarge: Row(413, CALLER, "body_too_large"),
     BodyTimeout: Row(408, CALLER, "body_timeout"),

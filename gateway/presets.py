@@ -21,8 +21,9 @@ def with_preset(row: dict[str, Any], environ: Mapping[str, str]) -> dict[str, An
     made = {**row, "kind": preset.kind}
     if preset.rename:
         made["rename"] = {**preset.rename, **(row.get("rename") or {})}
-    if preset.completions:
-        made.setdefault("completions", True)
+    for option in ("completions", "anthropic_members"):
+        if getattr(preset, option):
+            made.setdefault(option, True)
     if not row.get("base_url"):
         made |= {"base_url": preset.base_url, "api_key": row.get("api_key") or environ.get(preset.key, "")}
         if preset.key and not made["api_key"]:

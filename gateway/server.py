@@ -2,107 +2,79 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import signal
 import socket
-from http import HTTPStatus
+import sys
+from collections.abc import Callable
+from functools import partial
 from math import ceil
+from multiprocessing.connection import Connection
 from types import FrameType
 
-import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app import create_app
 from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
+from gateway.config_faults import InvalidSettings
+from gateway.edge.protocol import Http
 from gateway.endpoints.health import Readiness
-from gateway.errors import Fault, HeadTooLarge, InvalidHTTP
+from gateway.workers import Workers
 
 BACKLOG = 2048
-MAX_HEAD_BYTES = 64 * 1024
-"""The longest head of a request, its line and headers, that is read."""
 
 
 def run(settings: Settings) -> None:
-    """Serves until a signal ends it.
+    """Serves until a signal ends it; with several workers, in a process each.
 
     Raises:
         InvalidSettings: when the app cannot be built.
         ModelError: when the files of a model cannot be used.
         ToolsetUnavailable: when the tools of a server cannot be used.
         OSError: when the address cannot be listened on.
+        WorkerFailed: when a worker cannot start.
     """
-    Server(settings).run()
+    if settings.server.workers == 1:
+        Server(settings).run()
+        return
+    with _held(settings.server.host, settings.server.port) as held:
+        at = held.getsockname()[:2]
+        Workers(settings.server.workers, partial(_serve, settings, at)).run()
 
 
-class Http(HttpToolsProtocol):
-    """HTTP/1.1, with a bound on heads, and with refusals in the words of the API that was asked."""
-
-    _in_head = False
-    _read = 0
-    _fault: InvalidHTTP | None = None
-
-    def data_received(self, data: bytes) -> None:
-        """Takes what came over the wire."""
-        super().data_received(data)
-        if self._in_head:
-            self._read += len(data)
-            if self._read > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self._fault = _too_large()
-                self.send_400_response("")
-
-    def on_message_begin(self) -> None:
-        """The head of a request begins."""
-        self._in_head, self._read = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head of a request is whole; what is raised here becomes a refusal."""
-        self._in_head = False
-        self._fault = self._checked()
-        if self._fault is not None:
-            raise self._fault
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuses what is no request. An answer that has begun is only cut off."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            fault = Fault.of(self._fault or InvalidHTTP(msg))
-            body = orjson.dumps(fault.body_for(getattr(self, "url", b"").decode("latin-1")))
-            head = f"HTTP/1.1 {fault.status} {HTTPStatus(fault.status).phrase}\r\ncontent-type: application/json\r\n"
-            self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
-        self.transport.close()
-
-    def _checked(self) -> InvalidHTTP | None:
-        """What is wrong with a whole head, if anything is (RFC 9112, 3.2 and 6.1)."""
-        hosts, size = 0, len(self.url)
-        for name, value in self.headers:
-            size += len(name) + len(value)
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-                return InvalidHTTP("Transfer-Encoding must be chunked.")
-        if size > MAX_HEAD_BYTES:
-            return _too_large()
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            return InvalidHTTP("A request must have one Host header.")
-        return None
-
-
-def _too_large() -> HeadTooLarge:
-    return HeadTooLarge(f"The head of your request is longer than {MAX_HEAD_BYTES} bytes.")
+def _serve(
+    settings: Settings, at: tuple[str, int], alive: Connection, ready: Callable[[], None], is_first: bool
+) -> None:
+    """A worker; the first one tells the operator what is served."""
+    try:
+        Server(settings, _listen(*at, reuse_port=True), alive, ready, announces=is_first).run()
+    except (InvalidSettings, OSError) as error:
+        sys.exit(f"penstock: {error}")
 
 
 class Server(uvicorn.Server):
     """A gateway on a socket of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listening: socket.socket | None = None,
+        alive: Connection | None = None,
+        ready: Callable[[], None] = lambda: None,
+        *,
+        announces: bool = True,
+    ) -> None:
         self._settings = settings
+        self._alive = alive
+        self._tell_ready = ready
+        self._announces = announces
         self._catalog = Catalog.of(settings)
         self._readiness = Readiness()
-        self.socket = _listen(settings.server.host, settings.server.port)
+        self.socket = listening or _listen(settings.server.host, settings.server.port)
         super().__init__(
             uvicorn.Config(
                 create_app(settings, self._catalog, self._readiness),
@@ -135,6 +107,12 @@ class Server(uvicorn.Server):
         self._readiness.ready = False
         super().handle_exit(sig, frame)
 
+    def _orphaned(self) -> None:
+        """Begins to stop, as the process that started this one is gone."""
+        assert self._alive is not None  # noqa: S101 - it has become readable
+        asyncio.get_running_loop().remove_reader(self._alive.fileno())
+        self.handle_exit(signal.SIGTERM, None)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Makes everything ready and listens. What cannot be made ready is raised here: of what fails inside the app
         uvicorn prints a traceback."""
@@ -144,14 +122,33 @@ class Server(uvicorn.Server):
             await self._catalog.close()
             raise
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
         if self.started:
+            self._tell_ready()
+            if self._alive is not None:
+                asyncio.get_running_loop().add_reader(self._alive.fileno(), self._orphaned)
+        if self.started and self._announces:
             print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _held(host: str, port: int) -> socket.socket:
+    """A socket that holds a port which nobody else has for those who listen on it with ``SO_REUSEPORT``."""
+    _listen(host, port).close()
+    held = socket.socket(_family(host))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind((host, port))
+    return held
+
+
+def _listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=_family(host), backlog=BACKLOG, reuse_port=reuse_port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"port {port} is taken; choose another one with --port") from error

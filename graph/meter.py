@@ -47,6 +47,8 @@ class Meter:
     @property
     def usage(self) -> Usage:
         """The sum of all calls."""
+        if len(self.calls) == 1:
+            return self.calls[0].usage
         return sum((call.usage for call in self.calls), start=Usage())
 
     @property

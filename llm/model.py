@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from llm.chat import ChatChunk, ChatRequest, Message
+from llm.chat.request import Prompt
 from llm.embeddings import EmbeddingProvider, EmbeddingRequest, Embeddings
 from llm.errors import InvalidRequest
 from llm.price import Price
@@ -43,8 +44,22 @@ class Model:
         ``answer`` is the texts, thoughts, and names and arguments of tool calls in it. No text holds up the event loop.
         """
         own = self.provider if isinstance(self.provider, TokenCounter) else TIKTOKEN
-        made = await counted(self.counter or own, self.upstream, request, answer)
-        return made + Usage.of(len(request.prompt), 0) if isinstance(request.prompt, list) else made
+        counter = self.counter or own
+        if self.completes and request.prompt is not None and not request.gathered:
+            return await self._count_raw(counter, request, request.prompt, answer)
+        return await counted(counter, self.upstream, request, answer)
+
+    async def _count_raw(self, counter: TokenCounter, request: ChatRequest, prompt: Prompt, answer: str) -> Usage:
+        """What a raw prompt and what follows it have: no messages are around them."""
+        text, ids = (prompt, 0) if isinstance(prompt, str) else ("", len(prompt))
+        if request.parameters.get("echo"):
+            answer = answer.removeprefix(text)
+        blank = ChatRequest(self.name, [])
+        asked, said = [
+            (await counted(counter, self.upstream, blank, written)).completion_tokens
+            for written in (text + (request.parameters.get("suffix") or ""), answer)
+        ]
+        return Usage.of(asked + ids, said, estimated=True)
 
     def usd(self, usage: Usage) -> float | None:
         """What a call of this usage costs in US dollars; None when nobody has said what the model costs."""
@@ -62,6 +77,12 @@ class Model:
             InvalidRequest: when a raw prompt cannot be asked of a provider that only chats.
         """
         return self.provider.stream(self.upstream, request if self.completes else request.as_chat())
+
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a request and its answer may have together; None where its provider does not know, or not
+        before it has started."""
+        return getattr(self.provider, "context_length", None)
 
     @property
     def embeds(self) -> bool:

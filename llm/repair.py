@@ -123,9 +123,10 @@ def _passes(answer: ChatCompletion, expected: Expected) -> bool:
 def _unchecked(chunk: ChatChunk, expected: Expected, *, repairs: bool) -> ChatChunk | None:
     """What of a chunk may leave at once. Text beside tool calls has left once; a repair does not say it again."""
     content = None if expected.content is not None or repairs else chunk.content
-    if content is None and not chunk.extra:
+    if content is None and not chunk.extra and not chunk.common:
         return None
-    return ChatChunk(content, extra=chunk.extra, logprobs=None if content is None else chunk.logprobs)
+    logprobs = None if content is None else chunk.logprobs
+    return ChatChunk(content, extra=chunk.extra, logprobs=logprobs, common=chunk.common)
 
 
 def _whole(answer: ChatCompletion, expected: Expected, *, repairs: bool) -> ChatChunk:

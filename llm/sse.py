@@ -6,11 +6,12 @@ readers also split at U+2028 and others, which JSON may hold as they are).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 
 from llm.errors import UpstreamGarbled
 
+CR = ord("\r")
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """The longest event that is taken; a longer one is an error, not a reason to run out of memory."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,12 +28,25 @@ class EventParser:
         self._skip_lf = False
         self._begun = False
 
-    def feed(self, read: bytes) -> Iterator[bytes]:
-        """The data of each event that this read completes.
+    def feed(self, read: bytes) -> Iterable[bytes]:
+        """The data of each event that this read completes. They must be taken before the next one is fed.
 
         Raises:
-            UpstreamGarbled: when an event grows past the bound.
+            UpstreamGarbled: when an event grows past the bound, while they are taken.
         """
+        if (
+            not (self._rest or self._data or self._skip_lf)
+            and read.startswith(b"data: ")
+            and read.endswith(b"\n\n")
+            and CR not in read
+        ):
+            datas = read[6:-2].split(b"\n\ndata: ")
+            if read.count(b"\n") == 2 * len(datas) and len(read) <= self._max:
+                self._begun = True
+                return datas
+        return self._lines(read)
+
+    def _lines(self, read: bytes) -> Iterator[bytes]:
         if not read:
             return
         if self._skip_lf:

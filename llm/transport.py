@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Protocol
-from weakref import WeakKeyDictionary
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 
@@ -16,6 +16,8 @@ from llm.errors import UpstreamBrokeOff, UpstreamError, UpstreamGarbled, Upstrea
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """The longest answer that is read whole."""
+KEEP_ALIVE = 30.0
+"""How many seconds a connection is kept that nobody uses; most servers keep it longer."""
 LARGE = 1024 * 1024
 """From this size on a body is written piece by piece, so that the loop can breathe."""
 
@@ -64,17 +66,17 @@ class Transport(Protocol):
         ...
 
 
-@contextmanager
-def _our_errors(url: str, broken: type[UpstreamError] = UpstreamUnreachable) -> Iterator[None]:
-    """Turns aiohttp's errors into ours; the messages name the place, never the headers."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise UpstreamTimeout(f"no answer in time from {url}") from error
-    except aiohttp.ClientResponseError as error:
-        raise UpstreamGarbled(f"the answer from {url} is not HTTP as it should be") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise broken(f"the connection to {url} failed ({type(error).__name__})") from error
+FAULTS = (aiohttp.ClientError, OSError)
+"""What aiohttp raises; a timeout is an OSError."""
+
+
+def _our_error(error: Exception, url: str, broken: type[UpstreamError] = UpstreamUnreachable) -> UpstreamError:
+    """Our error for one of aiohttp's; the message names the place, never the headers."""
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout(f"no answer in time from {url}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return UpstreamGarbled(f"the answer from {url} is not HTTP as it should be")
+    return broken(f"the connection to {url} failed ({type(error).__name__})")
 
 
 class AiohttpResponse:
@@ -88,23 +90,47 @@ class AiohttpResponse:
 
     async def read(self) -> bytes:
         body = bytearray()
-        async with aclosing(self.reads()) as reads:
-            async for read in reads:
-                body += read
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise UpstreamGarbled(f"the answer from {self._url} is longer than {MAX_ANSWER_BYTES} bytes")
+        while read := await self._read():
+            body += read
+            if len(body) > MAX_ANSWER_BYTES:
+                raise UpstreamGarbled(f"the answer from {self._url} is longer than {MAX_ANSWER_BYTES} bytes")
         return bytes(body)
 
     async def reads(self) -> AsyncGenerator[bytes, None]:
-        while True:
-            with _our_errors(self._url, UpstreamBrokeOff):
-                read = await self._response.content.readany()
-            if not read:
-                return
+        while read := await self._read():
             yield read
+
+    async def _read(self) -> bytes:
+        """What has come; nothing at the end."""
+        try:
+            return await self._response.content.readany()
+        except FAULTS as error:
+            raise _our_error(error, self._url, UpstreamBrokeOff) from error
 
     def close(self) -> None:
         self._response.close()
+
+
+KEPT: ContextVar[bool] = ContextVar("kept", default=False)
+"""Whether the connection that this task was given last had been used before."""
+STALE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+"""How a connection ends that its server had given up while nobody used it: before a byte of an answer. The request did
+not reach anybody (RFC 9112, section 9.3.1), and is sent again over another one."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Says of each connection that it gives whether it had been kept from another request."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._given: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *given: Any, **named: Any) -> Any:
+        KEPT.set(False)
+        connection = await super().connect(*given, **named)
+        KEPT.set(connection.protocol in self._given)
+        self._given.add(connection.protocol)
+        return connection
 
 
 class AiohttpTransport:
@@ -116,10 +142,15 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
-        data = BytesIO(body) if body is not None and len(body) > LARGE else body
-        with _our_errors(url):
-            response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
-        return AiohttpResponse(response, url)
+        while True:
+            data = BytesIO(body) if body is not None and len(body) > LARGE else body
+            try:
+                response = await self._pool().request(method, url, headers=headers, data=data, allow_redirects=False)
+            except FAULTS as error:
+                if not (isinstance(error, STALE) and KEPT.get()):
+                    raise _our_error(error, url) from error
+            else:
+                return AiohttpResponse(response, url)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -131,7 +162,9 @@ class AiohttpTransport:
             timeout = aiohttp.ClientTimeout(
                 total=self._timeouts.total, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
             )
-            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, loop=asyncio.get_running_loop())
+            connector = _Connector(
+                limit=0, ttl_dns_cache=300, keepalive_timeout=KEEP_ALIVE, loop=asyncio.get_running_loop()
+            )
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=timeout,

@@ -166,6 +166,7 @@ STAY_INSIDE = {
     "FromBranch",
     "NameTaken",
     "UnusableGrammar",
+    "WorkerFailed",
     "_Failed",
     "_Left",
     "_NotPlain",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
@@ -14,18 +14,31 @@ from gateway.api_handler import APIHandler
 from gateway.edge.body import ClientLeft, send_json
 from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, Send
 from gateway.edge.keys import KeyRing
+from gateway.edge.ping import Pings
+from gateway.edge.sse import EVENTS
 from gateway.errors import Fault
 from gateway.telemetry.logs import tell_fault
+
+MAX_NAME = 512
+"""How much is logged of the name that a client gives its request."""
 
 
 class Gate:
     """The outermost ASGI app. Nothing runs for a request before its path, its method and its key have been checked."""
 
-    def __init__(self, table: APIHandler, keys: KeyRing, lifespan: ASGIApp, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        table: APIHandler,
+        keys: KeyRing,
+        lifespan: ASGIApp,
+        log: FilteringBoundLogger,
+        ping_seconds: float = 0,
+    ) -> None:
         self.table = table
         self._keys = keys
         self._lifespan = lifespan
         self._log = log
+        self._ping_seconds = ping_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -36,7 +49,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = Answer(send)
+        answer = Answer(send, self._ping_seconds)
         path = raw_path(scope)
         try:
             match = self.table.match(scope["method"], path)
@@ -47,11 +60,14 @@ class Gate:
         except ClientLeft:
             return
         except Exception as error:
-            await self._fail(error, path, answer)
+            await self._fail(error, scope, path, answer)
+        finally:
+            answer.close()
 
-    async def _fail(self, error: Exception, path: str, answer: Answer) -> None:
+    async def _fail(self, error: Exception, scope: Scope, path: str, answer: Answer) -> None:
         fault = Fault.of(error)
-        tell_fault(self._log, "request failed", error, fault, request_id=answer.request_id, path=path)
+        where = {"request_id": answer.request_id, "client_request_id": _named_by_client(scope), "path": path}
+        tell_fault(self._log, "request failed", error, fault, **where)
         if not answer.started:
             await send_json(answer, fault.status, fault.body_for(path, answer.request_id), fault.headers)
 
@@ -59,25 +75,44 @@ class Gate:
 class Answer:
     """``send`` with the headers that every answer carries."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, ping_seconds: float) -> None:
         self.request_id = f"req_{token_hex(16)}"
         self.started = False
         self._send = send
+        self._ping_seconds = ping_seconds
+        self._pings: Pings | None = None
         self._begun = time.perf_counter()
 
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self.started = True
-            milliseconds = round((time.perf_counter() - self._begun) * 1000)
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", self.request_id.encode()),
-                (b"request-id", self.request_id.encode()),
-                (b"openai-processing-ms", str(milliseconds).encode()),
-                (b"openai-version", b"2020-10-01"),
-                (b"x-content-type-options", b"nosniff"),
-            ]
+    def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
+        return self._begin(message) if message["type"] == "http.response.start" else self._send(message)
+
+    async def _begin(self, message: MutableMapping[str, Any]) -> None:
+        self.started = True
+        is_stream = EVENTS in message.get("headers", ())
+        milliseconds = round((time.perf_counter() - self._begun) * 1000)
+        message["headers"] = [
+            *message.get("headers", ()),
+            (b"x-request-id", self.request_id.encode()),
+            (b"request-id", self.request_id.encode()),
+            (b"openai-processing-ms", str(milliseconds).encode()),
+            (b"openai-version", b"2020-10-01"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
         await self._send(message)
+        if is_stream and self._ping_seconds:
+            self._send = self._pings = Pings(self._send, self._ping_seconds)
+
+    def close(self) -> None:
+        """Whatever became of it, nothing more is said."""
+        if self._pings is not None:
+            self._pings.close()
+
+
+def _named_by_client(scope: Scope) -> str | None:
+    """What the client calls its request in ``X-Client-Request-Id``, for the log alone. No other id of a client's is
+    taken: that of the gateway is also the id of what it keeps and records, and so must be one that nobody chooses."""
+    named = next((value for name, value in scope["headers"] if name == b"x-client-request-id"), None)
+    return None if named is None else named[:MAX_NAME].decode("ascii", "replace")
 
 
 def raw_path(scope: Scope) -> str:

@@ -25,7 +25,7 @@ def encoding_of(scope: Scope) -> str:
         return ""
     if len(named) > 1 or named[0] not in FORMATS:
         raise UnknownEncoding(f"Content-Encoding '{', '.join(named)}' is not served; send gzip, deflate or none.")
-    return named[0]
+    return str(named[0])
 
 
 def inflated(body: bytes, encoding: str, most: int) -> bytes:

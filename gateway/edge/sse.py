@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    EVENTS,
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]

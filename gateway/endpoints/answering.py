@@ -48,15 +48,16 @@ class AnswerEndpoint:
         """
         request = asked.request()
         served = self._catalog.get(request.model, context.principal)
+        request.passes = served.passes and self._recordings is None and getattr(asked.api, "passes", False)
         event = Event(request, id=context.request_id, path=asked.api.path, caller=context.principal.name)
-        others = asked.api.others(request, asked.body)
+        others = () if request.passes else asked.api.others(request, asked.body)
         if len(others) >= MAX_CHOICES:
             message = f"At most {MAX_CHOICES} choices are made for one request, and yours asks for {len(others) + 1}."
             raise InvalidRequest(message, param="n", code="integer_above_max_value")
 
         async def answer(send: Send) -> None:
             if others:
-                await self._choices(served.flow, event, others, send)
+                await self._choices(asked.api, served.flow, event, others, send)
             elif self._recordings is None:
                 await give(served.flow, event, asked.dialect(event), send, self._hooks)
             else:
@@ -64,13 +65,13 @@ class AnswerEndpoint:
 
         return answer
 
-    async def _choices(self, flow: Flow, first: Event, others: Sequence[ChatRequest], send: Send) -> None:
+    async def _choices(self, api: Api, flow: Flow, first: Event, others: Sequence[ChatRequest], send: Send) -> None:
         """Answers with several choices, each a run with an id of its own. They are not recorded."""
-        assert isinstance(self._api, ChoiceApi)  # noqa: S101 - no other API has others
+        assert isinstance(api, ChoiceApi)  # noqa: S101 - no other API has others
         more = (
             Event(request, id=f"{first.id}-{number}", path=first.path, caller=first.caller)
             for number, request in enumerate(others, 1)
         )
         runs = [flow.start(event, self._hooks) for event in (first, *more)]
-        dialects = [self._api.choice(first, index) for index in range(len(runs))]
+        dialects = [api.choice(first, index) for index in range(len(runs))]
         await give_choices(runs, dialects, send, stream=first.body.stream)

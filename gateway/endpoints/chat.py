@@ -1,13 +1,15 @@
 """POST /v1/chat/completions, as its clients read it.
 
-In a stream: the role once, in the first chunk; ``finish_reason`` in every chunk, null until the last; usage, if asked
-for, in one more chunk with empty choices; then ``[DONE]``. An error after the first byte is an event whose data has a
-top-level ``error`` object, and nothing follows it.
+In a stream: the role once, in the first chunk; ``finish_reason`` in every chunk, null until the last; what an upstream
+says of the whole answer (its tier, its fingerprint) in every chunk; usage, if asked for, in one more chunk with empty
+choices; then ``[DONE]``. An error after the first byte is an event whose data has a top-level ``error`` object, and
+nothing follows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,25 +17,38 @@ import orjson
 from gateway.answers import Api, Dialect, Ending
 from gateway.choices import ChoiceDialect
 from gateway.edge.sse import DONE, frame
+from gateway.endpoints.passing import PassingDialect
 from gateway.errors import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
+
+KEPT_HERE = ("store", "metadata")
+"""Parameters that do not go upstream where the gateway keeps the answer."""
 
 
 class ChatApi(Api):
     """OpenAI's chat API (https://platform.openai.com/docs/api-reference/chat)."""
 
     path = "/v1/chat/completions"
+    passes = True
 
     def request(self, body: Any) -> ChatRequest:
         request = ChatRequest.from_wire(body)
-        request.parameters.pop("n", None)
+        if request.parameters.get("n") == 1:
+            del request.parameters["n"]
+        if request.parameters.get("store"):
+            for name in KEPT_HERE:
+                request.parameters.pop(name, None)
         return request
 
     def others(self, request: ChatRequest, body: Any) -> Sequence[ChatRequest]:
-        return [request.having() for _ in range((body.get("n") or 1) - 1)]
+        number = request.parameters.pop("n", 1)
+        return [request.having() for _ in range(number - 1)]
 
     def dialect(self, event: Event, body: Any) -> Dialect:
+        request: ChatRequest = event.body
+        if request.passes:
+            return PassingDialect(partial(ChatDialect, event, 0), include_usage=request.include_usage)
         return self.choice(event, 0)
 
     def choice(self, event: Event, index: int) -> ChoiceDialect:
@@ -51,7 +66,9 @@ class ChatDialect:
         self._index = index
         self._created = int(event.now().timestamp())
         self._include_usage = request.include_usage
-        self._head = b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
+        self._told: Mapping[str, Any] = {}
+        self._begun = False
+        self._head = self._encoded_head()
         self._open = b',"choices":[{"index":%d,"delta":' % index
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
@@ -62,19 +79,33 @@ class ChatDialect:
             "created": self._created,
             "model": self._model,
             "system_fingerprint": None,
+            **self._told,
         }
 
+    def _encoded_head(self) -> bytes:
+        return b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
+
     def begin(self) -> bytes:
-        return self._frame({"role": "assistant", "content": "", "refusal": None})
+        """Nothing yet: what all frames say, the first chunk may know."""
+        return b""
 
     def chunk(self, chunk: ChatChunk) -> bytes:
+        if chunk.common:
+            self._told = {**self._told, **chunk.common}
+            self._head = self._encoded_head()
+        opening = b"" if self._begun else self._opening()
         delta = chunk.delta()
         if chunk.logprobs:
-            return self._frame(delta, logprobs=orjson.dumps(chunk.logprobs))
-        return self._frame(delta) if delta else b""
+            return opening + self._frame(delta, logprobs=orjson.dumps(chunk.logprobs))
+        return opening + self._frame(delta) if delta else opening
 
     def finish(self, reason: str) -> bytes:
-        return self._frame({}, orjson.dumps(reason))
+        opening = b"" if self._begun else self._opening()
+        return opening + self._frame({}, orjson.dumps(reason))
+
+    def _opening(self) -> bytes:
+        self._begun = True
+        return self._frame({"role": "assistant", "content": "", "refusal": None})
 
     def close(self, usage: Usage) -> bytes:
         if not self._include_usage:
@@ -88,6 +119,7 @@ class ChatDialect:
         return frame(fault.openai())
 
     def choice(self, completion: ChatCompletion, reason: str) -> dict[str, Any]:
+        self._told = completion.common
         return {
             "index": self._index,
             "message": completion.message(),

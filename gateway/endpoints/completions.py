@@ -17,7 +17,8 @@ from gateway.edge.sse import DONE, frame
 from gateway.errors import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, Usage
-from llm.chat.validation import CHECKS, Check, array_of, integer, missing, model_of, of_type, options_of, wrong_type
+from llm.chat.request_checks import CHECKS, model_of, options_of
+from llm.chat.validation import Check, array_of, integer, missing, of_type, wrong_type
 
 MAX_PROMPTS = 2048
 MAX_ID = 2**31 - 1

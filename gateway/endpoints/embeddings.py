@@ -13,7 +13,7 @@ from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from graph import Event, Hooks, RunError
 from llm import EmbeddingRequest, Embeddings, InvalidRequest
-from llm.chat.validation import model_of
+from llm.chat.request_checks import model_of
 
 
 class EmbeddingsEndpoint:

@@ -161,11 +161,13 @@ class RunRecorder(Instrument):
         """The record of a run; a flow inside another, and a batch, write into that of the run that they serve."""
         while run.outer is not None:
             run = run.outer
-        if run not in self._open:
+        record = self._open.get(run)
+        if record is None:
             event = run.event
             now, clock = datetime.now(UTC), time.perf_counter()
-            self._open[run] = RunRecord(event.id, run.plan.name, event.caller, now, clock, event.meter)
-        return self._open[run]
+            record = RunRecord(event.id, run.plan.name, event.caller, now, clock, event.meter)
+            self._open[run] = record
+        return record
 
 
 def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:

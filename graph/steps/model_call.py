@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from llm.usage import Usage
 TOO_LONG = "context_length_exceeded"
 
 
-async def listen(
+def listen(
     model: Model, request: ChatRequest, event: Event, own: Iterable[str] = ()
 ) -> AsyncGenerator[ChatChunk, None]:
     """The answer, chunk by chunk. Where the provider reports no usage, or is left before it could, its tokens are
@@ -43,7 +43,15 @@ async def listen(
         ModelError: what the provider raises.
     """
     event.meter.admit(event.at, model)
+    if isinstance(event.body, ChatRequest) and event.body.anthropic:
+        request = replace(request, anthropic=True)
     droppable = set(own)
+    return _asked(model, request, event, droppable) if droppable or model.checks else _once(model, request, event)
+
+
+async def _asked(
+    model: Model, request: ChatRequest, event: Event, droppable: set[str]
+) -> AsyncGenerator[ChatChunk, None]:
     while True:
         try:
             turn = partial(_once, model, event=event)
@@ -96,11 +104,13 @@ class _Heard:
 
 async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
     heard, step = _Heard(), event.at
+    capped = event.run is None or event.run.capped
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
             async for chunk in chunks:
                 heard.hear(chunk)
-                event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
+                if capped:
+                    event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
                 yield chunk
     except (asyncio.CancelledError, GeneratorExit):
         heard.worked = True
@@ -136,7 +146,8 @@ async def _counted(model: Model, request: ChatRequest, tape: Tape | None, step: 
 def _chunks(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
     if event.tape is None:
         return model.stream(request)
-    return event.tape.stream(event.at, [model.name, request.to_wire()], partial(model.stream, request))
+    prompted = {} if request.prompt is None else {"prompt": request.prompt}
+    return event.tape.stream(event.at, [model.name, {**request.to_wire(), **prompted}], partial(model.stream, request))
 
 
 async def ask(model: Model, request: ChatRequest, event: Event) -> ChatCompletion:

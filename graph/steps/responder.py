@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from graph.event import Event
@@ -33,7 +34,7 @@ class ResponderStep:
         own = self._prompted.artifact.invocation_config.keys() - request.parameters.keys() if self._prompted else ()
         async with aclosing(listen(self._model, self._asked(request), event, own)) as chunks:
             async for chunk in chunks:
-                yield chunk
+                yield chunk if self._prompted is None or chunk.common is None else replace(chunk, common=None)
 
     def gather(self, request: ChatRequest, chunks: list[ChatChunk]) -> ChatRequest:
         """The request with the answer appended, for steps that follow."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
-
-import numpy as np
-from numpy.typing import NDArray
 
 from graph.errors import InvalidInput, InvalidStep, RunError, UnknownStep
 from graph.event import Event
+from graph.meter import StepUsage
 from graph.results import settled
 from graph.step import Complete, Step
-from llm import ChatRequest
+from llm import ChatRequest, EmbeddingRequest, Model, Usage
 
-Vectors: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
-Embeddings: TypeAlias = Callable[[list[str]], Vectors | Awaitable[Vectors]]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "Sequence[Sequence[float]] | NDArray[Any]"
+Embed: TypeAlias = "Callable[[list[str]], Vectors | Awaitable[Vectors]]"
 """One vector for each text, all of one length; a ``def`` or an ``async def``."""
+Made: TypeAlias = "tuple[NDArray[np.float64], Usage | None]"
+"""Vectors of length 1, and what they cost, where that is known."""
 ROUTE, SCORE = "route", "score"
 """Where the follower that was chosen, and how like its nearest example is, stand in the step's notes."""
 
@@ -26,12 +31,13 @@ ROUTE, SCORE = "route", "score"
 class SemanticRouter:
     """Chooses the follower whose examples are nearest to the text of the body, by the cosine of their embeddings.
 
-    The body passes unchanged. The examples are embedded once, when the first event comes. There is no embedding of our
-    own and nothing is downloaded: ``embeddings`` must be given.
+    The body passes unchanged. The examples are embedded once, when the first event comes, at the cost of its run.
+    Nothing is downloaded.
 
     Args:
         routes: examples by the name of the follower that they lead to.
-        embeddings: makes vectors of texts: a function, or an object with a method ``embed``.
+        embeddings: makes vectors of texts: a :class:`~llm.Model` that embeds, whose usage is booked on the run; or a
+            function; or an object with a method ``embed`` that is one.
         text: what of the body is compared: a function, or the key of a dict body; by default the body itself, or the
             last text of a chat request.
         threshold: from -1 to 1; an event less like any example goes to ``default``.
@@ -47,23 +53,27 @@ class SemanticRouter:
     def __init__(
         self,
         routes: Mapping[str, Sequence[str]],
-        embeddings: Embeddings | Any = None,
+        embeddings: Model | Embed | Any = None,
         *,
         text: Callable[[Any], str] | str | None = None,
         threshold: float | None = None,
         default: str | None = None,
     ) -> None:
+        model = embeddings if isinstance(embeddings, Model) else None
         embed = getattr(embeddings, "embed", embeddings)
         if not callable(embed):
             raise InvalidStep(
-                "SemanticRouter needs embeddings=: a function that makes vectors of a list of texts, or an object with "
-                "a method embed that does; none ships with us"
+                "SemanticRouter needs embeddings=: a Model that embeds, a function that makes vectors of a list of "
+                "texts, or an object with a method embed that does"
             )
+        if model is not None and not model.embeds:
+            raise InvalidStep(f"SemanticRouter: the model '{model.name}' does not make embeddings")
         if not routes or not all(routes.values()) or any(isinstance(texts, str) for texts in routes.values()):
             raise InvalidStep("SemanticRouter: routes= maps each follower to a list of at least one example")
         if (threshold is None) is not (default is None):
             raise InvalidStep("SemanticRouter: threshold= and default= go together: who is unlike all goes to default")
-        self._embed: Callable[[list[str]], Any] = embed
+        self._model = model
+        self._embed: Callable[[Any], Any] = embed
         self._text = text
         self._threshold = threshold
         self._default = default
@@ -87,12 +97,13 @@ class SemanticRouter:
         return self
 
     async def do(self, event: Event) -> None:
-        examples = await self._embedded_examples()
-        asked = await self._embedded(event, [self._text_of(event.body)])
+        texts = [self._text_of(event.body)]
+        examples = await self._booked(event, self._examples, self._embedded_examples)
+        asked = await self._booked(event, texts, partial(self._embedded, texts))
         if asked.shape[1] != examples.shape[1]:
             raise RunError(f"the examples have vectors of {examples.shape[1]}, and the text one of {asked.shape[1]}")
         scores = examples @ asked[0]
-        nearest = int(np.argmax(scores))
+        nearest = int(scores.argmax())
         event.own_notes[SCORE] = score = float(scores[nearest])
         alike = self._threshold is None or score >= self._threshold
         event.own_notes[ROUTE] = self._labels[nearest] if alike else self._default
@@ -114,21 +125,39 @@ class SemanticRouter:
             raise InvalidInput(f"the text to compare is a {type(text).__name__}; say by text= where in the body it is")
         return text
 
-    async def _embedded_examples(self) -> NDArray[np.float64]:
-        """The examples' vectors, made once."""
+    async def _booked(self, event: Event, texts: list[str], make: Callable[[], Awaitable[Made]]) -> NDArray[np.float64]:
+        """The vectors of some texts, over the tape; what they cost is the run's."""
+
+        async def packed() -> dict[str, Any]:
+            vectors, usage = await make()
+            return {"vectors": vectors.tolist(), "usage": usage and usage.to_wire()}
+
+        if self._model is not None:
+            event.meter.admit(event.at, self._model)
+        if event.tape is None:
+            vectors, usage = await make()
+        else:
+            came = await event.tape.value(event.at, texts, packed)
+            vectors, usage = _unit(came["vectors"], len(texts)), came["usage"] and Usage.from_wire(came["usage"])
+        if self._model is not None and usage:
+            event.meter.book(StepUsage.of(event.at, self._model, usage))
+            event.meter.check(event.at)
+        return vectors
+
+    async def _embedded_examples(self) -> Made:
+        """The examples' vectors, made once; to who does not make them they cost nothing."""
+        usage = None
         if self._vectors is None:
             async with self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 if self._vectors is None:
-                    self._vectors = _unit(await _awaited(self._embed(list(self._examples))), len(self._examples))
-        return self._vectors
+                    self._vectors, usage = await self._embedded(self._examples)
+        return self._vectors, usage
 
-    async def _embedded(self, event: Event, texts: list[str]) -> NDArray[np.float64]:
-        async def make() -> list[list[float]]:
-            vectors: list[list[float]] = np.asarray(await _awaited(self._embed(texts)), dtype=np.float64).tolist()
-            return vectors
-
-        made = await make() if event.tape is None else await event.tape.value(event.at, texts, make)
-        return _unit(made, len(texts))
+    async def _embedded(self, texts: list[str]) -> Made:
+        if self._model is not None:
+            made = await self._model.embed(EmbeddingRequest(list(texts)))
+            return _unit(made.vectors, len(texts)), made.usage
+        return _unit(await _awaited(self._embed(list(texts))), len(texts)), None
 
 
 async def _awaited(made: Any) -> Any:
@@ -141,6 +170,8 @@ def _unit(vectors: Any, number: int) -> NDArray[np.float64]:
     Raises:
         RunError: when they are not so many, not all of one length, or not finite.
     """
+    import numpy as np  # noqa: PLC0415 - most gateways do without
+
     try:
         made = np.asarray(vectors, dtype=np.float64)
     except (TypeError, ValueError) as error:

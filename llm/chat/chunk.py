@@ -45,6 +45,10 @@ class ChatChunk:
     """Other members of the delta (``reasoning_content``, ``refusal``, …), passed on as they are."""
     logprobs: Mapping[str, Any] | None = None
     """The ``logprobs`` of the choice, passed on as they are."""
+    common: Mapping[str, Any] | None = None
+    """What an upstream says of the whole answer (``service_tier``, ``system_fingerprint``), when it changes."""
+    wire: bytes | None = None
+    """What the caller is to be sent for it, byte by byte, where the answer passes (:attr:`ChatRequest.passes`)."""
 
     @classmethod
     def text(cls, content: str) -> Self:

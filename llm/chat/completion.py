@@ -11,6 +11,8 @@ from llm.chat.chunk import ChatChunk, ToolCallDelta, called
 from llm.chat.request import Message
 from llm.usage import Usage
 
+INSTEAD_OF_CONTENT = ("refusal", "function_call", "audio")
+
 
 @dataclass(slots=True)
 class ToolCall:
@@ -35,6 +37,10 @@ class ChatCompletion:
     usage: Usage | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     logprobs: Mapping[str, Any] | None = None
+    common: Mapping[str, Any] = field(default_factory=dict)
+    """What its upstream says of the whole answer, see :attr:`ChatChunk.common`."""
+    wire: bytes | None = None
+    """The answer as it is to be sent, where it came whole and passes."""
     _texts: list[str] = field(default_factory=list)
 
     @property
@@ -60,8 +66,11 @@ class ChatCompletion:
             self.extra = joined(self.extra, chunk.extra)
         if chunk.logprobs:
             self.logprobs = joined(self.logprobs or {}, chunk.logprobs)
+        if chunk.common:
+            self.common = {**self.common, **chunk.common}
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
+        self.wire = chunk.wire or self.wire
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         while len(self.tool_calls) <= delta.index:
@@ -72,11 +81,11 @@ class ChatCompletion:
         call.arguments += delta.arguments
 
     def message(self) -> Message:
-        """The assistant's message on the wire: ``content`` is null when there are only tool calls."""
-        content: str | None = self.content
+        """The assistant's message on the wire: ``content`` is null when something else stands instead of it."""
+        says_otherwise = self.tool_calls or any(name in self.extra for name in INSTEAD_OF_CONTENT)
+        content = self.content or None if says_otherwise else self.content
         message: Message = {"role": "assistant", "content": content, "refusal": None, **self.extra}
         if self.tool_calls:
-            message["content"] = content or None
             message["tool_calls"] = [call.to_wire() for call in self.tool_calls]
         return message
 

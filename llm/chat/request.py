@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
-from llm.chat.validation import check_request, options_of
+from llm.chat.request_checks import check_request, options_of
 from llm.errors import InvalidRequest
 
 Message: TypeAlias = dict[str, Any]
@@ -44,10 +44,16 @@ class ChatRequest:
     """What values are copied from: those of the answer's properties by name (``place``), those of arguments by tool and
     name (``get_weather.location``). From a text words are copied, of several texts one. Models that spell badly are
     held to it; it is not on OpenAI's wire either. Under :data:`TEXT` stand names that an answer in words quotes."""
+    passes: bool = False
+    """Whether the caller may be sent what an OpenAI-compatible upstream says as the bytes that it said; providers that
+    can (``passes = True``) put them beside each chunk. It is not on OpenAI's wire."""
 
     prompt: Prompt | None = None
     """A raw prompt, for providers that go on with it as it is; the parameters are then those of the legacy API. It is
     not on the chat API's wire."""
+    anthropic: bool = False
+    """Whether the caller spoke Anthropic's API. Members that OpenAI's does not have are Anthropic's then, and are kept
+    from upstreams that would refuse them."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:
@@ -62,10 +68,12 @@ class ChatRequest:
         """
         body = check_request(wire)
         stream, include_usage = options_of(body)
+        options = {name: value for name, value in (body.get("stream_options") or {}).items() if name != "include_usage"}
+        parameters = {name: value for name, value in body.items() if name not in TAKEN_APART}
         return cls(
             model=body["model"],
             messages=body["messages"],
-            parameters={name: value for name, value in body.items() if name not in TAKEN_APART},
+            parameters=parameters | ({"stream_options": options} if options else {}),
             stream=stream,
             include_usage=include_usage,
         )

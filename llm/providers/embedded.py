@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from llm.chat import TEXT, ChatChunk, ChatRequest, ToolCallDelta, ToolChoice
+from llm.chat import TEXT, ChatChunk, ChatRequest, Message, ToolCallDelta, ToolChoice, text_of
 from llm.embedded import (
     FOLDER,
     CallArguments,
@@ -55,6 +55,11 @@ class EmbeddedProvider:
     def __reduce__(self) -> tuple[type[EmbeddedProvider], tuple[Path]]:
         """To a process it is sent as its folder, and reads that there."""
         return type(self), (self._folder,)
+
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a request and its answer may have together; None before it has started."""
+        return None if self._engine is None else self._engine.context_length
 
     async def start(self) -> None:
         """Reads the weights, about 0.1 s.
@@ -125,8 +130,23 @@ class EmbeddedProvider:
         return self._engine
 
     def _begin(self, request: ChatRequest) -> Generation:
+        _check_text(request.messages)
         engine = self._load()
         return engine.generate(request.messages, request.tools or None, _options(engine, request))
+
+
+def _check_text(messages: Sequence[Message]) -> None:
+    """Looks whether the messages are text: half a surrogate pair is none, and upstreams cannot be sent it either.
+
+    Raises:
+        InvalidRequest: naming the message that is not.
+    """
+    for index, message in enumerate(messages):
+        try:
+            text_of(message).encode()
+        except UnicodeEncodeError as error:
+            param = f"messages[{index}].content"
+            raise InvalidRequest(f"Invalid '{param}': {error.reason}.", param=param, code="invalid_value") from error
 
 
 @contextmanager

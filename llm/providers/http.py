@@ -64,10 +64,19 @@ async def read_object(response: Response, error_of: ErrorOf = error_of_answer) -
     Raises:
         UpstreamError: when it is an error, or no JSON object.
     """
+    return parsed_object(await read_body(response, error_of))
+
+
+async def read_body(response: Response, error_of: ErrorOf = error_of_answer) -> bytes:
+    """The bytes that an answer is; ``error_of`` says what any other status than 200 means.
+
+    Raises:
+        UpstreamError: when it is an error.
+    """
     body = await response.read()
     if response.status != 200:
         raise error_of(response.status, response.headers, body)
-    return parsed_object(body)
+    return body
 
 
 async def read_model_ids(response: Response, whose: str, error_of: ErrorOf = error_of_answer) -> list[str]:

@@ -72,6 +72,11 @@ class HuggingFaceProvider:
         self._running: list[_Job] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="huggingface-model")
 
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a request and its answer may have together; None before it has started."""
+        return None if self._runtime is None else self._runtime.context_length
+
     async def start(self) -> None:
         """Imports torch and transformers, which takes seconds, and loads the model.
 

@@ -12,7 +12,9 @@ from llm.usage import Usage
 
 ANOTHER_SHAPE = "the upstream sent a chunk of another shape than OpenAI's"
 NO_ANSWER = "the upstream's answer has another shape than OpenAI's"
+DONE = b"[DONE]"
 OWN_FIELDS = frozenset({"content", "tool_calls", "role"})
+COMMON = ("service_tier", "system_fingerprint")
 EMPTY: Any = (None, "", [], {})
 FINISH_REASONS = {
     **{reason: reason for reason in ("stop", "length", "tool_calls", "content_filter", "function_call")},
@@ -35,9 +37,10 @@ class ChatReader:
     def __init__(self) -> None:
         self.finished = False
         self._calls = ToolCallIndexes()
+        self._common: Mapping[str, Any] | None = None
 
     def read(self, event: Mapping[str, Any]) -> ChatChunk:
-        """What an event says.
+        """What an event says of the first choice.
 
         Raises:
             UpstreamGarbled: when it has another shape than OpenAI's.
@@ -46,7 +49,12 @@ class ChatReader:
         if choices == []:
             return ChatChunk(usage=usage)
         choice = first_of(choices, ANOTHER_SHAPE)
-        chunk = _chunk(choice, choice.get("delta") or {}, usage, self._calls)
+        if choice.get("index"):
+            return ChatChunk(usage=usage)
+        chunk = chunk_of(choice, choice.get("delta") or {}, usage, self._calls)
+        common = common_in(event)
+        if common != self._common:
+            self._common = chunk.common = common
         self.finished = self.finished or chunk.finish_reason is not None
         return chunk
 
@@ -58,9 +66,15 @@ def chunk_of_chat(answer: Mapping[str, Any]) -> ChatChunk:
         UpstreamGarbled: when it has another shape than OpenAI's.
     """
     choice = first_of(answer.get("choices"), NO_ANSWER)
-    chunk = _chunk(choice, choice.get("message"), usage_in(answer), ToolCallIndexes())
+    chunk = chunk_of(choice, choice.get("message"), usage_in(answer), ToolCallIndexes())
     chunk.finish_reason = chunk.finish_reason or "stop"
+    chunk.common = common_in(answer)
     return chunk
+
+
+def common_in(wire: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What an answer or an event says of the whole answer."""
+    return {name: wire[name] for name in COMMON if isinstance(wire.get(name), str)} or None
 
 
 def usage_in(wire: Mapping[str, Any]) -> Usage | None:
@@ -69,17 +83,17 @@ def usage_in(wire: Mapping[str, Any]) -> Usage | None:
 
 
 def first_of(choices: object, otherwise: str) -> Mapping[str, Any]:
-    """The first of the choices.
+    """The choice with the index 0, or with none; where there is none of them, any other.
 
     Raises:
-        UpstreamGarbled: in the words of ``otherwise``, when there is none.
+        UpstreamGarbled: in the words of ``otherwise``, when there are no choices.
     """
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
+    if isinstance(choices, list) and choices and all(isinstance(choice, dict) for choice in choices):
+        return next((choice for choice in choices if not choice.get("index")), choices[0])
     raise UpstreamGarbled(otherwise)
 
 
-def _chunk(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: ToolCallIndexes) -> ChatChunk:
+def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls: ToolCallIndexes) -> ChatChunk:
     """The chunk in a ``delta`` or a whole ``message``."""
     if not isinstance(said, dict):
         raise UpstreamGarbled("the upstream's answer holds no message")

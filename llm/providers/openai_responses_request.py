@@ -115,13 +115,14 @@ def _named(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool(place: str, tool: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool without the level of its kind. Functions are not strict where they do not say, as in the chat API."""
+    """A tool without the level of its kind; others than chats have go as they are. Functions are not strict where they
+    do not say, as in the chat API."""
     if tool["type"] == "function":
         function = tool["function"]
         schema = function.get("parameters") or {"type": "object", "properties": {}}
         return {"type": "function", **function, "parameters": schema, "strict": bool(function.get("strict"))}
-    if tool["type"] != "custom":
-        raise _unsupported(f"{place}.type", f"'{tool['type']}'; this model takes functions and custom tools only.")
+    if not isinstance(tool.get("custom"), dict):
+        return dict(tool)
     custom = {"type": "custom", **tool["custom"]}
     if isinstance(custom.get("format"), dict):
         grammar = _object(f"{place}.custom.format.grammar", custom["format"].get("grammar"))

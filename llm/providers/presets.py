@@ -22,6 +22,8 @@ class Preset:
     """Parameters that it calls otherwise, or with "" refuses."""
     completions: bool = False
     """Whether it has OpenAI's legacy completions."""
+    anthropic_members: bool = False
+    """Whether it takes what only Anthropic's API has."""
 
 
 @cache

@@ -32,10 +32,11 @@ class CharacterCounter:
         return self.count_now(request, len(answer))
 
     def count_now(self, request: ChatRequest, answered: int) -> Usage:
-        """The same at once, for an answer of so many characters. Only the text of messages counts."""
+        """The same at once, for an answer of so many characters. Only the text of messages counts, and token ids."""
+        ids = len(request.prompt) if isinstance(request.prompt, list) else 0
         asked = sum(len(text_of(message)) for message in request.messages)
-        tokens = (-(-characters // CHARACTERS_PER_TOKEN) for characters in (asked, answered))
-        return Usage.of(*tokens, estimated=True)
+        asked, answered = (-(-characters // CHARACTERS_PER_TOKEN) for characters in (asked, answered))
+        return Usage.of(asked + ids, answered, estimated=True)
 
 
 CHARACTERS = CharacterCounter()

@@ -102,3 +102,10 @@ def wrong() -> Flow:
     flow = Flow("wrong")
     flow.to(spell).to(spell, name="again").respond()
     return flow
+
+
+def prompted(parts: Parts) -> Flow:
+    """A graph of one responder with a prompt of its own."""
+    flow = Flow("prompted")
+    flow.to(ResponderStep(parts.llm("responder")), name="responder").respond()
+    return flow

@@ -10,6 +10,9 @@ import aiohttp
 import openai
 import pytest
 
+from graph import Flow
+from graph.parts import Parts
+from graph.steps.responder import ResponderStep
 from llm.testing import Cut, Hang, Json, Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import answer, choice, frame
 from tests.serving import serving, serving_upstream
@@ -90,6 +93,60 @@ async def test_nothing_of_the_callers_headers_goes_upstream() -> None:
     assert not any("callers-own" in value or "secret" in value for value in headers.values())
 
 
+async def test_nothing_of_an_upstreams_headers_reaches_the_caller() -> None:
+    """Whose account the gateway has there, and what is left of its limits, is nobody's business."""
+    told = {"openai-organization": "org-x", "openai-project": "proj-x", "x-ratelimit-remaining-tokens": "7"}
+    async with serving_upstream(Json(answer("Hello").body, headers=told)) as (gateway, _):
+        _, headers, _ = await gateway.post("/v1/chat/completions", {"model": "up", "messages": MESSAGES})
+    assert not told.keys() & {name.lower() for name in headers}
+
+
+def prompted(parts: Parts) -> Flow:
+    """A graph whose answer one upstream makes."""
+    flow = Flow("prompted")
+    flow.to(ResponderStep(parts.llm("writer")), name="writer").respond()
+    return flow
+
+
+WHOLE = {"service_tier": "flex", "system_fingerprint": "fp_1"}
+
+
+async def test_what_an_upstream_says_of_the_whole_answer_goes_on() -> None:
+    """Its tier and its fingerprint, streamed and not; a graph of prompts has none."""
+    frames = [frame({**choice({"content": word}), **WHOLE}) for word in ("Hel", "lo")]
+    stream = Stream([*frames, *Stream.end(USAGE)])
+    whole = Json({**answer("Hello").body, **WHOLE})
+    graphs = [{"name": "prompted", "build": "tests.end_to_end.test_chat:prompted"}]
+    async with serving_upstream(stream, whole, whole, graphs=graphs) as (gateway, _):
+        body: Any = {"model": "up", "messages": MESSAGES, "stream": True, "store": True}  # so no bytes pass as they are
+        async with gateway.http.post(f"{gateway.address}/v1/chat/completions", json=body) as response:
+            chunks = (await frames_of(response))[:-1]
+        _, _, one = await gateway.post("/v1/chat/completions", {**body, "stream": False})
+        _, _, many = await gateway.post("/v1/chat/completions", {**body, "model": "prompted", "stream": False})
+    assert [{name: chunk[name] for name in WHOLE} for chunk in chunks] == [WHOLE] * 4
+    assert {name: one[name] for name in WHOLE} == WHOLE
+    assert (many["system_fingerprint"], "service_tier" in many) == (None, False)
+
+
+async def test_what_stands_beside_the_content_goes_on() -> None:
+    """Thoughts, refusals, annotations and sound, under the names that they came by, streamed and whole."""
+    beside: dict[str, Any] = {
+        "reasoning_content": "hm",
+        "reasoning": "so",
+        "refusal": "No.",
+        "annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}],
+        "audio": {"id": "audio_1", "data": "AA==", "transcript": "hi", "expires_at": 1},
+    }
+    stream = Stream([*(frame(choice({name: value})) for name, value in beside.items()), *Stream.end(USAGE)])
+    async with serving_upstream(stream, answer("", **beside)) as (gateway, _):
+        body: Any = {"model": "up", "messages": MESSAGES, "stream": True, "store": True}
+        async with gateway.http.post(f"{gateway.address}/v1/chat/completions", json=body) as response:
+            chunks = (await frames_of(response))[:-1]
+        _, _, whole = await gateway.post("/v1/chat/completions", {**body, "stream": False})
+    assert [chunk["choices"][0]["delta"] for chunk in chunks[1:-1]] == [{name: beside[name]} for name in beside]
+    assert whole["choices"][0]["message"] == {"role": "assistant", "content": None, **beside}
+
+
 async def test_a_streamed_answer() -> None:
     """The SDK's stream helper puts the answer together, with the usage if it was asked for."""
     async with serving_upstream(Stream.of_text("Hel", "lo", usage=USAGE)) as (gateway, _), gateway.sdk() as client:
@@ -124,14 +181,14 @@ async def test_the_stream_on_the_wire() -> None:
     assert headers["x-request-id"].startswith("req_")
     assert plain[-1] == "[DONE]"
     assert [frame["choices"][0]["delta"] for frame in plain[:-1]] == [
-        {"role": "assistant", "content": "", "refusal": None},
+        {"role": "assistant", "content": ""},
         {"content": "a"},
         {"content": "b"},
         {},
     ]
     assert all("finish_reason" in frame["choices"][0] for frame in plain[:-1])
     assert not any("usage" in frame for frame in plain[:-1])
-    assert [frame["usage"] for frame in counted[:-2]] == [None] * 4
+    assert [frame.get("usage") for frame in counted[:-2]] == [None] * 4
     assert counted[-2]["choices"] == []
     assert counted[-2]["usage"] == USAGE
     assert counted[-1] == "[DONE]"

@@ -111,10 +111,11 @@ async def test_one_of_several_choices_fails() -> None:
     """Before anything has been sent that is a status, and no choice is sent; later it is an error in the stream."""
     bad = Json({"error": {"message": "no", "type": "server_error"}}, 500)
     cut = Stream((frame(choice({"content": "a"})),))
-    async with serving_upstream(bad, bad, cut, cut) as (gateway, _), gateway.sdk() as client:
+    graphs = [{"name": "relay", "build": "tests.end_to_end.own_graphs:relay"}]
+    async with serving_upstream(bad, bad, cut, cut, graphs=graphs) as (gateway, _), gateway.sdk() as client:
         with pytest.raises(openai.InternalServerError):
-            await client.chat.completions.create(model="up", messages=MESSAGES, n=2)
-        stream = await client.chat.completions.create(model="up", messages=MESSAGES, n=2, stream=True)
+            await client.chat.completions.create(model="relay", messages=MESSAGES, n=2)
+        stream = await client.chat.completions.create(model="relay", messages=MESSAGES, n=2, stream=True)
         with pytest.raises(openai.APIError) as error:
             [chunk async for chunk in stream]
     assert error.value.code == "upstream_broke_off"

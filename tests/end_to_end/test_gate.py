@@ -43,7 +43,7 @@ CHAT: Any = {"model": "up", "messages": [{"role": "user", "content": "hi"}]}
         ("GET", "/", APP, 404, None),
         ("GET", "/docs", APP, 404, None),
         ("DELETE", "/v1/models", APP, 405, "method_not_supported"),
-        ("GET", "/v1/chat/completions", APP, 405, "method_not_supported"),
+        ("PUT", "/v1/chat/completions", APP, 405, "method_not_supported"),
         ("OPTIONS", "/v1/models", {}, 405, "method_not_supported"),
         ("GET", "/admin/graphs/up", OPS, 403, "forbidden"),
         ("GET", "/v1/models/nope", APP, 404, "model_not_found"),
@@ -67,7 +67,7 @@ async def test_who_may_call_what(
         assert body["error"]["code"] == code
         assert "key-123" not in str(body)
     if status == 405:
-        assert response.headers["allow"] == {"/v1/models": "GET", "/v1/chat/completions": "POST"}[path]
+        assert response.headers["allow"] == {"/v1/models": "GET", "/v1/chat/completions": "GET, POST"}[path]
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,14 @@ async def test_a_failed_request_is_found_by_its_id(capfd: pytest.CaptureFixture[
     """One line: which request, which path, what the client was told, and why; of what is the caller's fault, none."""
     async with serving_upstream(Json({}, 500), graphs=LEAKING) as (gateway, _):
         body = {"model": "up", "messages": [{"role": "user", "content": "hi"}]}
-        _, headers, _ = await gateway.post("/v1/chat/completions", body)
+        names = {"X-Client-Request-Id": "mine-1", "X-Request-Id": "req_chosen"}
+        _, headers, _ = await gateway.post("/v1/chat/completions", body, **names)
         await gateway.post("/v1/chat/completions", {**body, "model": "nope"})
         await gateway.get("/v1/nope")
     (line,) = lines(capfd.readouterr().err)
     assert (line["event"], line["level"], line["request_id"]) == ("request failed", "error", headers["x-request-id"])
+    assert line["client_request_id"] == "mine-1"
+    assert headers["x-request-id"] != "req_chosen"
     assert (line["path"], line["status"], line["code"]) == ("/v1/chat/completions", 503, "upstream_unavailable")
     assert "status 500" in line["cause"]
 

@@ -241,18 +241,19 @@ MESSAGES = [{"role": "user", "content": "x"}]
 
 
 async def test_they_do_not_chat() -> None:
-    """On chat they are a 404 that says where they are; they are listed under /v2 only, and to admins as graphs."""
+    """On chat they are a 404 that says where they are; the list of models says so too. Admins see them as graphs."""
     async with serving_models(row("echo", "Echo")) as gateway:
         status, _, body = await gateway.post("/v1/chat/completions", {"model": "echo", "messages": MESSAGES})
-        retrieved, _, _ = await gateway.get("/v1/models/echo")
-        _, _, chats = await gateway.get("/v1/models")
+        retrieved, _, model = await gateway.get("/v1/models/echo")
+        _, _, listed = await gateway.get("/v1/models")
         _, _, models = await gateway.get("/v2/models")
         _, _, graphs = await gateway.get("/admin/graphs")
         shown, _, _ = await gateway.get("/admin/graphs/echo")
-    assert (status, retrieved, shown) == (404, 404, 200)
+    assert (status, retrieved, shown) == (404, 200, 200)
+    assert (model["kind"], model["endpoints"]) == ("own_model", ["v2"])
     assert body["error"]["code"] == "model_not_found"
     assert "/v2/models/echo/infer" in body["error"]["message"]
-    assert (chats["data"], models["models"]) == ([], ["echo"])
+    assert (listed["data"], models["models"]) == ([model], ["echo"])
     assert [graph["name"] for graph in graphs["graphs"]] == ["echo"]
 
 

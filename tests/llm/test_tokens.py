@@ -7,6 +7,7 @@ import pickle
 from collections.abc import AsyncGenerator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,3 +171,35 @@ def test_a_counter_goes_to_other_processes() -> None:
     counter = TiktokenCounter("cl100k_base")
     assert len(pickle.dumps(counter)) < 1000
     assert pickle.loads(pickle.dumps(counter)) == counter
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given", "answer", "counted"),
+    [
+        ("one two", {}, "three", (2, 1)),
+        ("one two", {"suffix": " four"}, "three", (3, 1)),
+        ("one two", {"echo": True}, "one two three", (2, 1)),
+        ([5, 6, 7], {}, "three", (3, 1)),
+    ],
+    ids=["a text", "a suffix", "an echo", "token ids"],
+)
+async def test_raw_prompts_are_counted_as_they_are(
+    prompt: str | list[int], given: dict[str, Any], answer: str, counted: tuple[int, int]
+) -> None:
+    """There are no messages around them; an echo has not been written by the model."""
+
+    class Completing(Counting):
+        completes = True
+
+        async def count(self, model: str, request: ChatRequest, answer: str) -> Usage:
+            return Usage.of(10 + len(request.text.split()), len(answer.split()))
+
+    model = Model("m", Completing.of(), "theirs")
+    assert await model.count(ChatRequest.of_prompt("m", prompt, given), answer) == Usage.of(*counted, estimated=True)
+
+
+def test_ids_count_where_there_is_no_time_to_count() -> None:
+    """A call whose client has left is booked at once: four characters a token, and token ids as they are."""
+    for prompt, tokens in (("a prompt", 2), ([5, 6, 7], 3)):
+        request = ChatRequest.of_prompt("m", prompt)
+        assert CharacterCounter().count_now(request, 9) == Usage.of(tokens, 3, estimated=True)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from llm import UpstreamGarbled, UpstreamTimeout
+from llm import UpstreamGarbled, UpstreamTimeout, UpstreamUnreachable
 from llm.transport import MAX_ANSWER_BYTES, AiohttpTransport, Response, Timeouts
 
 Writing = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -80,3 +80,53 @@ async def test_an_upstream_that_trickles_is_given_up_after_the_time_for_the_whol
                 pass
         response.close()
         await asyncio.wait_for(upstream.left.wait(), 10)
+
+
+class Stale:
+    """A server that answers the first request of each connection and drops the connection at the next one, or drops
+    every one at once."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.connections = 0
+        self.requests = 0
+        self._answers = answers
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await self._read(reader)
+        if self._answers:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+            await self._read(reader)
+        writer.transport.abort()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n{}")
+        except asyncio.IncompleteReadError:
+            return
+        self.requests += 1
+
+
+async def test_a_connection_that_was_given_up_while_nobody_used_it_is_replaced() -> None:
+    """The request goes over another one, and nobody hears of it."""
+    server = Stale(answers=True)
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        transport = AiohttpTransport()
+        for _ in range(3):
+            response = await transport.request("POST", url, {}, b"{}")
+            assert await response.read() == b"{}"
+            response.close()
+        await transport.close()
+    assert server.connections == 3
+
+
+async def test_a_new_connection_that_breaks_is_no_reason_to_ask_again() -> None:
+    """What was sent over it may have been understood."""
+    server = Stale(answers=False)
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        transport = AiohttpTransport()
+        with pytest.raises(UpstreamUnreachable):
+            await transport.request("POST", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", {}, b"{}")
+        await transport.close()
+    assert (server.connections, server.requests) == (1, 1)

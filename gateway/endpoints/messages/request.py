@@ -40,7 +40,8 @@ def chat_request(given: Mapping[str, Any]) -> ChatRequest:
     messages = [*_system(given.get("system")), *(message for turn in given["messages"] for message in _said(turn))]
     parameters = {name: value for name, value in given.items() if name not in TAKEN_APART}
     parameters |= {**dict(_sampling(given)), **dict(_tools(given)), **dict(_output(given.get("output_config")))}
-    return ChatRequest(given["model"], messages, parameters, stream=given.get("stream", False), include_usage=True)
+    stream = given.get("stream", False)
+    return ChatRequest(given["model"], messages, parameters, stream, include_usage=True, anthropic=True)
 
 
 def _sampling(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

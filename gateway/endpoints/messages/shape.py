@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from llm import InvalidRequest
-from llm.chat.validation import CHECKS
+from llm.chat.request_checks import CHECKS
 from llm.providers.anthropic_request import NUDGES, TRANSLATED, UNSUPPORTED
 
 ELSE = "?"

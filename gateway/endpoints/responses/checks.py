@@ -11,6 +11,7 @@ from llm import InvalidRequest
 from llm.chat.validation import (
     Check,
     array_of,
+    check_metadata,
     decimal,
     integer,
     missing,
@@ -18,11 +19,10 @@ from llm.chat.validation import (
     one_of,
     optional,
     require,
+    text_of_at_most,
     wrong_type,
 )
 
-MAX_PAIRS, MAX_NAME, MAX_VALUE = 16, 64, 512
-"""How many pairs ``metadata`` may hold, and how long a name and a value may be, in characters."""
 MOVED: Mapping[str, str] = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
@@ -41,18 +41,6 @@ EXCLUDED: Mapping[str, str] = {
     "conversation": "Keep a conversation with 'previous_response_id' instead.",
     "n": "A response holds one answer.",
 }
-
-
-def _check_metadata(param: str, value: Any) -> None:
-    of_type(dict)(param, value)
-    if len(value) > MAX_PAIRS:
-        message = f"Invalid '{param}': too many properties. Expected an object with at most {MAX_PAIRS} properties."
-        raise InvalidRequest(message, param=param, code="object_above_max_properties")
-    for name, item in value.items():
-        of_type(str)(f"{param}.{name[:MAX_NAME]}", item)
-        if len(name) > MAX_NAME or len(item) > MAX_VALUE:
-            message = f"Invalid '{param}': names have at most {MAX_NAME} characters, values {MAX_VALUE}."
-            raise InvalidRequest(message, param=param, code="string_above_max_length")
 
 
 def _check_text(param: str, value: Any) -> None:
@@ -89,13 +77,13 @@ CHECKS: Mapping[str, Check] = {
     "instructions": of_type(str),
     "max_output_tokens": integer(16),
     "max_tool_calls": integer(1),
-    "metadata": _check_metadata,
+    "metadata": check_metadata,
     "parallel_tool_calls": of_type(bool),
     "previous_response_id": of_type(str),
     "prompt_cache_key": of_type(str),
     "prompt_cache_retention": one_of("in_memory", "24h"),
     "reasoning": _check_reasoning,
-    "safety_identifier": of_type(str),
+    "safety_identifier": text_of_at_most(64),
     "service_tier": one_of("auto", "default", "flex", "scale", "priority", "fast", "ultrafast"),
     "store": of_type(bool),
     "stream": of_type(bool),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gateway.endpoints.responses.items import Item, items_of, kind_of
-from gateway.endpoints.responses.kept import KeptResponse, KeptResponses
+from gateway.kept import KeptAnswer, KeptAnswers
 from llm import InvalidRequest
 
 ID_DIGITS = 32
 """How many digits the id of a response has; those of its items begin with the same ones."""
 
 
-async def inlined(body: dict[str, Any], owner: str, kept: KeptResponses) -> dict[str, Any]:
+async def inlined(body: dict[str, Any], owner: str, kept: KeptAnswers) -> dict[str, Any]:
     """The checked body of a request with everything in it that it refers to.
 
     Raises:
@@ -22,20 +21,25 @@ async def inlined(body: dict[str, Any], owner: str, kept: KeptResponses) -> dict
     previous = body.get("previous_response_id")
     if previous is None and isinstance(body["input"], str):
         return body
-    before = [] if previous is None else (await _previous(previous, owner, kept)).items
+    before = [] if previous is None else _said(await _previous(previous, owner, kept))
     items = [await _resolved(item, index, owner, kept) for index, item in enumerate(items_of(body))]
     return {**body, "input": [*before, *items]}
 
 
-async def _previous(response_id: str, owner: str, kept: KeptResponses) -> KeptResponse:
-    found = await kept.get(owner, response_id)
+def _said(response: KeptAnswer) -> list[Item]:
+    """The conversation so far: what was asked, and what was answered."""
+    return [*response.asked, *response.answer["output"]]
+
+
+async def _previous(response_id: str, owner: str, kept: KeptAnswers) -> KeptAnswer:
+    found = await kept.get("response", owner, response_id)
     if found is None:
         raise InvalidRequest(
             f"Previous response with id '{response_id}' not found.",
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    if found.response["status"] in ("queued", "in_progress"):
+    if found.answer["status"] in ("queued", "in_progress"):
         raise InvalidRequest(
             f"Previous response with id '{response_id}' is still being made.",
             param="previous_response_id",
@@ -44,35 +48,12 @@ async def _previous(response_id: str, owner: str, kept: KeptResponses) -> KeptRe
     return found
 
 
-async def _resolved(item: Item, index: int, owner: str, kept: KeptResponses) -> Item:
+async def _resolved(item: Item, index: int, owner: str, kept: KeptAnswers) -> Item:
     if kind_of(item) != "item_reference":
         return item
     digits = item["id"].partition("_")[2][:ID_DIGITS]
-    response = await kept.get(owner, f"resp_{digits}")
-    found = next((other for other in response.items if other["id"] == item["id"]), None) if response else None
+    response = await kept.get("response", owner, f"resp_{digits}")
+    found = next((other for other in _said(response) if other["id"] == item["id"]), None) if response else None
     if found is None:
         raise InvalidRequest(f"Item with id '{item['id']}' not found.", param=f"input[{index}].id")
     return found
-
-
-def page(items: list[Item], after: str | None, limit: int, order: str) -> Mapping[str, Any]:
-    """Some of a list of items, as the API lists them.
-
-    Raises:
-        InvalidRequest: when no item has the id ``after``.
-    """
-    ordered = items if order == "asc" else items[::-1]
-    begin = 0
-    if after is not None:
-        places = [index for index, item in enumerate(ordered) if item["id"] == after]
-        if not places:
-            raise InvalidRequest(f"Item with id '{after}' not found.", param="after")
-        begin = places[0] + 1
-    shown = ordered[begin : begin + limit]
-    return {
-        "object": "list",
-        "data": shown,
-        "first_id": shown[0]["id"] if shown else None,
-        "last_id": shown[-1]["id"] if shown else None,
-        "has_more": begin + limit < len(ordered),
-    }

@@ -19,15 +19,15 @@ from gateway.endpoints.responses.conversation import inlined
 from gateway.endpoints.responses.echo import opening
 from gateway.endpoints.responses.event_log import EventLog
 from gateway.endpoints.responses.items import items_of, shown
-from gateway.endpoints.responses.kept import KeptResponses
 from gateway.endpoints.responses.making import Making, Overheard
+from gateway.kept import KeptAnswers
 
 
 class ResponsesEndpoint:
     """Makes responses. Where the caller wants so, it goes on without waiting for them."""
 
     def __init__(
-        self, answering: AnswerEndpoint, bodies: BodyReader, kept: KeptResponses, background: Background
+        self, answering: AnswerEndpoint, bodies: BodyReader, kept: KeptAnswers, background: Background
     ) -> None:
         self._answering = answering
         self._bodies = bodies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,9 +11,9 @@ from gateway.edge.context import Send
 from gateway.endpoints.responses.dialect import ResponsesDialect
 from gateway.endpoints.responses.echo import failure
 from gateway.endpoints.responses.items import Item
-from gateway.endpoints.responses.kept import KeptResponse, KeptResponses
 from gateway.endpoints.responses.request import ResponsesApi, chat_request
 from gateway.errors import Fault
+from gateway.kept import KeptAnswer, KeptAnswers, keeping_last
 from graph import Event
 from llm import ChatRequest
 
@@ -42,7 +42,7 @@ class Making:
 
     owner: str
     input: Sequence[Item]
-    kept: KeptResponses
+    kept: KeptAnswers
     api: Overheard
     answer: Answer
     first: dict[str, Any] | None = None
@@ -50,19 +50,13 @@ class Making:
 
     async def run(self, send: Send) -> None:
         """Makes the answer and sends it. Once the last of it is sent, the response is kept already."""
-
-        async def keep_and_send(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                await self.keep()
-            await send(message)
-
-        await self.answer(keep_and_send)
+        await self.answer(keeping_last(send, self.keep))
 
     async def keep(self, **members: Any) -> None:
         """Keeps the response as it stands, with some members of it set."""
         response = self.first if self.api.said is None else self.api.said.response
         told = {} if self.first is None else {"created_at": self.first["created_at"]}
-        await self.kept.put(KeptResponse(self.owner, {**(response or {}), **told, **members}, self.input))
+        await self.kept.put(KeptAnswer(self.owner, {**(response or {}), **told, **members}, self.input))
 
     async def fail(self, fault: Fault) -> bytes:
         """The response has failed: the events that say so, unless they were sent already."""

@@ -8,27 +8,27 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
+from gateway.endpoints.pages import page
 from gateway.endpoints.responses.background import Background
-from gateway.endpoints.responses.conversation import page
 from gateway.endpoints.responses.endpoint import send_events
 from gateway.endpoints.responses.event_log import EventLog
-from gateway.endpoints.responses.kept import KeptResponse, KeptResponses
-from gateway.errors import NoSuchResponse
+from gateway.errors import NoSuchAnswer
+from gateway.kept import KeptAnswer, KeptAnswers
 from llm import InvalidRequest
 
 MAX_PAGE = 100
 """How many items are listed at once."""
 
 
-def router(kept: KeptResponses, background: Background) -> APIRouter:
+def router(kept: KeptAnswers, background: Background) -> APIRouter:
     """The routes under ``/v1/responses/{id}``. Each caller finds only what its own key made."""
     routes = APIRouter(tags=["responses"])
 
-    async def find(request: Request) -> KeptResponse:
+    async def find(request: Request) -> KeptAnswer:
         owner, response_id = _key(request)
-        found = await kept.get(owner, response_id)
+        found = await kept.get("response", owner, response_id)
         if found is None:
-            raise NoSuchResponse(f"Response with id '{response_id}' not found.")
+            raise NoSuchAnswer(f"Response with id '{response_id}' not found.")
         return found
 
     @routes.get("/v1/responses/{id}", response_model=None)
@@ -37,7 +37,7 @@ def router(kept: KeptResponses, background: Background) -> APIRouter:
     ) -> Any:
         """A response as it stands; with ``stream`` the events of one that is made in the background."""
         found = await find(request)
-        return _followed(background.log_of(_key(request)), starting_after + 1) if stream else found.response
+        return _followed(background.log_of(_key(request)), starting_after + 1) if stream else found.answer
 
     @routes.delete("/v1/responses/{id}")
     async def delete(request: Request) -> dict[str, Any]:
@@ -45,16 +45,16 @@ def router(kept: KeptResponses, background: Background) -> APIRouter:
         found = await find(request)
         await background.cancel(_key(request))
         background.forget(_key(request))
-        await kept.delete(found.owner, found.id)
+        await kept.delete("response", found.owner, found.id)
         return {"id": found.id, "object": "response", "deleted": True}
 
     @routes.post("/v1/responses/{id}/cancel")
     async def cancel(request: Request) -> Any:
         """Ends a response that is being made in the background; one that has ended stays as it is."""
-        if not (await find(request)).response["background"]:
+        if not (await find(request)).answer["background"]:
             raise InvalidRequest("Only responses that were created with 'background' set to true can be cancelled.")
         await background.cancel(_key(request))
-        return (await find(request)).response
+        return (await find(request)).answer
 
     @routes.get("/v1/responses/{id}/input_items")
     async def input_items(
@@ -64,7 +64,7 @@ def router(kept: KeptResponses, background: Background) -> APIRouter:
         order: Literal["asc", "desc"] = "desc",
     ) -> Any:
         """The items that a response answers, the last one first."""
-        return page(list((await find(request)).input), after, limit, order)
+        return page(list((await find(request)).asked), after, limit, order)
 
     return routes
 

@@ -19,8 +19,20 @@ from tests.end_to_end.bad_input.kind import (
     Bad,
 )
 
-BODIES = (CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT, RESPONSES, INFER, GENERATE, STREAM)
-BODIES += ("/v2/models", "/v2/models/up", "/v2/repository/index")
+BODIES = (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    MESSAGES,
+    COUNT,
+    RESPONSES,
+    INFER,
+    GENERATE,
+    STREAM,
+    "/v2/models",
+    "/v2/models/up",
+    "/v2/repository/index",
+)
 """The endpoints that read JSON."""
 PARSE = "could not parse the JSON body"
 NO_JSON: Mapping[str, bytes] = {

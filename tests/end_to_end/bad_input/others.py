@@ -179,8 +179,14 @@ def apis() -> Iterator[Bad]:
         yield Bad(kind, ECHO, sent, says=says, headers={"Inference-Header-Content-Length": length})
 
 
-_NOWHERE = ("/", "/v1", "/v1/", "/v1/nope", "/v1//models", "/v2/nope", "/v2/models/up/versions/1/infer/x")
-_NOWHERE += (
+_NOWHERE = (
+    "/",
+    "/v1",
+    "/v1/",
+    "/v1/nope",
+    "/v1//models",
+    "/v2/nope",
+    "/v2/models/up/versions/1/infer/x",
     "/v1/messages/nope",
     "/v1/chat/completions/",
     "/admin",

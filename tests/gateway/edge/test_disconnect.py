@@ -170,3 +170,12 @@ async def test_a_cancellation_from_elsewhere_goes_through(client_leaves_too: boo
     assert task.cancelled()
     assert came_through == []
     assert alone()
+
+
+async def test_nobody_listens_for_a_client_whose_answer_is_done_at_once() -> None:
+    """A task for each request would cost more than it saves."""
+    client = Client()
+    async with ClientWatch(client.receive):
+        await asyncio.sleep(0)
+        assert alone()
+    assert not client.listened_to.is_set()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from graph import Event, Flow
+from graph import Event, Flow, ReplayDiffers
 from graph.steps.responder import ResponderStep
+from graph.tape import Recording, Replay
 from llm import ChatRequest, Model, UpstreamAnswerInvalid
+from llm.chat.request import Prompt
 from llm.testing import ScriptedProvider, say
 
 
@@ -47,3 +49,26 @@ async def test_without_repair_an_answer_goes_on_as_it_is() -> None:
             flow, event = asking(Model("m", provider, "m", repair=repair))
             await flow.run(event)
         assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("prompts", [("one", "two"), ([1], [2])], ids=["texts", "token ids"])
+async def test_a_tape_knows_raw_prompts_apart(prompts: tuple[Prompt, Prompt]) -> None:
+    """Another prompt than the recorded one is another question, also where it is no text."""
+
+    class Completes(ScriptedProvider):
+        completes = True
+
+    with Completes.of(say("one")) as provider:
+        flow = Flow("one")
+        flow.to(ResponderStep(Model("m", provider, "m")), name="responder").respond()
+        event, tape = Event(ChatRequest.of_prompt("m", prompts[0]), id="e"), Recording()
+        event.tape = tape
+        await flow.run(event)
+        for prompt, same in zip(prompts, (True, False), strict=True):
+            again = Event(ChatRequest.of_prompt("m", prompt), id="e")
+            again.tape = Replay(tape.entries, tape.steps)
+            if same:
+                await flow.run(again)
+            else:
+                with pytest.raises(ReplayDiffers):
+                    await flow.run(again)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from graph import Event, Flow, InvalidInput, InvalidStep, RunError, SemanticRouter, UnknownStep
+from graph import Event, Flow, InvalidInput, InvalidStep, RunError, SemanticRouter, TokensExceeded, UnknownStep
 from graph.tape import Recording, Replay
-from llm import ChatRequest
+from llm import ChatRequest, EmbeddingRequest, Embeddings, Model, Price, Usage
+from llm.testing import ScriptedProvider
 
 WORDS = ("refund", "invoice", "pay", "crash", "error", "slow")
 ROUTES = {"billing": ["I want a refund", "pay my invoice"], "support": ["it has a crash", "error error"]}
@@ -112,10 +113,55 @@ async def test_a_replay_asks_nobody_for_the_text() -> None:
     assert len(provider.asked) == 2
 
 
+class Embeds(ScriptedProvider):
+    """A provider that embeds, at one token a text; it counts how often it was asked."""
+
+    asked = 0
+
+    async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
+        self.asked += 1
+        return Embeddings(counted([str(text) for text in request.inputs]), Usage.of(len(request.inputs), 0))
+
+
+async def test_a_model_embeds_at_the_cost_of_the_run() -> None:
+    """The run that comes first pays for the examples too; the price is the model's, and caps hold."""
+    model = Model("m", Embeds.of(), "theirs", price=Price(input=1_000_000, output=0))
+    flow, costs = of(SemanticRouter(ROUTES, model)), []
+    for _ in range(2):
+        event = Event("pay")
+        await flow.run(event)
+        assert event.notes["route"]["route"] == "billing"
+        costs.append((event.usage.total_tokens, event.meter.usd, [call.step for call in event.meter.calls]))
+    assert costs == [(5, 5.0, ["route", "route"]), (1, 1.0, ["route"])]
+    capped = of(SemanticRouter(ROUTES, model))
+    capped.max_tokens = 4
+    with pytest.raises(TokensExceeded):
+        await capped.run("pay")
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["the first run", "a later run"])
+async def test_a_replay_needs_no_model(before: int) -> None:
+    """The examples go over the tape too, whoever had them embedded, and it cost what it had cost."""
+    provider, other = Embeds.of(), Embeds.of()
+    flow = of(SemanticRouter(ROUTES, Model("m", provider, "theirs")))
+    for _ in range(before):
+        await flow.run("pay")
+    event, tape = Event("pay", id="e"), Recording()
+    event.tape = tape
+    await flow.run(event)
+    again = Event("pay", id="e")
+    again.tape = Replay(tape.entries, tape.steps)
+    await of(SemanticRouter(ROUTES, Model("m", other, "theirs"))).run(again)
+    assert (again.notes, again.usage) == (event.notes, event.usage)
+    assert (provider.asked, other.asked) == (2 + before, 0)
+
+
 def test_faults_are_found_at_build() -> None:
-    """Nothing is downloaded, so embeddings must be given; every route must follow."""
-    with pytest.raises(InvalidStep, match=r"needs embeddings=: a function .*; none ships with us"):
+    """Nothing is downloaded, so embeddings must be given, by a model that makes some; every route must follow."""
+    with pytest.raises(InvalidStep, match=r"needs embeddings=: a Model that embeds, a function"):
         SemanticRouter(ROUTES)
+    with pytest.raises(InvalidStep, match="the model 'm' does not make embeddings"):
+        SemanticRouter(ROUTES, Model("m", ScriptedProvider.of(), "m"))
     wrong: list[dict[str, Any]] = [{}, {"a": []}, {"a": "text"}]
     for routes in wrong:
         with pytest.raises(InvalidStep, match="maps each follower to a list of at least one example"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from llm import ChatChunk, ChatCompletion, ToolCallDelta, Usage
 
 
@@ -36,6 +38,13 @@ def test_content_is_null_when_there_are_only_calls() -> None:
     """And it is an empty string when there is nothing at all."""
     assert ChatCompletion.of([ChatChunk(tool_calls=(ToolCallDelta(0, "", "a", "f"),))]).message()["content"] is None
     assert ChatCompletion.of([]).message()["content"] == ""
+
+
+@pytest.mark.parametrize("name", ["refusal", "audio", "function_call"])
+def test_content_is_null_where_something_stands_instead(name: str) -> None:
+    """As OpenAI says a refusal, an answer in sound, and a legacy call of a function."""
+    assert ChatCompletion.of([ChatChunk(extra={name: {"x": "y"}})]).message()["content"] is None
+    assert ChatCompletion.of([ChatChunk("a"), ChatChunk(extra={name: {"x": "y"}})]).message()["content"] == "a"
 
 
 def test_other_members_of_the_delta_are_joined() -> None:

@@ -11,6 +11,20 @@ from llm.chat.validation import MAX_MESSAGES
 
 HELLO = {"role": "user", "content": "hello"}
 MINIMAL = {"model": "m", "messages": [HELLO]}
+TOOL = {"type": "function", "function": {"name": "f"}}
+CUSTOM = {"id": "c", "type": "custom", "custom": {"name": "f", "input": "any text"}}
+
+
+def allowed(**tools: Any) -> dict[str, Any]:
+    return {"type": "allowed_tools", "allowed_tools": tools}
+
+
+def part(value: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [value]}]}
+
+
+def said(**members: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "assistant", **members}]}
 
 
 def test_unknown_members_and_the_sdks_own_history_are_kept() -> None:
@@ -85,6 +99,45 @@ def test_stream_options_are_taken_apart() -> None:
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", None, "json_schema"),
         ({"logit_bias": {"5": 0.5}}, "logit_bias.5", "invalid_type", "expected an integer"),
         ({"metadata": {"a": 1}}, "metadata.a", "invalid_type", "expected a string"),
+        ({"metadata": {f"{n}": "" for n in range(17)}}, "metadata", "object_above_max_properties", "at most 16"),
+        ({"metadata": {"n" * 65: ""}}, f"metadata.{'n' * 64}", "string_above_max_length", "maximum length 64"),
+        ({"metadata": {"a": "v" * 513}}, "metadata.a", "string_above_max_length", "a string with length 513 instead"),
+        ({"safety_identifier": "x" * 65}, "safety_identifier", "string_above_max_length", "maximum length 64"),
+        ({"store": 1}, "store", "invalid_type", "expected a boolean"),
+        ({"modalities": "text"}, "modalities", "invalid_type", "expected an array"),
+        ({"audio": "alloy"}, "audio", "invalid_type", "expected an object"),
+        ({"stop": []}, "stop", "empty_array", "minimum length 1, but got an empty array instead"),
+        ({"top_logprobs": 2}, "top_logprobs", None, "only allowed when 'logprobs' is enabled"),
+        ({"tools": []}, "tools", "empty_array", "minimum length 1"),
+        ({"tools": [TOOL] * 129}, "tools", "array_above_max_length", "an array with length 129 instead"),
+        ({"tools": [{**TOOL, "function": {"name": "f", "strict": 1}}]}, "tools[0].function.strict", None, "a boolean"),
+        ({"functions": []}, "functions", "empty_array", "minimum length 1"),
+        ({"functions": [{}]}, "functions[0].name", "missing_required_parameter", "functions[0].name"),
+        ({"function_call": "always"}, "function_call", "invalid_value", "'none', 'auto'"),
+        ({"function_call": {}}, "function_call.name", "missing_required_parameter", "function_call.name"),
+        ({"tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name", None, "Missing"),
+        (
+            {"tool_choice": allowed(mode="any", tools=[TOOL])},
+            "tool_choice.allowed_tools.mode",
+            "invalid_value",
+            "'auto'",
+        ),
+        ({"tool_choice": allowed(mode="auto", tools=[])}, "tool_choice.allowed_tools.tools", "empty_array", ""),
+        (
+            {"stream": True, "stream_options": {"include_obfuscation": 0}},
+            "stream_options.include_obfuscation",
+            None,
+            "",
+        ),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "empty_array", "minimum length 1"),
+        (part({"type": "image_url", "image_url": {}}), "messages[0].content[0].image_url.url", None, "Missing"),
+        (part({"type": "input_audio", "input_audio": {}}), "messages[0].content[0].input_audio.data", None, "Missing"),
+        (part({"type": "file", "file": {"file_id": 1}}), "messages[0].content[0].file.file_id", "invalid_type", ""),
+        (said(tool_calls=[]), "messages[0].content", "missing_required_parameter", "content"),
+        (said(function_call={"name": "f"}), "messages[0].function_call.arguments", "missing_required_parameter", ""),
+        (said(tool_calls=[CUSTOM | {"custom": {"name": "f"}}]), "messages[0].tool_calls[0].custom.input", None, ""),
+        (said(tool_calls=[CUSTOM | {"type": "other"}]), "messages[0].tool_calls[0].type", "invalid_value", ""),
+        ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].name", "missing_required_parameter", ""),
         ({"seed": 2**64}, "seed", "integer_above_max_value", "seed"),
     ],
 )
@@ -117,6 +170,74 @@ def test_assistant_messages_may_have_calls_instead_of_content() -> None:
         {"role": "assistant", "content": None, "tool_calls": [call]},
     ):
         ChatRequest.from_wire({**MINIMAL, "messages": [message]})
+
+
+EVERYTHING: dict[str, Any] = {
+    "messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}], "name": "me"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,", "detail": "auto"}}]},
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:,", "filename": "a.pdf"}}]},
+        {"role": "user", "content": [{"type": "video_url", "video_url": {"url": "data:,"}}]},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "assistant", "content": None, "audio": {"id": "audio_1"}, "reasoning_content": "so"},
+        {"role": "assistant", "content": None, "refusal": "No.", "annotations": [], "function_call": None},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": None},
+        {"role": "assistant", "tool_calls": [CUSTOM]},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "done"}]},
+    ],
+    "temperature": 0,
+    "top_p": 1,
+    "stop": ["a"],
+    "max_completion_tokens": 1,
+    "max_tokens": 1,
+    "logit_bias": {"5": -100},
+    "logprobs": True,
+    "top_logprobs": 0,
+    "seed": -(2**63),
+    "tools": [TOOL, {"type": "custom", "custom": {"name": "g", "description": "d", "format": {"type": "text"}}}],
+    "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOL]}},
+    "parallel_tool_calls": False,
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strict": None}},
+    "reasoning_effort": "next year's",
+    "verbosity": "low",
+    "modalities": ["text", "audio"],
+    "audio": {"voice": "alloy", "format": "wav"},
+    "prediction": {"type": "content", "content": "x"},
+    "metadata": {"n" * 64: "v" * 512},
+    "store": False,
+    "service_tier": "flex",
+    "user": "u",
+    "safety_identifier": "s" * 64,
+    "prompt_cache_key": "k",
+    "prompt_cache_options": {"ttl": "1h"},
+    "moderation": {"model": "m"},
+    "web_search_options": {"search_context_size": "low"},
+    "functions": [{"name": "f", "parameters": {}}],
+    "function_call": {"name": "f"},
+}
+
+
+def test_all_that_openai_takes_goes_on_as_it_came() -> None:
+    """Every member and every kind of message, zeros and falses too; nothing is added."""
+    assert ChatRequest.from_wire({"model": "m", **EVERYTHING}).to_wire() == {"model": "m", **EVERYTHING}
+
+
+@pytest.mark.parametrize("name", sorted(EVERYTHING.keys() - {"messages", "top_logprobs", "logprobs"}))
+def test_a_null_is_absence(name: str) -> None:
+    """Of any member."""
+    assert name not in ChatRequest.from_wire({"model": "m", **EVERYTHING, name: None}).to_wire()
+
+
+def test_an_empty_list_of_calls_is_left_out() -> None:
+    """Clients send it back, and upstreams refuse it; the caller's own message stays as it is."""
+    message = {"role": "assistant", "content": "hi", "tool_calls": []}
+    assert ChatRequest.from_wire({**MINIMAL, "messages": [HELLO, message]}).messages[1] == {
+        "role": "assistant",
+        "content": "hi",
+    }
+    assert message["tool_calls"] == []
 
 
 def test_the_text_of_a_message() -> None:

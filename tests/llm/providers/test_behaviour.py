@@ -1,22 +1,24 @@
-"""What every provider must do alike: those behind HTTP against a real socket that speaks their API, and the one of
-models of transformers' against a real model that recites a script.
+"""What every provider must do alike: those behind HTTP against a real socket that speaks their API, that of models of
+transformers' and the embedded one against a model that recites a script.
 
 What is asked of ``anyone`` holds for all. What is asked of an ``api`` does not apply to a model in this process: it has
 no key and no name upstream that could be sent, no status, no Retry-After, no error events and no bytes that a network
 could cut or garble, nobody to time out or not be there, ids of calls are made here, stop strings are found here
-(``test_huggingface.py``), and it always streams, so that a whole answer is the same answer collected.
+(``test_huggingface.py``, ``test_generation.py``), and it always streams, so that a whole answer is the same
+answer collected.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 
@@ -39,12 +41,14 @@ from llm import (
     collect,
 )
 from llm.chat.completion import ToolCall
+from llm.embedded.template import encode
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ANTHROPIC, OPENAI, RESPONSES, Call, Cut, Dialect, Hang, Json, Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import Piece, Reply
 from llm.transport import AiohttpTransport, Timeouts
+from tests.llm.providers.reciting_embedded import TOKENIZER, WAIT, RecitingProvider, ids_of
 
 KEY = "sk-of-the-gateway"
 CALLS = (Call("call_a", "f", '{"x":1}'), Call("call_b", "g", "{}"))
@@ -71,6 +75,11 @@ class Said:
     gate: Gate | None = None
     more: str = ""
     reason: str = "stop"
+
+    @property
+    def written_calls(self) -> list[str]:
+        """The calls as models of the embedded one's template write them."""
+        return [json.dumps({"name": call.name, "arguments": json.loads(call.arguments)}) for call in self.calls]
 
 
 @dataclass(frozen=True)
@@ -146,13 +155,44 @@ class Local:
     def _ids(self, said: Said) -> Iterator[int]:
         from tests.llm.providers import reciting  # noqa: PLC0415 - imports torch
 
-        calls = "".join(
-            f'<|tool_call|>{{"name": "{call.name}", "arguments": {json.dumps(json.loads(call.arguments))}}}'
-            for call in said.calls
-        )
+        calls = "".join(f"<|tool_call|>{call}" for call in said.written_calls)
         yield from reciting.ids_of(said.words + calls)
         yield from [reciting.WAIT] if said.gate else []
         yield from reciting.ids_of(said.more)
+
+
+class Embedded:
+    """The model that comes along, its weights apart."""
+
+    def __init__(self) -> None:
+        self._gate = threading.Event()
+
+    def gate(self) -> Gate:
+        """A place to wait at."""
+        self._gate.clear()
+        return self._gate
+
+    @asynccontextmanager
+    async def saying(self, *answers: Said) -> AsyncGenerator[ModelProvider, None]:
+        """A provider whose model says this; an answer that is cut off ends where the context does."""
+        ends = answers[0].reason != "length"
+        script = [list(self._ids(said)) for said in answers]
+        context = 512 if ends else len(encode(TOKENIZER, asked().messages, None, 100)) + len(script[0])
+        provider = RecitingProvider(script, self._gate, ends=ends, context=context)
+        try:
+            await provider.start()
+            yield provider
+        finally:
+            self._gate.set()
+            await provider.close()
+
+    def _ids(self, said: Said) -> Iterator[int]:
+        yield from ids_of(said.words, said.written_calls)
+        yield from [WAIT] if said.gate else []
+        yield from ids_of(said.more, [])
+
+
+Anyone: TypeAlias = Api | Local | Embedded
 
 
 def azure(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIProvider:
@@ -176,12 +216,18 @@ LOCAL = [
 ]
 
 
-@pytest.fixture(params=[*APIS, pytest.param(Local(), id="huggingface", marks=LOCAL)])
-def anyone(request: pytest.FixtureRequest) -> Api | Local:
+@pytest.fixture(
+    params=[
+        *APIS,
+        pytest.param(Local(), id="huggingface", marks=LOCAL),
+        pytest.param(Embedded(), id="embedded"),
+    ]
+)
+def anyone(request: pytest.FixtureRequest) -> Anyone:
     if isinstance(request.param, Local):
         pytest.importorskip("torch", reason="needs the extra huggingface")
         pytest.importorskip("transformers", reason="needs the extra huggingface")
-    made: Api | Local = request.param
+    made: Anyone = request.param
     return made
 
 
@@ -228,7 +274,7 @@ async def test_text(api: Api, stream: bool) -> None:
     assert any(KEY in value for value in sent.headers.values())
 
 
-async def test_words_come_when_they_are_said(anyone: Api | Local) -> None:
+async def test_words_come_when_they_are_said(anyone: Anyone) -> None:
     """They are there before the model has gone on."""
     gate, said = anyone.gate(), ""
     async with (
@@ -249,7 +295,7 @@ async def test_words_come_when_they_are_said(anyone: Api | Local) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["one", "parallel"])
-async def test_tool_calls_stream(anyone: Api | Local, number: int) -> None:
+async def test_tool_calls_stream(anyone: Anyone, number: int) -> None:
     """Each call has its index, an id of its own and its name, once, before its arguments, which come in pieces."""
     async with (
         anyone.saying(Said(calls=CALLS[:number], reason="tool_calls")) as provider,
@@ -269,7 +315,7 @@ async def test_tool_calls_stream(anyone: Api | Local, number: int) -> None:
     assert (completion.content, completion.finish_reason) == ("", "tool_calls")
 
 
-async def test_the_tool_loop(anyone: Api | Local) -> None:
+async def test_the_tool_loop(anyone: Anyone) -> None:
     """The assistant's message goes back as it came out, with the tools' answers after it, and the model goes on."""
     async with anyone.saying(Said(calls=CALLS, reason="tool_calls"), Said("42")) as provider:
         first = await answered(provider, tools=TOOLS)
@@ -282,14 +328,14 @@ async def test_the_tool_loop(anyone: Api | Local) -> None:
 
 
 @pytest.mark.parametrize("reason", ["stop", "length"])
-async def test_why_a_stream_ended(anyone: Api | Local, reason: str) -> None:
+async def test_why_a_stream_ended(anyone: Anyone, reason: str) -> None:
     """OpenAI's words, whoever runs the model."""
     async with anyone.saying(Said("Hi there", reason=reason)) as provider:
         completion = await answered(provider)
     assert (completion.content, completion.finish_reason) == ("Hi there", reason)
 
 
-async def test_a_request_that_cannot_be_read(anyone: Api | Local) -> None:
+async def test_a_request_that_cannot_be_read(anyone: Anyone) -> None:
     """A lone surrogate is the caller's fault, and no model is asked."""
     async with anyone.saying(Said("Hi")) as provider:
         with pytest.raises(InvalidRequest):
@@ -297,7 +343,7 @@ async def test_a_request_that_cannot_be_read(anyone: Api | Local) -> None:
         assert (await answered(provider)).content == "Hi"
 
 
-async def test_who_leaves_disturbs_nobody(anyone: Api | Local) -> None:
+async def test_who_leaves_disturbs_nobody(anyone: Anyone) -> None:
     """The next answer is the next answer."""
     gate = anyone.gate()
     async with anyone.saying(Said("Hel", gate=gate, more="lo"), Said("Bye")) as provider:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from struct import pack
 from typing import Any
 
@@ -286,6 +287,42 @@ async def test_custom_tools_logprobs_and_other_members_pass_through() -> None:
     assert told.logprobs == streamed.logprobs == logprobs
 
 
+@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_stream_that_is_over_leaves_its_connection_to_the_next_one(passes: bool, ends: bool) -> None:
+    """Also where the end of the body comes a little later than ``[DONE]``; where it does not come, nobody waits."""
+    connections, heard = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b'"include_usage":true}}')
+                data = b"".join(piece for piece in Stream.of_text("Hi").pieces if isinstance(piece, bytes))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
+                writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+                await writer.drain()
+                await heard.wait()
+                heard.clear()
+                writer.write(b"0\r\n\r\n" if ends else b"")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        provider = OpenAIProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        asked = request()
+        asked.passes = passes
+        for _ in range(3):
+            async with aclosing(provider.stream("m", asked)) as chunks:
+                async for chunk in chunks:
+                    if chunk.content:
+                        heard.set()
+        await provider.close()
+    assert connections == (1 if ends else 3)
+
+
 async def test_the_models_of_an_upstream() -> None:
     """The upstream's list of models, by name."""
     async with ScriptedUpstream(models=("a", "b/c")) as server:
@@ -373,3 +410,19 @@ async def test_embeddings_that_are_refused() -> None:
     async with upstream(Json(error("bad"), 400)) as (_, provider):
         with pytest.raises(UpstreamRequestRefused, match="bad"):
             await provider.embed("m", EmbeddingRequest(["a"]))
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_of_several_choices_the_first_is_the_answer(stream: bool) -> None:
+    """By its index, wherever it stands, also when the prompt's own configuration asks for more of them."""
+    second = {**choice({"content": "no"}, "stop")["choices"][0], "index": 1}
+    first = choice({"content": "yes"})["choices"][0]
+    events = [{"choices": [second]}, {"choices": [second, first]}, choice({}, "stop"), {"choices": [], "usage": USAGE}]
+    whole = [{**one, "message": one["delta"], "finish_reason": "stop"} for one in (second, first)]
+    reply: Reply = (
+        Stream([*map(frame, events), b"data: [DONE]\n\n"]) if stream else Json({"choices": whole, "usage": USAGE})
+    )
+    async with upstream(reply) as (_, provider):
+        completion = await collect(provider.stream("m", request(stream=stream, n=2)))
+    assert (completion.content, completion.finish_reason) == ("yes", "stop")
+    assert completion.usage == Usage.from_wire(USAGE)

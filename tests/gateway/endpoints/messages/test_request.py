@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.endpoints.messages.request import chat_request
 from gateway.endpoints.messages.shape import checked
 from llm import ChatRequest
-from llm.chat.validation import check_request
+from llm.chat.request_checks import check_request
 from llm.providers.anthropic_request import message_body
 
 CACHED = {"cache_control": {"type": "ephemeral"}}

@@ -11,16 +11,16 @@ from gateway.edge.context import Send
 from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.echo import opening
 from gateway.endpoints.responses.event_log import EventLog
-from gateway.endpoints.responses.kept import ResponsesInMemory
 from gateway.endpoints.responses.making import Making, Overheard
 from gateway.errors import TooManyInBackground
+from gateway.kept import AnswersInMemory
 from gateway.telemetry.logs import logger
 from graph import Event
 
 BODY = {"model": "m", "input": "hi", "background": True}
 
 
-def making(store: ResponsesInMemory, name: str, answer: Callable[[], Awaitable[None]]) -> Making:
+def making(store: AnswersInMemory, name: str, answer: Callable[[], Awaitable[None]]) -> Making:
     """A response that this function makes."""
     api = Overheard()
 
@@ -39,15 +39,15 @@ async def breaking() -> None:
     raise ZeroDivisionError("a secret")
 
 
-async def status_of(store: ResponsesInMemory, response_id: str) -> str:
-    found = await store.get("me", response_id)
+async def status_of(store: AnswersInMemory, response_id: str) -> str:
+    found = await store.get("response", "me", response_id)
     assert found is not None
-    return str(found.response["status"])
+    return str(found.answer["status"])
 
 
 async def test_one_that_is_cancelled_before_it_began_says_so() -> None:
     """Its task had not run at all; the second has begun."""
-    store, background = ResponsesInMemory(), Background(logger())
+    store, background = AnswersInMemory(), Background(logger())
     background.start(("me", "resp_1"), making(store, "1", waiting), None)
     await background.cancel(("me", "resp_1"))
     log = EventLog()
@@ -60,7 +60,7 @@ async def test_one_that_is_cancelled_before_it_began_says_so() -> None:
 
 async def test_no_more_than_so_many_are_made_at_once() -> None:
     """One more is refused, until one has ended; closing ends all."""
-    store, background = ResponsesInMemory(), Background(logger(), most=2)
+    store, background = AnswersInMemory(), Background(logger(), most=2)
     for name in "12":
         background.check()
         background.start(("me", f"resp_{name}"), making(store, name, waiting), None)
@@ -74,7 +74,7 @@ async def test_no_more_than_so_many_are_made_at_once() -> None:
 
 async def test_the_events_of_the_latest_stay() -> None:
     """Of as many as may be made at once."""
-    store, background = ResponsesInMemory(), Background(logger(), most=1)
+    store, background = AnswersInMemory(), Background(logger(), most=1)
     for name in "12":
         background.start(("me", name), making(store, name, waiting), EventLog())
         await background.cancel(("me", name))
@@ -86,15 +86,15 @@ async def test_the_events_of_the_latest_stay() -> None:
 
 async def test_one_that_breaks_is_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     """Its caller is told that it failed, and nothing of why; the log says both."""
-    store, background, log = ResponsesInMemory(), Background(logger()), EventLog()
+    store, background, log = AnswersInMemory(), Background(logger()), EventLog()
     background.start(("me", "resp_1"), making(store, "1", breaking), log)
     events = b"".join([event async for event in log.follow(0)])
     assert b"response.failed" in events
     assert b"a secret" not in events
     assert await status_of(store, "resp_1") == "failed"
-    found = await store.get("me", "resp_1")
+    found = await store.get("response", "me", "resp_1")
     assert found is not None
-    assert found.response["created_at"] == 1  # as its caller was told before it began
+    assert found.answer["created_at"] == 1  # as its caller was told before it began
     line = capsys.readouterr().err
     assert "resp_1" in line
     assert "a secret" in line

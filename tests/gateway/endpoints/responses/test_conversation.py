@@ -1,4 +1,4 @@
-"""Responses that are kept, what they are made of, and how they are followed."""
+"""What a request refers to, and how responses that are made are followed."""
 
 from __future__ import annotations
 
@@ -7,54 +7,24 @@ from typing import Any
 
 import pytest
 
-from gateway.endpoints.responses.conversation import inlined, page
+from gateway.endpoints.pages import page
+from gateway.endpoints.responses.conversation import inlined
 from gateway.endpoints.responses.event_log import EventLog
-from gateway.endpoints.responses.kept import KeptResponse, ResponsesInMemory
 from gateway.errors import InvalidBody
+from gateway.kept import AnswersInMemory, KeptAnswer
 from llm import InvalidRequest
 
 ITEM = {"id": "msg_1i0", "type": "message", "role": "user", "content": []}
 
 
-def kept(response_id: str, owner: str = "me", **members: Any) -> KeptResponse:
-    return KeptResponse(owner, {"id": response_id, "status": "completed", "output": [], **members}, [ITEM])
-
-
-async def ids_of(store: ResponsesInMemory, *ids: str) -> list[str]:
-    """Those of the ids that are still kept."""
-    return [name for name in ids if await store.get("me", name) is not None]
-
-
-async def test_a_response_is_kept_for_its_owner() -> None:
-    """As it was put, the latest of its id; for nobody else."""
-    store = ResponsesInMemory()
-    await store.put(kept("a", status="queued"))
-    await store.put(kept("a"))
-    assert await store.get("me", "a") == kept("a")
-    assert await store.get("you", "a") is None
-    assert await store.delete("you", "a") is False
-    assert [await store.delete("me", "a"), await store.delete("me", "a")] == [True, False]
-
-
-async def test_the_oldest_go_first() -> None:
-    """When there are too many, and when they are too large; what is put again is the newest."""
-    few = ResponsesInMemory(most=2)
-    for name in "abac":
-        await few.put(kept(name))
-    assert await ids_of(few, *"abc") == ["a", "c"]
-    small = ResponsesInMemory(max_bytes=3 * len(kept("a").to_json()))
-    for name in "abcd":
-        await small.put(kept(name))
-    assert await ids_of(small, *"abcd") == ["b", "c", "d"]
-    await small.put(kept("e", text="x" * 1000))
-    assert await ids_of(small, *"abcde") == []
-    await small.put(kept("f"))
-    assert await ids_of(small, "f") == ["f"]
+def kept(response_id: str, **members: Any) -> KeptAnswer:
+    response = {"id": response_id, "object": "response", "model": "m", "status": "completed", "output": [], **members}
+    return KeptAnswer("me", response, [ITEM])
 
 
 async def test_what_a_request_refers_to_is_put_into_it() -> None:
     """What was asked and answered before, then its own items; the response's id stays, for the answer to tell."""
-    store = ResponsesInMemory()
+    store = AnswersInMemory()
     said = {"id": "msg_2", "type": "message", "role": "assistant", "content": []}
     await store.put(kept("resp_1", output=[said]))
     body = {"model": "m", "input": "next", "previous_response_id": "resp_1"}
@@ -66,7 +36,7 @@ async def test_what_a_request_refers_to_is_put_into_it() -> None:
 @pytest.mark.parametrize(("status", "code"), [("queued", "in_progress"), ("in_progress", "in_progress")])
 async def test_what_is_being_made_cannot_be_gone_on_from(status: str, code: str) -> None:
     """Nobody knows yet what it says."""
-    store = ResponsesInMemory()
+    store = AnswersInMemory()
     await store.put(kept("resp_1", status=status))
     with pytest.raises(InvalidRequest) as raised:
         await inlined({"model": "m", "input": "next", "previous_response_id": "resp_1"}, "me", store)

@@ -1,0 +1,1 @@
+"""What ``benchmarks.gateway`` runs beside each other: an upstream, a load, and the gateways between them."""

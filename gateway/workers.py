@@ -1,0 +1,126 @@
+"""Several processes on one port: each is a gateway of its own, and one that dies is started again.
+
+The kernel spreads connections over the sockets that listen (``SO_REUSEPORT``); this process holds the port and serves
+nothing. SIGTERM or SIGINT here lets all of them drain. Should this process be killed, they see its end of a pipe close,
+and drain too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import TypeAlias
+
+FORKED = get_context("fork")
+PAUSE = 1.0
+"""How many seconds are between two starts of a worker that dies at once."""
+
+Serve: TypeAlias = Callable[[Connection, Callable[[], None], bool], None]
+"""What a worker does until it is told to stop: given what is readable once the parent is gone, what to call when it is
+ready, and whether it was started before all others."""
+
+
+class WorkerFailed(Exception):
+    """A worker ended before it had ever been ready; it has said why."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process that serves."""
+
+    process: ForkProcess
+    ready: Connection
+    begun: float
+    was_ready: bool = False
+
+    def look(self) -> None:
+        """Takes note of whether it has become ready."""
+        if not self.was_ready and self.ready.poll():
+            with suppress(EOFError):
+                self.was_ready = bool(self.ready.recv_bytes())
+
+
+@dataclass(slots=True)
+class Workers:
+    """``number`` processes that do ``serve``."""
+
+    number: int
+    serve: Serve
+    _running: dict[int, Worker] = field(default_factory=dict)
+    _stopping: bool = False
+
+    def run(self) -> None:
+        """Keeps them running until a signal; then waits until all of them have drained.
+
+        Raises:
+            WorkerFailed: when one cannot start; the others have been stopped.
+        """
+        here, there = socket.socketpair()
+        for end in (here, there):
+            end.setblocking(False)
+        alive, held = FORKED.Pipe(duplex=False)
+        signal.set_wakeup_fd(there.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        try:
+            self._keep(here, alive, held)
+        finally:
+            self._end_all()
+            signal.set_wakeup_fd(-1)
+            for each in (here, there, alive, held):
+                each.close()
+
+    def _keep(self, signals: socket.socket, alive: Connection, held: Connection) -> None:
+        for number in range(self.number):
+            self._start(number, alive, held)
+        while not self._stopping:
+            wait([signals, *(worker.process.sentinel for worker in self._running.values())])
+            for number, worker in list(self._running.items()):
+                worker.look()
+                if worker.process.is_alive() or self._stopping:
+                    continue
+                if not worker.was_ready:
+                    raise WorkerFailed
+                print(f"penstock: worker {number} ended, and is started again", file=sys.stderr)  # noqa: T201
+                if time.monotonic() - worker.begun < PAUSE:
+                    wait([signals], PAUSE)
+                self._start(number, alive, held)
+
+    def _start(self, number: int, alive: Connection, held: Connection) -> None:
+        if self._stopping:
+            return
+        ready, tell = FORKED.Pipe(duplex=False)
+        process = FORKED.Process(target=self._work, args=(alive, held, tell, not self._running))
+        process.start()
+        tell.close()
+        self._running[number] = Worker(process, ready, time.monotonic())
+
+    def _work(self, alive: Connection, held: Connection, tell: Connection, is_first: bool) -> None:
+        """In the child: out of the terminal's reach, without the parent's end of the pipe."""
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        held.close()
+        self.serve(alive, lambda: tell.send_bytes(b"ready"), is_first)
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _end_all(self) -> None:
+        """Tells all of them to stop, and waits; again and again, as one that has just been made may not hear it."""
+        while running := [worker.process for worker in self._running.values() if worker.process.is_alive()]:
+            for process in running:
+                process.terminate()
+            wait([process.sentinel for process in running], PAUSE)
+        for worker in self._running.values():
+            worker.ready.close()
