@@ -17,8 +17,10 @@ from llm.testing import ScriptedUpstream
 from llm.testing.upstream import answer
 from tests.end_to_end.bad_input.bodies import BODIES, bodies
 from tests.end_to_end.bad_input.chats import chats
+from tests.end_to_end.bad_input.kept import kept
 from tests.end_to_end.bad_input.kind import CHAT, MAX_BODY, Bad
 from tests.end_to_end.bad_input.others import apis, requests
+from tests.end_to_end.bad_input.own import ROWS, own
 from tests.end_to_end.bad_input.wire import WIRES
 from tests.serving import Gateway, serving
 
@@ -49,7 +51,9 @@ async def everything() -> AsyncGenerator[tuple[Gateway, ScriptedUpstream], None]
         ]
         server = {"port": 0, "drain_seconds": 1, "max_body_mb": MAX_BODY / 2**20}
         keys = {"keys": [{"name": "ops", "key": "key-of-the-admin", "role": "admin"}]}
-        async with serving(providers=providers, models=models, graphs=[], server=server, auth=keys) as gateway:
+        async with serving(
+            providers=providers, models=models, graphs=[], server=server, auth=keys, api=ROWS
+        ) as gateway:
             yield gateway, upstream
             chat = {"model": "up", "messages": [{"role": "user", "content": "hi"}]}
             assert (await gateway.post(CHAT, chat, **KEY))[0] == 200
@@ -125,6 +129,18 @@ async def test_what_is_no_request_of_the_other_apis() -> None:
 
 
 @pytest.mark.timeout(180)
+async def test_what_is_no_request_for_what_is_kept() -> None:
+    """Chats and responses that are stored: ids, pages, marks, and what a response is made of."""
+    assert await all_faults(kept()) == []
+
+
+@pytest.mark.timeout(180)
+async def test_what_is_no_request_of_ones_own() -> None:
+    """Rows of the settings: values that are missing, there twice, or of no chat."""
+    assert await all_faults(own()) == []
+
+
+@pytest.mark.timeout(180)
 async def test_paths_methods_queries_and_keys() -> None:
     """What is not listed, not allowed, or not for this caller."""
     assert await all_faults(requests()) == []
@@ -132,7 +148,7 @@ async def test_paths_methods_queries_and_keys() -> None:
 
 def test_there_are_many_kinds() -> None:
     """Each is told apart by its name, whatever the endpoints that it is sent to."""
-    kinds = {bad.kind for table in (bodies, chats, apis, requests) for bad in table()}
+    kinds = {bad.kind for table in (bodies, chats, apis, kept, own, requests) for bad in table()}
     assert len(kinds) + len(WIRES) > 250
 
 

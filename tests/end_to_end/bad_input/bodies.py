@@ -19,7 +19,7 @@ from tests.end_to_end.bad_input.kind import (
     Bad,
 )
 
-BODIES = (
+BODIES: tuple[str, ...] = (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,
@@ -32,6 +32,8 @@ BODIES = (
     "/v2/models",
     "/v2/models/up",
     "/v2/repository/index",
+    "/v1/chat/completions/chatcmpl-1",
+    "/asked/me",
 )
 """The endpoints that read JSON."""
 PARSE = "could not parse the JSON body"

@@ -9,6 +9,7 @@ from tests.end_to_end.bad_input.kind import CHAT, INVALID, MISSING, TYPE, UNSUPP
 
 USER: Any = {"role": "user", "content": "hi"}
 FUNCTION: Any = {"name": "f"}
+PART = "messages[0].content[0]"
 
 
 def _chat(**members: Any) -> Any:
@@ -63,8 +64,30 @@ _TYPES: Mapping[str, tuple[Any, ...]] = {
     "reasoning_effort": (5, [], {}),
     "verbosity": (5, {}),
     "service_tier": (5, []),
+    "store": (1, "yes"),
+    "functions": (5, {}),
+    "function_call": (5, []),
+    "safety_identifier": (5, []),
+    "prompt_cache_key": (5, []),
+    "audio": (5, []),
+    "prediction": (5, "x"),
+    "web_search_options": (5, []),
 }
 _IN_CHATS: Mapping[str, tuple[Any, str | None, str | None]] = {
+    "log probabilities that are not wanted": (_chat(top_logprobs=2), "top_logprobs", None),
+    "no function among them": (_chat(functions=[]), "functions", "empty_array"),
+    "an audio without its data": (_part(type="input_audio", input_audio={}), PART + ".input_audio.data", MISSING),
+    "a file of a number": (_part(type="file", file={"file_data": 5}), PART + ".file.file_data", TYPE),
+    "a block of thoughts that is text": (
+        _said(role="assistant", content="x", thinking_blocks=["x"]),
+        "messages[0].thinking_blocks[0]",
+        TYPE,
+    ),
+    "marks too many": (
+        _chat(store=True, metadata={str(number): "x" for number in range(17)}),
+        "metadata",
+        "object_above_max_properties",
+    ),
     "no model": ({"messages": [USER]}, None, None),
     "a model that is null": (_chat(model=None), None, None),
     "a model that is empty": (_chat(model=""), None, None),
@@ -183,8 +206,13 @@ _IN_CHATS: Mapping[str, tuple[Any, str | None, str | None]] = {
         MISSING,
     ),
     "allowed tools without tools": (
-        _chat(tool_choice={"type": "allowed_tools", "allowed_tools": {}}),
+        _chat(tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
         "tool_choice.allowed_tools.tools",
+        MISSING,
+    ),
+    "allowed tools without a mode": (
+        _chat(tool_choice={"type": "allowed_tools", "allowed_tools": {"tools": []}}),
+        "tool_choice.allowed_tools.mode",
         MISSING,
     ),
     "an unknown mode of them": (
@@ -244,7 +272,7 @@ def _deep(levels: int) -> Any:
 CUSTOM: Any = {"type": "custom", "custom": {"name": "f"}}
 _BY_PROVIDER: Mapping[str, tuple[Any, str | None, str | None]] = {
     "a file onto Anthropic that is none": (
-        {**_part(type="file", file={"file_data": 5}), "model": "claude"},
+        {**_part(type="file", file={"file_data": "x"}), "model": "claude"},
         "messages[0].content[0].file.file_data",
         INVALID,
     ),
@@ -254,7 +282,7 @@ _BY_PROVIDER: Mapping[str, tuple[Any, str | None, str | None]] = {
         INVALID,
     ),
     "audio onto Anthropic": (
-        {**_part(type="input_audio", input_audio={}), "model": "claude"},
+        {**_part(type="input_audio", input_audio={"data": "x", "format": "wav"}), "model": "claude"},
         "messages[0].content[0].type",
         VALUE,
     ),

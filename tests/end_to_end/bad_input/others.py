@@ -198,7 +198,7 @@ _NOWHERE = (
 _UNKNOWN = ("/v1/models/nope", "/v1/models/%00", "/v1/models/a%2Fb", "/v2/models/nope", "/v2/models/nope/ready")
 _METHODS: Mapping[str, str] = {
     "/v1/models": "POST PUT DELETE PATCH OPTIONS TRACE",
-    CHAT: "GET PUT DELETE PATCH OPTIONS TRACE",
+    CHAT: "PUT DELETE PATCH OPTIONS TRACE",
     MESSAGES: "GET PUT DELETE OPTIONS",
     RESPONSES: "GET DELETE OPTIONS",
     INFER: "GET PUT OPTIONS",
