@@ -16,7 +16,7 @@ import orjson
 from llm.chat import ChatChunk, ToolCallDelta
 from llm.chat.completion import joined
 from llm.errors import UpstreamGarbled
-from llm.usage import Usage
+from llm.usage import Usage, count_of
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -37,20 +37,15 @@ def usage_of(wire: Mapping[str, Any]) -> Usage:
     All that Anthropic reports beside the two sums is kept as it is, and its cached and thinking tokens stand under
     OpenAI's names too.
     """
-    read, written = _count(wire, "cache_read_input_tokens"), _count(wire, "cache_creation_input_tokens")
+    read, written = count_of(wire.get("cache_read_input_tokens")), count_of(wire.get("cache_creation_input_tokens"))
     details = {name: value for name, value in wire.items() if name not in ("input_tokens", "output_tokens")}
     if read or written:
         details["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
     thought = wire.get("output_tokens_details")
     if isinstance(thought, Mapping) and "thinking_tokens" in thought:
         details["completion_tokens_details"] = {"reasoning_tokens": thought["thinking_tokens"]}
-    prompt, completion = _count(wire, "input_tokens") + read + written, _count(wire, "output_tokens")
+    prompt, completion = count_of(wire.get("input_tokens")) + read + written, count_of(wire.get("output_tokens"))
     return Usage(prompt, completion, prompt + completion, details)
-
-
-def _count(wire: Mapping[str, Any], name: str) -> int:
-    value = wire.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 class MessageReader:

@@ -76,6 +76,23 @@ def test_images_and_documents() -> None:
     ]
 
 
+def test_members_that_are_openais_are_not_taken_for_it() -> None:
+    """What a caller adds to a tool, a part or a result does not stand in the place of what is made of them."""
+    tool = {"name": "f", "input_schema": {"type": "object"}, "function": []}
+    use = {"type": "tool_use", "id": "t1", "name": "f", "input": {}, "function": 5}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "3", "role": 5, "tool_call_id": 5}
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}, "image_url": 5}
+    request = asked(
+        tools=[tool],
+        messages=[USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result, image]}],
+    )
+    _, _, said, shown = request.messages
+    assert request.parameters["tools"][0]["function"] == {"name": "f", "parameters": {"type": "object"}}
+    assert (said["role"], said["tool_call_id"]) == ("tool", "t1")
+    assert shown["content"][0]["image_url"] == {"url": "https://example.com/a.png"}
+    check_request(request.to_wire())
+
+
 def test_parameters() -> None:
     """Each under OpenAI's name; what has none goes as it is."""
     tool = {"name": "f", "description": "d", "input_schema": {"type": "object"}, "defer_loading": True}
