@@ -152,7 +152,7 @@ class ToolResult(Shape):
 
     type: Literal["tool_result"]
     tool_use_id: Name
-    content: Annotated[list[Told], Field(fail_fast=True), BeforeValidator(_blocks)] | None = None
+    content: Annotated[list[Told], Field(fail_fast=True), BeforeValidator(_blocks, str | list[Told])] | None = None
     is_error: bool | None = None
 
 
@@ -173,7 +173,7 @@ class Turn(Shape):
     """A message."""
 
     role: Literal["user", "assistant", "system"]
-    content: Annotated[list[Block], Field(fail_fast=True), BeforeValidator(_blocks)]
+    content: Annotated[list[Block], Field(fail_fast=True), BeforeValidator(_blocks, str | list[Block])]
 
 
 class Schema(Shape):
@@ -248,7 +248,7 @@ class Counted(Shape):
 
     model: Name
     messages: Annotated[list[Turn], Field(min_length=1, fail_fast=True)]
-    system: Annotated[list[Text], Field(fail_fast=True), BeforeValidator(_blocks)] | None = None
+    system: Annotated[list[Text], Field(fail_fast=True), BeforeValidator(_blocks, str | list[Text])] | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: Choice | None = None
     thinking: Thoughts | None = None

@@ -118,6 +118,6 @@ def _marks(body: Any) -> dict[str, str]:
     if "metadata" not in body:
         message = "Missing required parameter: 'metadata'."
         raise InvalidRequest(message, param="metadata", code="missing_required_parameter")
-    metadata: dict[str, str] = body["metadata"] or {}
+    metadata: dict[str, str] = {} if body["metadata"] is None else body["metadata"]
     check_metadata("metadata", metadata)
     return metadata

@@ -351,6 +351,7 @@ _BY_PROVIDER: Mapping[str, tuple[Any, str | None, str | None]] = {
     ),
     "a schema that refers to nothing": (_schema("demo", {"$ref": "#/$defs/none"}), "response_format", INVALID),
     "a schema that refers to itself": (_schema("demo", {"$ref": "#"}), "response_format", INVALID),
+    "a schema with the least of 64 bits": (_schema("demo", {"const": -(2**63)}), "response_format", INVALID),
     "a schema that is too deep": (_schema("demo", _deep(60)), "response_format", INVALID),
     "a schema that is too large": (
         _schema("demo", {"type": "object", "properties": {f"a{n}": {} for n in range(5000)}}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.endpoints.messages.request import chat_request
@@ -227,6 +227,7 @@ def listed(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "messages": turns}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(exchanges(), min_size=1, max_size=2), members, st.none() | tools, choices)
 def test_what_comes_from_anthropics_clients_reaches_anthropic(
     turns: list[list[dict[str, Any]]], given: dict[str, Any], declared: list[dict[str, Any]] | None, choice: Any
