@@ -25,7 +25,7 @@ LIMITS: Mapping[str, Any] = {
 
 
 LEAST = -(10**18)
-"""The least number that llguidance can follow in schemas: near -2^63 it runs out of its stack, which ends the process."""
+"""The least number of a schema that llguidance can follow: near -2^63 its stack ends, and the process with it."""
 MINIMA, FIXED, TOLD = ("minimum", "exclusiveMinimum"), ("const", "enum"), ("default", "examples")
 
 
