@@ -8,7 +8,7 @@ BIN  := .venv/bin
 PIP  := $(BIN)/pip --disable-pip-version-check --quiet
 CODE := gateway graph guardrails llm prompts tests benchmarks
 
-.PHONY: help run install test test-fast test-clients lint format bench model lock clean
+.PHONY: help run install test test-fast test-clients fuzz lint format bench model lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,9 @@ test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 
 test-clients: .venv-clients/stamp  ## the tests of clients that have an environment of their own
 	@.venv-clients/bin/python -W ignore -m pytest -W ignore tests/clients --ignore tests/clients/test_node.py --ignore tests/clients/test_published_types.py
+
+fuzz: .venv/dev.stamp  ## try what reads bytes of others on inputs of all kinds (SECONDS=3600)
+	@scripts/fuzz $(or $(SECONDS),3600)
 
 lint: .venv/huggingface.stamp  ## ruff and mypy --strict, with the types of torch
 	@$(BIN)/ruff check $(CODE)

@@ -11,6 +11,9 @@
     ├── MethodNotAllowed     the path is, the method is not
     ├── BodyTooLarge         the body is longer than the settings allow
     ├── BodyTimeout          the body did not come in time
+    ├── UnknownEncoding      the body is compressed in a way that is not served
+    ├── InvalidHTTP          the bytes of the request are not HTTP as it should be
+    │   └── HeadTooLarge     its head is longer than is read
     ├── InvalidBody          the body is not JSON, or not what the V2 protocol says
     ├── MissingParameter     a value that an endpoint of one's own needs is nowhere in the request
     ├── AmbiguousParameter   the same name has a value in two places of the request
@@ -120,6 +123,18 @@ class BodyTooLarge(GatewayError):
 
 class BodyTimeout(GatewayError):
     """The client took longer to send its body than the settings allow."""
+
+
+class UnknownEncoding(GatewayError):
+    """The body is compressed in a way that is not served."""
+
+
+class InvalidHTTP(GatewayError):
+    """The bytes of a request are not HTTP as it should be."""
+
+
+class HeadTooLarge(InvalidHTTP):
+    """The head of a request is longer than is read."""
 
 
 class InvalidBody(GatewayError):
@@ -253,6 +268,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     MethodNotAllowed: Row(405, CALLER, "method_not_supported"),
     BodyTooLarge: Row(413, CALLER, "body_too_large"),
     BodyTimeout: Row(408, CALLER, "body_timeout"),
+    UnknownEncoding: Row(415, CALLER, "unsupported_encoding"),
+    InvalidHTTP: Row(400, CALLER),
+    HeadTooLarge: Row(431, CALLER, "head_too_large"),
     InvalidBody: Row(400, CALLER),
     MissingParameter: Row(422, CALLER, "missing_required_parameter"),
     AmbiguousParameter: Row(400, CALLER, "ambiguous_parameter"),
@@ -378,6 +396,8 @@ def _headers(error: BaseException, row: Row) -> list[tuple[str, str]]:
         headers.extend(error.headers.items())
     if row.hopeless:
         headers.append(("x-should-retry", "false"))
+    if isinstance(error, UnknownEncoding):
+        headers.append(("accept-encoding", "gzip, deflate"))
     if isinstance(error, MethodNotAllowed):
         headers.append(("allow", ", ".join(error.allowed)))
     return headers

@@ -21,6 +21,7 @@ from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
+from gateway.edge.protocol import Http
 from gateway.endpoints.health import Readiness
 from gateway.workers import Workers
 
@@ -77,7 +78,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(settings, self._catalog, self._readiness),
-                http="httptools",
+                http=Http,
                 loop="uvloop",
                 lifespan="on",
                 access_log=False,

@@ -24,6 +24,11 @@ LIMITS: Mapping[str, Any] = {
 }
 
 
+LEAST = -(10**18)
+"""The least number of a schema that llguidance can follow: near -2^63 its stack ends, and the process with it."""
+MINIMA, FIXED, TOLD = ("minimum", "exclusiveMinimum"), ("const", "enum"), ("default", "examples")
+
+
 class UnusableGrammar(ValueError):
     """A grammar cannot be compiled, or is too complex to follow; the message is one line."""
 
@@ -61,15 +66,28 @@ def json_rule(schema: Mapping[str, Any] | bool, options: Mapping[str, Any] = WRI
     """JSON that a schema accepts, as the right side of a rule.
 
     Raises:
-        UnusableGrammar: when it is nested too deeply, or accepts nothing.
+        UnusableGrammar: when it is nested too deeply, accepts nothing, or needs numbers below :data:`LEAST`.
     """
     if schema is False:
         raise UnusableGrammar("no value is valid")
     accepted = {} if schema is True else schema
     try:
-        return f"%json {json.dumps({**accepted, 'x-guidance': dict(options)})}"
+        return f"%json {json.dumps({**_followable(accepted), 'x-guidance': dict(options)})}"
     except RecursionError as error:
         raise UnusableGrammar("the schema is nested too deeply") from error
+
+
+def _followable(value: Any, key: str = "") -> Any:
+    """A schema, or a part of one under that key, with minima that can be followed."""
+    if isinstance(value, Mapping):
+        return {name: _followable(item, key if key in FIXED else name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_followable(item, key) for item in value]
+    if not isinstance(value, int | float) or value >= LEAST or key in TOLD:
+        return value
+    if key in MINIMA:
+        return LEAST
+    raise UnusableGrammar(f"numbers below {LEAST} cannot be followed")
 
 
 def call_rules(

@@ -14,6 +14,7 @@ from llm.errors import UpstreamGarbled
 CR = ord("\r")
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """The longest event that is taken; a longer one is an error, not a reason to run out of memory."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventParser:
@@ -25,6 +26,7 @@ class EventParser:
         self._data: list[bytes] = []
         self._size = 0
         self._skip_lf = False
+        self._begun = False
 
     def feed(self, read: bytes) -> Iterable[bytes]:
         """The data of each event that this read completes. They must be taken before the next one is fed.
@@ -40,16 +42,21 @@ class EventParser:
         ):
             datas = read[6:-2].split(b"\n\ndata: ")
             if read.count(b"\n") == 2 * len(datas) and len(read) <= self._max:
+                self._begun = True
                 return datas
         return self._lines(read)
 
     def _lines(self, read: bytes) -> Iterator[bytes]:
-        if self._skip_lf and read:
-            read, self._skip_lf = read.removeprefix(b"\n"), False
+        if not read:
+            return
+        if self._skip_lf:
+            read = read.removeprefix(b"\n")
         buffer = self._rest + read
         lines = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._skip_lf = buffer.endswith(b"\r")
         self._rest = lines.pop()
+        if lines and not self._begun:
+            lines[0], self._begun = lines[0].removeprefix(BYTE_ORDER_MARK), True
         for line in lines:
             yield from self._line(line)
         if len(self._rest) + self._size > self._max:
@@ -64,6 +71,8 @@ class EventParser:
             value = line[5:].removeprefix(b" ")
             self._data.append(value)
             self._size += len(value)
+        elif line == b"data":
+            self._data.append(b"")
 
 
 async def events(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+MOST = 2**53 - 1
+"""The highest count that is told: the highest whole number that every reader of JSON knows."""
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
@@ -35,8 +37,8 @@ class Usage:
 
         ``"estimated": true`` says that an upstream, such as another Penstock, has counted by itself.
         """
-        prompt, completion = (_count(wire.get(name)) for name in COUNTS[:2])
-        total = _count(wire.get("total_tokens")) or prompt + completion
+        prompt, completion = (count_of(wire.get(name)) for name in COUNTS[:2])
+        total = count_of(wire.get("total_tokens")) or prompt + completion
         estimated = wire.get("estimated") is True
         others = {name: wire[name] for name in wire if name not in COUNTS and not (estimated and name == "estimated")}
         return cls(prompt, completion, total, others, estimated)
@@ -63,7 +65,7 @@ class Usage:
 
     def _of_prompt(self, name: str) -> int:
         details = self.details.get("prompt_tokens_details")
-        return _count(details.get(name)) if isinstance(details, Mapping) else 0
+        return count_of(details.get(name)) if isinstance(details, Mapping) else 0
 
     @property
     def source(self) -> str:
@@ -82,9 +84,9 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.total_tokens + other.total_tokens,
+            min(self.prompt_tokens + other.prompt_tokens, MOST),
+            min(self.completion_tokens + other.completion_tokens, MOST),
+            min(self.total_tokens + other.total_tokens, MOST),
             _sum(self.details, other.details),
             self.estimated or other.estimated,
         )
@@ -94,8 +96,9 @@ CHARACTERS_PER_TOKEN = 4
 """The usual rule of thumb for English text."""
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+def count_of(value: object) -> int:
+    """A count that a provider tells; 0 for whatever is none, and no more than :data:`MOST`."""
+    return min(value, MOST) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _sum(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def _add(one: Any, other: Any) -> Any:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return _sum(one, other)
     if _is_number(one) and _is_number(other):
-        return one + other
+        return max(-MOST, min(one + other, MOST))
     return one if other is None else other
 
 

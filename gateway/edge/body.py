@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.edge.context import Receive, Send
-from gateway.edge.inflate import inflated
+from gateway.edge.context import Receive, Scope, Send
+from gateway.edge.inflate import encoding_of, inflated
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -27,25 +27,29 @@ class BodyReader:
     max_bytes: int
     seconds: float
 
-    async def json(self, receive: Receive, empty: Any = REFUSED) -> Any:
+    async def json(self, scope: Scope, receive: Receive, empty: Any = REFUSED) -> Any:
         """The JSON value in the body of a request; ``empty`` where there is no body, if that is given.
 
         Raises:
             BodyTooLarge, BodyTimeout, ClientLeft: like :meth:`whole`.
             InvalidBody: like :func:`parsed`.
         """
-        body = await self.whole(receive)
+        body = await self.whole(scope, receive)
         return empty if not body and empty is not REFUSED else parsed(body)
 
-    async def whole(self, receive: Receive, encoding: str = "") -> bytes:
+    async def whole(self, scope: Scope, receive: Receive) -> bytes:
         """The body of a request, without the ``Content-Encoding`` that it was sent in.
 
         Raises:
-            BodyTooLarge: as soon as more than ``max_bytes`` have come, or were inflated.
+            BodyTooLarge: as soon as more than ``max_bytes`` are announced, have come, or were inflated.
             BodyTimeout: when it is not whole in time.
             InvalidBody: when it is not in that encoding.
+            UnknownEncoding: before it is read, when the encoding is none that is served.
             ClientLeft: when the client went away before it was whole.
         """
+        encoding = encoding_of(scope)
+        if _declared(scope) > self.max_bytes:
+            raise self._too_large()
         try:
             async with asyncio.timeout(self.seconds):
                 body = await self._read(receive)
@@ -63,24 +67,58 @@ class BodyReader:
             reads.append(message.get("body", b""))
             size += len(reads[-1])
             if size > self.max_bytes:
-                raise BodyTooLarge(f"The body of your request is longer than {self.max_bytes} bytes.")
+                raise self._too_large()
             if not message.get("more_body", False):
                 return b"".join(reads)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body of your request is longer than {self.max_bytes} bytes.")
+
+
+def _declared(scope: Scope) -> int:
+    """How long a body says that it is; 0 where it says nothing."""
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), 0)
 
 
 def parsed(body: bytes) -> Any:
     """The JSON value in a body.
 
     Raises:
-        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels), or holds more
-            than :data:`MAX_VALUES` arrays and objects.
+        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels, no name twice
+            in an object), or holds more than :data:`MAX_VALUES` arrays and objects.
     """
-    if body.count(b"{") + body.count(b"[") > MAX_VALUES:
+    objects = body.count(b"{")
+    if objects + body.count(b"[") > MAX_VALUES:
         raise InvalidBody(f"The body of your request holds more than {MAX_VALUES} arrays and objects.")
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
+    names = _names_in(value, objects)
+    if body.count(b":") > names and _names_written(body) > names:
+        raise InvalidBody("We could not parse the JSON body of your request: an object has the same name twice.")
+    return value
+
+
+def _names_written(body: bytes) -> int:
+    """How many members are written in JSON: the colons outside of strings."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(body.split(b'"')[::2]).count(b":")
+
+
+def _names_in(value: Any, objects: int) -> int:
+    """How many members all objects in a value have; there are at most so many objects."""
+    names, rest = 0, [value]
+    while rest and objects:
+        each = rest.pop()
+        if isinstance(each, dict):
+            objects -= 1
+            names += len(each)
+            rest.extend(each.values())
+        elif isinstance(each, list):
+            rest.extend(each)
+    return names
 
 
 class ClientLeft(Exception):

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import zlib
 
-from gateway.errors import BodyTooLarge, InvalidBody
+from gateway.edge.context import Scope
+from gateway.errors import BodyTooLarge, InvalidBody, UnknownEncoding
 
+HEADER = b"content-encoding"
+FORMATS = ("gzip", "x-gzip", "deflate")
+"""The encodings that are served."""
 GZIP, ZLIB, RAW = 31, 15, -15
 """What zlib calls the formats: that of ``gzip``, and the two that are both sent as ``deflate``."""
 
 
+def encoding_of(scope: Scope) -> str:
+    """The ``Content-Encoding`` of a request, nothing where there is none.
+
+    Raises:
+        UnknownEncoding: when it is none that :func:`inflated` knows, or there are several.
+    """
+    named = [value.decode("latin-1").strip().lower() for name, value in scope["headers"] if name == HEADER]
+    if named in ([], [""], ["identity"]):
+        return ""
+    if len(named) > 1 or named[0] not in FORMATS:
+        raise UnknownEncoding(f"Content-Encoding '{', '.join(named)}' is not served; send gzip, deflate or none.")
+    return str(named[0])
+
+
 def inflated(body: bytes, encoding: str, most: int) -> bytes:
-    """A body without its ``Content-Encoding``: ``gzip``, ``deflate``, or ``identity`` and nothing for none.
+    """A body without its encoding, which is one of :data:`FORMATS`, or nothing for none.
 
     Raises:
         BodyTooLarge: when it is longer than ``most`` bytes; no more than that is inflated.
-        InvalidBody: when it is not what the encoding says, or the encoding is none of these.
+        InvalidBody: when it is not what the encoding says.
     """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
+    if not encoding:
         return body
-    if name not in ("gzip", "x-gzip", "deflate"):
-        raise InvalidBody(f"Content-Encoding '{encoding}' is not known; send gzip, deflate or none")
     try:
-        return _inflated(body, _format(name, body), most)
+        return _inflated(body, _format(encoding, body), most)
     except zlib.error as error:
-        raise InvalidBody(f"the body is no {name}: {error}") from None
+        raise InvalidBody(f"the body is no {encoding}: {error}") from None
 
 
 def _inflated(body: bytes, wbits: int, most: int) -> bytes:

@@ -32,7 +32,7 @@ class AnswerEndpoint:
         self._recordings = recordings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.answer(await self._bodies.json(receive), scope, receive, send)
+        await self.answer(await self._bodies.json(scope, receive), scope, receive, send)
 
     async def answer(self, body: Any, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request whose body has been read."""

@@ -160,14 +160,14 @@ class CompletionDialect:
             at += len(token["token"])
         return {
             "tokens": [token["token"] for token in tokens],
-            "token_logprobs": [token["logprob"] for token in tokens],
+            "token_logprobs": [token.get("logprob") for token in tokens],
             "top_logprobs": tops if any(tops) else None,
             "text_offset": offsets,
         }
 
 
-def _tops(token: Mapping[str, Any]) -> dict[str, float]:
-    return {top["token"]: top["logprob"] for top in token.get("top_logprobs") or ()}
+def _tops(token: Mapping[str, Any]) -> dict[str, float | None]:
+    return {top["token"]: top.get("logprob") for top in token.get("top_logprobs") or ()}
 
 
 def _reason(reason: str) -> str:

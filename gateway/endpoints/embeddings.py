@@ -28,7 +28,7 @@ class EmbeddingsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
-        body = await self._bodies.json(receive)
+        body = await self._bodies.json(scope, receive)
         model = model_of(body)
         request = EmbeddingRequest.from_wire(body)
         served = self._catalog.find(model, context.principal)

@@ -63,7 +63,7 @@ class MappedEndpoint:
         context = context_of(scope)
         served = self._catalog.get(self.row.target, context.principal)
         query = query_of(scope.get("query_string", b""))
-        values = self._input.values(context.params, query, await self._bodies.json(receive, empty=MISSING))
+        values = self._input.values(context.params, query, await self._bodies.json(scope, receive, empty=MISSING))
         given = self._input.given(values, chat=self._chat)
         streams = self.row.stream and _accepts_events(scope)
         if isinstance(given, ChatRequest):

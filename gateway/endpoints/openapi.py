@@ -12,7 +12,8 @@ from gateway.config_api import PLACEHOLDER, ApiRow
 from gateway.edge.body import send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.endpoints.mapped import MappedEndpoint
-from gateway.endpoints.openapi_hot import ERROR, ERROR_V2, HOT, SCHEMAS
+from gateway.endpoints.openapi_hot import HOT, error_of
+from gateway.endpoints.openapi_schemas import schemas
 
 KEY = "key"
 """The name of the scheme by which callers show their key."""
@@ -38,8 +39,10 @@ class OpenAPIEndpoint:
             method, path = row.endpoint.method.lower(), row.endpoint.path
             paths.setdefault(path, {})[method] = _operation(row, known["paths"].get(path, {}).get(method))
         schemes = {KEY: {"type": "http", "scheme": "bearer"}}
-        schemas = known.get("components", {}).get("schemas", {})
-        components = {"schemas": {**schemas, **SCHEMAS}, "securitySchemes": schemes}
+        components = {
+            "schemas": {**known.get("components", {}).get("schemas", {}), **schemas()},
+            "securitySchemes": schemes,
+        }
         return {"openapi": known["openapi"], "info": known["info"], "paths": paths, "components": components}
 
 
@@ -48,7 +51,7 @@ def _operation(row: Listed, known: Mapping[str, Any] | None) -> dict[str, Any]:
     endpoint = row.endpoint
     own = endpoint.app.row if isinstance(endpoint.app, MappedEndpoint) else None
     described = _described(own) if own is not None else dict(known or HOT.get((endpoint.method, endpoint.path), {}))
-    error = ERROR_V2 if endpoint.path == "/v2" or endpoint.path.startswith("/v2/") else ERROR
+    errors = dict.fromkeys(("4XX", "5XX") if own is None else ("default",), error_of(endpoint.path))
     answers = {"200": {"description": "The answer."}, **described.get("responses", {})}
     answers = {status: answer for status, answer in answers.items() if status != "422"}
     parameters = [_captured(name) for name in PLACEHOLDER.findall(endpoint.path)]
@@ -57,7 +60,7 @@ def _operation(row: Listed, known: Mapping[str, Any] | None) -> dict[str, Any]:
         **described,
         "operationId": f"{endpoint.method.lower()}{_words(endpoint.path)}",
         **({"parameters": parameters} if parameters else {}),
-        "responses": {**answers, "default": error},
+        "responses": {**answers, **errors},
         "security": [] if row.role == "anyone" else [{KEY: []}],
     }
 
@@ -108,7 +111,6 @@ def _body(row: ApiRow) -> dict[str, Any]:
     tops = {path.removeprefix("$."): name for name, path in paths.items() if path.removeprefix("$.").isidentifier()}
     described = "; ".join(f"{name} is taken from {path}" for name, path in paths.items())
     return {
-        "type": "object",
         "properties": {top: {} for top in tops},
         **({"description": f"{described}."} if described else {}),
     }

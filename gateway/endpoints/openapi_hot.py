@@ -5,117 +5,92 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-ANY: Mapping[str, Any] = {}
-TEXT = {"type": "string"}
-SCHEMAS: Mapping[str, Any] = {
-    "Error": {
-        "type": "object",
-        "required": ["error"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["message", "type", "param", "code"],
-                "properties": {
-                    "message": TEXT,
-                    "type": TEXT,
-                    "param": {"type": ["string", "null"]},
-                    "code": {"type": ["string", "null"]},
-                },
-            }
-        },
-    },
-    "ErrorV2": {"type": "object", "required": ["error"], "properties": {"error": TEXT}},
-    "Message": {
-        "type": "object",
-        "required": ["role"],
-        "properties": {
-            "role": {"enum": ["system", "developer", "user", "assistant", "tool", "function"]},
-            "content": {"type": ["string", "array", "null"]},
-            "tool_calls": {"type": "array", "items": {"type": "object"}},
-            "tool_call_id": TEXT,
-            "name": TEXT,
-        },
-    },
-    "ChatRequest": {
-        "type": "object",
-        "required": ["model", "messages"],
-        "description": "Members that are not listed go upstream as they come.",
-        "properties": {
-            "model": TEXT,
-            "messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
-            "stream": {"type": ["boolean", "null"]},
-            "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}},
-            "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 64},
-            "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
-            "max_completion_tokens": {"type": ["integer", "null"]},
-            "tools": {"type": "array", "items": {"type": "object"}},
-            "response_format": {"type": ["object", "null"]},
-        },
-    },
-    "ChatCompletion": {
-        "type": "object",
-        "required": ["id", "object", "created", "model", "choices"],
-        "properties": {
-            "id": TEXT,
-            "object": {"const": "chat.completion"},
-            "created": {"type": "integer"},
-            "model": TEXT,
-            "choices": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["index", "message", "finish_reason"],
-                    "properties": {
-                        "index": {"type": "integer"},
-                        "message": {"$ref": "#/components/schemas/Message"},
-                        "finish_reason": {"enum": ["stop", "length", "tool_calls", "content_filter", "function_call"]},
-                    },
-                },
-            },
-            "usage": {"type": "object"},
-        },
-    },
-    "InferRequest": {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {"id": ANY, "inputs": {"type": "array", "minItems": 1}},
-    },
-    "InferResponse": {
-        "type": "object",
-        "required": ["model_name", "outputs"],
-        "properties": {"id": ANY, "model_name": TEXT, "outputs": {"type": "array"}, "timestamp": TEXT},
+from gateway.endpoints.openapi_words import JSONSchema, ref
+
+EVENTS: Mapping[str, Any] = {"text/event-stream": {}}
+BYTES: Mapping[str, Any] = {"application/octet-stream": {}}
+
+
+def _json(schema: JSONSchema) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _error(schema: str) -> Mapping[str, Any]:
+    return {"description": "Why there is no answer.", "content": _json(ref(schema))}
+
+
+ERROR, ERROR_V2, ERROR_OF_MESSAGES = _error("Error"), _error("ErrorV2"), _error("MessagesError")
+
+
+def error_of(path: str) -> Mapping[str, Any]:
+    """What a path answers in place of an answer."""
+    if f"{path}/".startswith("/v1/messages/"):
+        return ERROR_OF_MESSAGES
+    return ERROR_V2 if f"{path}/".startswith("/v2/") else ERROR
+
+
+def _described(
+    tag: str, summary: str, asked: str, answer: str | None, others: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """A route that takes JSON: the schemas of what it takes and gives, and in which other forms it answers."""
+    content = {**(_json(ref(answer) if answer else {})), **(others or {})}
+    return {
+        "summary": summary,
+        "tags": [tag],
+        "requestBody": {"required": True, "content": _json(ref(asked))},
+        "responses": {"200": {"description": "The answer.", "content": content}},
+    }
+
+
+INFER = _described("inference", "Runs a model or a graph on each input.", "InferRequest", "InferResponse", BYTES)
+BY_BODY = _described("inference", "Does what the body names, or infers.", "InferRequest", None, BYTES)
+GENERATE = _described("inference", "Goes on from a text.", "GenerateRequest", "GenerateResponse")
+PIECES = {
+    **_described("inference", "Goes on from a text, piece by piece.", "GenerateRequest", None),
+    "responses": {"200": {"description": "The pieces.", "content": EVENTS}},
+}
+OPERATION = {
+    "summary": "Asks a model of one's own for anything else that it does.",
+    "tags": ["inference"],
+    "requestBody": {"required": False, "content": _json({"type": "object"})},
+    "responses": {"200": {"description": "The answer.", "content": {**_json({}), **BYTES}}},
+}
+OF_MODELS = {
+    **{f"/v2/models{rest}": BY_BODY for rest in ("", "/")},
+    **{
+        f"/v2/models/{{model}}{version}{operation}": described
+        for version in ("", "/versions/{version}")
+        for operation, described in (
+            ("", BY_BODY),
+            ("/infer", INFER),
+            ("/generate", GENERATE),
+            ("/generate_stream", PIECES),
+            ("/{operation}", OPERATION),
+        )
     },
 }
-
-
-def _error(schema: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"description": "Why there is no answer.", "content": content}
-
-
-def _json(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-
-
-ERROR, ERROR_V2 = _error("Error"), _error("ErrorV2")
-EVENTS = {"text/event-stream": {"schema": TEXT}}
 HOT: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("POST", "/v1/chat/completions"): {
-        "summary": "Answers a chat, by any model or graph, streamed or not.",
-        "tags": ["chat"],
-        "requestBody": {"required": True, "content": _json("ChatRequest")},
-        "responses": {"200": {"description": "The answer.", "content": {**_json("ChatCompletion"), **EVENTS}}},
-    },
-    ("POST", "/v2/models/{model}/infer"): {
-        "summary": "Runs a model or a graph on each input.",
-        "tags": ["inference"],
-        "requestBody": {"required": True, "content": _json("InferRequest")},
-        "responses": {"200": {"description": "The outputs.", "content": _json("InferResponse")}},
-    },
+    ("POST", "/v1/chat/completions"): _described(
+        "chat", "Answers a chat, by any model or graph, streamed or not.", "ChatRequest", "ChatCompletion", EVENTS
+    ),
+    ("POST", "/v1/completions"): _described(
+        "completions", "Goes on from a text, streamed or not.", "CompletionRequest", "Completion", EVENTS
+    ),
+    ("POST", "/v1/embeddings"): _described("embeddings", "Makes vectors.", "EmbeddingsRequest", "Embeddings"),
+    ("POST", "/v1/responses"): _described(
+        "responses", "Answers, and keeps the answer.", "ResponseRequest", "Response", EVENTS
+    ),
+    ("POST", "/v1/messages"): _described(
+        "messages", "Answers messages of Anthropic's API.", "MessagesAsked", "MessagesAnswer", EVENTS
+    ),
+    ("POST", "/v1/messages/count_tokens"): _described(
+        "messages", "Counts the tokens of messages.", "MessagesCounted", "MessagesCount"
+    ),
+    **{("POST", path): described for path, described in OF_MODELS.items()},
     ("GET", "/openapi.json"): {
         "summary": "This document: the endpoints that the caller may use.",
         "tags": ["openapi"],
-        "responses": {"200": {"description": "An OpenAPI document.", "content": {"application/json": {"schema": {}}}}},
+        "responses": {"200": {"description": "An OpenAPI document.", "content": _json({"type": "object"})}},
     },
 }
 """By method and path. A route that is not here is described by its path alone."""

@@ -73,6 +73,13 @@ def _check_called(param: str, value: Any) -> None:
 
 INSTEAD: Mapping[str, Check] = {"refusal": of_type(str), "audio": of_type(dict), "function_call": _check_called}
 """What an assistant may have said instead of a content, besides calls of tools."""
+MEMBERS: Mapping[str, Check] = {
+    **INSTEAD,
+    "name": of_type(str),
+    "thinking_blocks": array_of(of_type(dict)),
+    "reasoning_items": array_of(of_type(dict)),
+}
+"""What any message may have besides its role and content: OpenAI's, and the thoughts that providers want back."""
 
 
 def check_message(param: str, value: Any) -> None:
@@ -90,7 +97,7 @@ def check_message(param: str, value: Any) -> None:
         require(param, value, "tool_call_id", of_type(str))
     if value["role"] == "function":
         require(param, value, "name", of_type(str))
-    optional(param, value, {**INSTEAD, "name": of_type(str)})
+    optional(param, value, MEMBERS)
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:

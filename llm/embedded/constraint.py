@@ -6,7 +6,8 @@ holds the model to `{"name": …, "arguments": …}` of a declared tool. Values 
 held to be that (see `copying.py`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal
@@ -44,6 +45,15 @@ class Constraint:
     names: tuple[str, ...] = ()
 
 
+@contextmanager
+def _refusing() -> Generator[None, None, None]:
+    """What cannot be followed is the caller's fault."""
+    try:
+        yield
+    except UnusableGrammar as error:
+        raise InvalidSchema(str(error)) from error
+
+
 class Constraints:
     """Compiles constraints for one vocabulary; threads share it. Every method raises InvalidSchema."""
 
@@ -54,6 +64,7 @@ class Constraints:
             eos_token=tokenizer.special[Special.END],
         )
 
+    @_refusing()
     def json_schema(self, schema: Mapping[str, Any] | bool, copies: Copies | None = None) -> Constraint:
         """JSON that the schema accepts, keys in its order, with ", " and ": " between. Unknown keywords are refused.
 
@@ -65,16 +76,19 @@ class Constraints:
             return Constraint(answer=self._compile(copying.rules))
         return Constraint(answer=self._compile_schema(narrowed))
 
+    @_refusing()
     def json_object(self) -> Constraint:
         """Any JSON object, at most three levels deep."""
         return Constraint(answer=self._compile_schema(FREE_OBJECT))
 
+    @_refusing()
     def choice(self, labels: Sequence[str]) -> Constraint:
         """Exactly one of the labels, as plain text."""
         if not labels or len(labels) > _MAX_LABELS or not all(labels):
             raise InvalidSchema(f"a choice needs 1 to {_MAX_LABELS} labels, none of them empty")
         return Constraint(answer=self._compile([f"start: {' | '.join(map(literal, labels))}"]))
 
+    @_refusing()
     def tools(
         self,
         tools: Sequence[Mapping[str, Any]],
@@ -98,10 +112,7 @@ class Constraints:
         return self._compile([f"start: {json_rule(schema)}"])
 
     def _compile(self, rules: Sequence[str]) -> LLMatcher:
-        try:
-            return compiled(self._tokenizer, rules)
-        except UnusableGrammar as error:
-            raise InvalidSchema(str(error)) from error
+        return compiled(self._tokenizer, rules)
 
 
 class _Vocabulary:

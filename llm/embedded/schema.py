@@ -80,6 +80,8 @@ class _Bounding:
             return [self.schema(branch, depth + 1, closable=free) for branch in value]
         if key == "items" or (key == "additionalProperties" and not isinstance(value, bool)):
             return self.schema(value, depth + 1, closable=True)
+        if key == "required" and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+            raise InvalidSchema("required must be a list of names")
         if key in {"enum", "const"}:
             self._weigh(value)
         return value
@@ -111,6 +113,8 @@ def _kept_definitions(walk: _Bounding, schema: Mapping[str, Any], depth: int) ->
 def _with_bounds(schema: Schema, alone: bool) -> Schema:
     kinds = schema.get("type")
     kinds = kinds if isinstance(kinds, list) else [kinds]
+    if not all(isinstance(kind, (str, type(None))) for kind in kinds):
+        raise InvalidSchema("type must be a string, or a list of strings")
     if "enum" in schema or "const" in schema:
         return schema
     if "string" in kinds and not any(key in schema for key in ("maxLength", "pattern", "format")):

@@ -16,7 +16,7 @@ import orjson
 from llm.chat import ChatChunk, ToolCallDelta
 from llm.chat.completion import joined
 from llm.errors import UpstreamGarbled
-from llm.usage import Usage
+from llm.usage import Usage, count_of
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -37,20 +37,15 @@ def usage_of(wire: Mapping[str, Any]) -> Usage:
     All that Anthropic reports beside the two sums is kept as it is, and its cached and thinking tokens stand under
     OpenAI's names too.
     """
-    read, written = _count(wire, "cache_read_input_tokens"), _count(wire, "cache_creation_input_tokens")
+    read, written = count_of(wire.get("cache_read_input_tokens")), count_of(wire.get("cache_creation_input_tokens"))
     details = {name: value for name, value in wire.items() if name not in ("input_tokens", "output_tokens")}
     if read or written:
         details["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
     thought = wire.get("output_tokens_details")
     if isinstance(thought, Mapping) and "thinking_tokens" in thought:
         details["completion_tokens_details"] = {"reasoning_tokens": thought["thinking_tokens"]}
-    prompt, completion = _count(wire, "input_tokens") + read + written, _count(wire, "output_tokens")
+    prompt, completion = count_of(wire.get("input_tokens")) + read + written, count_of(wire.get("output_tokens"))
     return Usage(prompt, completion, prompt + completion, details)
-
-
-def _count(wire: Mapping[str, Any], name: str) -> int:
-    value = wire.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 class MessageReader:
@@ -63,7 +58,7 @@ class MessageReader:
     def __init__(self) -> None:
         self.finished = False
         self._usage: dict[str, Any] = {}
-        self._blocks: dict[object, _Block] = {}
+        self._blocks: dict[str, _Block] = {}
         self._calls = 0
 
     def read(self, event: Mapping[str, Any]) -> ChatChunk | None:
@@ -76,22 +71,22 @@ class MessageReader:
             case "message_start":
                 self._spent(_object(event, "message"))
             case "content_block_start":
-                return self._begin(event.get("index"), _object(event, "content_block"))
+                return self._begin(_place(event), _object(event, "content_block"))
             case "content_block_delta":
-                block = self._blocks.get(event.get("index"))
+                block = self._blocks.get(_place(event))
                 return block.go_on(_object(event, "delta")) if block else None
             case "content_block_stop":
-                block = self._blocks.pop(event.get("index"), None)
+                block = self._blocks.pop(_place(event), None)
                 return block.end() if block else None
             case "message_delta":
                 return self._finish(event)
         return None
 
-    def _begin(self, index: object, wire: Mapping[str, Any]) -> ChatChunk | None:
+    def _begin(self, place: str, wire: Mapping[str, Any]) -> ChatChunk | None:
         kind = BLOCKS.get(str(wire.get("type")))
         if kind is None:
             return None
-        block = self._blocks[index] = kind(wire, self._calls)
+        block = self._blocks[place] = kind(wire, self._calls)
         self._calls += kind is _ToolUse
         return block.begin()
 
@@ -137,6 +132,11 @@ def _added(whole: ChatChunk, chunk: ChatChunk | None) -> ChatChunk:
     return ChatChunk(
         content or None, whole.tool_calls + chunk.tool_calls, chunk.finish_reason, chunk.usage, extra or None
     )
+
+
+def _place(event: Mapping[str, Any]) -> str:
+    """Which block an event is about."""
+    return str(event.get("index"))
 
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -240,6 +240,9 @@ def _result(place: str, message: Message) -> dict[str, Any]:
 
 
 def _tool_use(place: str, call: Mapping[str, Any]) -> dict[str, Any]:
+    if call.get("type") == "custom":
+        message = f"Unsupported value: '{place}.type' is 'custom'; this model calls functions only."
+        raise InvalidRequest(message, param=f"{place}.type", code="unsupported_value")
     function = call.get("function") or {}
     try:
         given = orjson.loads(function.get("arguments") or "{}")

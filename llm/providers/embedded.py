@@ -203,7 +203,11 @@ def _constraint(engine: Engine, request: ChatRequest) -> Constraint | None:
         names = request.copies.get(TEXT, ())
         return answer or Constraint(names=(names,) if isinstance(names, str) else tuple(names))
     mode: ToolMode = "required" if choice.required else "auto"
-    return engine.constraint.tools(choice.tools, mode, choice.parallel, answer, request.copies)
+    try:
+        return engine.constraint.tools(choice.tools, mode, choice.parallel, answer, request.copies)
+    except InvalidSchema as error:
+        message = f"The embedded model cannot follow these tools: {error}"
+        raise InvalidRequest(message, param="tools", code="invalid_value") from error
 
 
 def _chunk(piece: Piece) -> ChatChunk:

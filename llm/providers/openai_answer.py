@@ -97,8 +97,8 @@ def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls
     """The chunk in a ``delta`` or a whole ``message``."""
     if not isinstance(said, dict):
         raise UpstreamGarbled("the upstream's answer holds no message")
-    content, pieces, logprobs = said.get("content"), said.get("tool_calls") or (), choice.get("logprobs")
-    if not isinstance(content, (str, type(None))) or not all(isinstance(piece, dict) for piece in pieces):
+    content, pieces = said.get("content"), said.get("tool_calls") or []
+    if not isinstance(content, (str, type(None))) or not are_objects(pieces):
         raise UpstreamGarbled("the upstream's answer has a content or tool calls of another type than OpenAI's")
     extra = {name: value for name, value in said.items() if name not in OWN_FIELDS and value not in EMPTY}
     return ChatChunk(
@@ -107,19 +107,44 @@ def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls
         finish_reason(choice.get("finish_reason")),
         usage,
         extra or None,
-        _logprobs(logprobs) if isinstance(logprobs, dict) else None,
+        logprobs_in(choice),
     )
 
 
-def _logprobs(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a choice; lists of likeliest tokens, which some upstreams leave out, are then empty."""
-    return {name: _topped(said) if name in ("content", "refusal") else said for name, said in given.items()}
+def are_objects(wire: object) -> bool:
+    """Whether this is a list of objects."""
+    return isinstance(wire, list) and all(isinstance(each, dict) for each in wire)
 
 
-def _topped(tokens: object) -> list[Any] | None:
-    if not isinstance(tokens, list):
+def logprobs_in(wire: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ``logprobs`` of a choice, if it has some; lists of likeliest tokens, which some upstreams leave out, are empty.
+
+    Raises:
+        UpstreamGarbled: when their tokens have another shape than OpenAI's.
+    """
+    logprobs = wire.get("logprobs")
+    if not isinstance(logprobs, dict):
         return None
-    return [{**token, "top_logprobs": token.get("top_logprobs") or []} for token in tokens if isinstance(token, dict)]
+    return {name: _topped(said) if name in ("content", "refusal") else said for name, said in logprobs.items()}
+
+
+def _topped(tokens: Any) -> list[dict[str, Any]] | None:
+    if tokens is None:
+        return None
+    if not are_objects(tokens) or not all(map(_is_token, tokens)):
+        raise UpstreamGarbled("the upstream's logprobs have another shape than OpenAI's")
+    return [{**token, "top_logprobs": token.get("top_logprobs") or []} for token in tokens]
+
+
+def _is_token(token: Mapping[str, Any]) -> bool:
+    tops = token.get("top_logprobs") or []
+    return _is_rated(token) and are_objects(tops) and all(map(_is_rated, tops))
+
+
+def _is_rated(token: Mapping[str, Any]) -> bool:
+    rating = token.get("logprob")
+    known = isinstance(rating, (int, float, type(None))) and not isinstance(rating, bool)
+    return known and isinstance(token.get("token"), str)
 
 
 def finish_reason(said: object) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm.chat import ChatChunk, ChatRequest
 from llm.errors import UpstreamGarbled
-from llm.providers.openai_answer import ANOTHER_SHAPE, NO_ANSWER, finish_reason, first_of, usage_in
+from llm.providers.openai_answer import ANOTHER_SHAPE, NO_ANSWER, finish_reason, first_of, logprobs_in, usage_in
 from llm.usage import Usage
 
 
@@ -59,12 +59,12 @@ def chunk_of_completion(answer: Mapping[str, Any]) -> ChatChunk:
 
 
 def _chunk(choice: Mapping[str, Any], usage: Usage | None) -> ChatChunk:
-    text, logprobs = choice.get("text"), choice.get("logprobs")
+    text = choice.get("text")
     if not isinstance(text, str):
         raise UpstreamGarbled("the upstream's completion holds no text")
     return ChatChunk(
         text or None,
         finish_reason=finish_reason(choice.get("finish_reason")),
         usage=usage,
-        logprobs=logprobs if isinstance(logprobs, dict) else None,
+        logprobs=logprobs_in(choice),
     )

@@ -51,9 +51,10 @@ def error_of_event(error: Any) -> UpstreamError:
     """The error for an ``error`` object inside a stream."""
     if not isinstance(error, Mapping):
         return UpstreamUnavailable("the upstream reported an error in its stream")
-    if error.get("code") in NO_QUOTA:
+    code = _string(error.get("code"))
+    if code in NO_QUOTA:
         return UpstreamQuotaExceeded(USED_UP)
-    if error.get("code") == "rate_limit_exceeded":
+    if code == "rate_limit_exceeded":
         return UpstreamRateLimited("the upstream's rate limit was reached in mid-stream")
     return UpstreamUnavailable("the upstream reported an error in its stream")
 

@@ -14,6 +14,7 @@ from typing import Any
 from llm.chat import ChatChunk, ToolCallDelta
 from llm.chat.completion import joined
 from llm.errors import UpstreamBrokeOff, UpstreamGarbled
+from llm.providers.openai_answer import logprobs_in
 from llm.providers.openai_errors import error_of_response
 from llm.usage import Usage
 
@@ -210,7 +211,9 @@ def _logprobs(wire: Any) -> dict[str, Any] | None:
     """The ``logprobs`` of a chat; the bytes of tokens, where a stream leaves them out, are those of their text."""
     if not isinstance(wire, list) or not wire:
         return None
-    return {"content": [_logprob(each) for each in wire if isinstance(each, dict)], "refusal": None}
+    return logprobs_in(
+        {"logprobs": {"content": [_logprob(each) for each in wire if isinstance(each, dict)], "refusal": None}}
+    )
 
 
 def _logprob(wire: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _tool(place: str, tool: Mapping[str, Any]) -> dict[str, Any]:
         function = tool["function"]
         schema = function.get("parameters") or {"type": "object", "properties": {}}
         return {"type": "function", **function, "parameters": schema, "strict": bool(function.get("strict"))}
-    if "custom" not in tool:
+    if not isinstance(tool.get("custom"), dict):
         return dict(tool)
     custom = {"type": "custom", **tool["custom"]}
     if isinstance(custom.get("format"), dict):

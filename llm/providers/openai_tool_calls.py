@@ -23,11 +23,12 @@ class ToolCallIndexes:
     def delta(self, wire: Mapping[str, Any]) -> ToolCallDelta:
         """The piece with the index that is right; ``id`` only in the first piece of a call, ``name`` only once."""
         kind = "custom" if isinstance(wire.get("custom"), dict) else "function"
-        called = wire.get(kind) or {}
-        name, arguments = called.get("name") or None, _text(called.get("arguments" if kind == "function" else "input"))
-        index = self._index(wire.get("index"), wire.get("id") or None, name)
+        called = _object(wire.get(kind))
+        name, arguments = _string(called.get("name")), _text(called.get("arguments" if kind == "function" else "input"))
+        call_id = _string(wire.get("id"))
+        index = self._index(wire.get("index"), call_id, name)
         if index == len(self._ids):
-            self._ids.append(wire.get("id") or f"call_{token_hex(12)}")
+            self._ids.append(call_id or f"call_{token_hex(12)}")
             self._named.append(name is not None)
             return ToolCallDelta(index, arguments, self._ids[index], name or "", kind)
         if self._named[index]:
@@ -42,6 +43,19 @@ class ToolCallIndexes:
         if isinstance(given, int) and 0 <= given < known and not (call_id and name and self._named[given]):
             return given
         return known if name or call_id or not known else known - 1
+
+
+def _object(called: object) -> Mapping[str, Any]:
+    if not isinstance(called, (dict, type(None))):
+        raise UpstreamGarbled("the upstream's answer has a tool call that is no object")
+    return called or {}
+
+
+def _string(word: object) -> str | None:
+    """A name or an id, None where there is none."""
+    if not isinstance(word, (str, type(None))):
+        raise UpstreamGarbled("the upstream's answer has a tool call whose name or id is no text")
+    return word or None
 
 
 def _text(arguments: object) -> str:

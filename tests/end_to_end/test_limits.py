@@ -198,11 +198,11 @@ OWN_ROW = {"path": "/own", "graph": "relay", "text": "question", "input": {"ques
 
 
 def paths_that_run() -> Iterator[str]:
-    """Every path of the table of endpoints that is posted to, of a model's versions those of the model itself."""
+    """Every path of the table of endpoints that users post to, of a model's versions those of the model itself."""
     table = create_app(Settings()).table
-    for endpoint in table.endpoints:
-        if endpoint.method == "POST" and "/versions/" not in endpoint.path and endpoint.path not in RUN_NOTHING:
-            yield endpoint.path
+    for method, path in ((endpoint.method, endpoint.path) for endpoint in table.endpoints):
+        if method == "POST" and "/versions/" not in path and not path.startswith("/admin/") and path not in RUN_NOTHING:
+            yield path
     yield "/own"
 
 

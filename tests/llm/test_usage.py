@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import orjson
+
 from llm import ChatRequest, Usage
 from llm.tokens import CHARACTERS
+from llm.usage import MOST
 
 
 def test_the_wire_is_kept_whole() -> None:
@@ -36,6 +39,13 @@ def test_odd_counts_are_zero() -> None:
     usage = Usage.from_wire({"prompt_tokens": None, "completion_tokens": 4, "total_tokens": True})
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (0, 4, 4)
     assert Usage.from_wire({"prompt_tokens": -3}).prompt_tokens == 0
+
+
+def test_counts_beyond_all_tokens_stay_numbers_of_json() -> None:
+    """What nobody can have used is cut off, in sums too, so that it can always be told."""
+    usage = Usage.from_wire({"prompt_tokens": 2**63, "completion_tokens": 1, "x": {"y": 2**63, "z": -(2**63)}})
+    wire = orjson.loads(orjson.dumps((usage + usage + usage).to_wire()))
+    assert (wire["prompt_tokens"], wire["completion_tokens"], wire["x"]) == (MOST, 3, {"y": MOST, "z": -MOST})
 
 
 def test_an_estimate_stays_one_in_every_sum() -> None:

@@ -20,7 +20,7 @@ class CountEndpoint:
         self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = chat_request(checked(await self._bodies.json(receive), Counted))
+        request = chat_request(checked(await self._bodies.json(scope, receive), Counted))
         model = self._catalog.get(request.model, context_of(scope).principal).model
         asked = counted(TIKTOKEN, request.model, request, "") if model is None else model.count(request, "")
         await send_json(send, 200, {"input_tokens": (await asked).prompt_tokens})

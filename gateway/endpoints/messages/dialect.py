@@ -140,7 +140,10 @@ def _thoughts(extra: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _wholes(extra: Mapping[str, Any]) -> list[dict[str, Any]]:
     kinds = ("thinking", "redacted_thinking")
-    return [block for block in _objects(extra, "thinking_blocks") if block["type"] in kinds]
+    blocks = (block for block in _objects(extra, "thinking_blocks") if block["type"] in kinds)
+    return [
+        block for block in blocks if all(isinstance(block.get(name, ""), str) for name in ("thinking", "signature"))
+    ]
 
 
 def _said(completion: ChatCompletion) -> Iterator[dict[str, Any]]:

@@ -88,7 +88,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     left.pop("type", None)
     function: dict[str, Any] = {name: left.pop(name) for name in ("name", "description", "strict") if name in left}
     function["parameters"] = left.pop("input_schema")
-    return {"type": "function", "function": function, **left}
+    return {**left, "type": "function", "function": function}
 
 
 def _system(system: Any) -> Iterator[Message]:
@@ -145,17 +145,19 @@ def _result(block: Mapping[str, Any]) -> Message:
     content = left.pop("content", "")
     said = content if isinstance(content, str) else [_part(part) for part in content]
     del left["type"]
-    return {"role": "tool", "tool_call_id": left.pop("tool_use_id"), "content": said or "", **left}
+    call_id = left.pop("tool_use_id")
+    return {**left, "role": "tool", "tool_call_id": call_id, "content": said or ""}
 
 
 def _part(block: Mapping[str, Any]) -> dict[str, Any]:
     left = _known(block)
     form = left["type"], left["source"]["type"] if left["type"] in ("image", "document") else ""
     if form in (("image", "url"), ("image", "base64")):
-        return {"image_url": {"url": _address(left.pop("source"))}, **left, "type": "image_url"}
+        url = _address(left.pop("source"))
+        return {**left, "type": "image_url", "image_url": {"url": url}}
     if form == ("document", "base64"):
         file = {"filename": left.get("title", "document.pdf"), "file_data": _address(left.pop("source"))}
-        return {"file": file, **left, "type": "file"}
+        return {**left, "type": "file", "file": file}
     return left
 
 

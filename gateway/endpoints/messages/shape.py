@@ -152,7 +152,7 @@ class ToolResult(Shape):
 
     type: Literal["tool_result"]
     tool_use_id: Name
-    content: Annotated[list[Told], Field(fail_fast=True), BeforeValidator(_blocks)] | None = None
+    content: Annotated[list[Told], Field(fail_fast=True), BeforeValidator(_blocks, str | list[Told])] | None = None
     is_error: bool | None = None
 
 
@@ -173,7 +173,7 @@ class Turn(Shape):
     """A message."""
 
     role: Literal["user", "assistant", "system"]
-    content: Annotated[list[Block], Field(fail_fast=True), BeforeValidator(_blocks)]
+    content: Annotated[list[Block], Field(fail_fast=True), BeforeValidator(_blocks, str | list[Block])]
 
 
 class Schema(Shape):
@@ -244,21 +244,16 @@ class Output(Shape):
 
 
 class Counted(Shape):
-    """A request whose tokens are to be counted."""
+    """A request whose tokens are to be counted: one that is to be answered, of which less must be there."""
 
     model: Name
     messages: Annotated[list[Turn], Field(min_length=1, fail_fast=True)]
-    system: Annotated[list[Text], Field(fail_fast=True), BeforeValidator(_blocks)] | None = None
+    system: Annotated[list[Text], Field(fail_fast=True), BeforeValidator(_blocks, str | list[Text])] | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: Choice | None = None
     thinking: Thoughts | None = None
     output_config: Output | None = None
-
-
-class Asked(Counted):
-    """A request that is to be answered."""
-
-    max_tokens: Annotated[int, Field(ge=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     stream: bool | None = None
     stop_sequences: Annotated[list[Name], Field(fail_fast=True)] | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -266,6 +261,12 @@ class Asked(Counted):
     top_k: Annotated[int, Field(ge=0)] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
+
+
+class Asked(Counted):
+    """A request that is to be answered."""
+
+    max_tokens: Annotated[int, Field(ge=1)]
 
 
 FOREIGN = (CHECKS.keys() | NUDGES | TRANSLATED | UNSUPPORTED) - Asked.model_fields.keys()

@@ -36,7 +36,7 @@ class ResponsesEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
-        body = checked(await self._bodies.json(receive))
+        body = checked(await self._bodies.json(scope, receive))
         whole = await inlined(body, context.principal.name, self._kept)
         making = self._making(whole, context)
         if body.get("background"):

@@ -27,7 +27,7 @@ class ChatEndpoint:
         self._kept = kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._bodies.json(receive)
+        body = await self._bodies.json(scope, receive)
         if not isinstance(body, dict) or body.get("store") is not True:
             await self._answering.answer(body, scope, receive, send)
             return

@@ -76,7 +76,7 @@ def router(kept: KeptAnswers, bodies: BodyReader) -> APIRouter:
     @routes.post(f"{PATH}/{{id}}", openapi_extra=MARKS)
     async def update(request: Request) -> Any:
         """Sets the metadata of one; nothing else of it changes."""
-        metadata = _marks(parsed(await bodies.whole(request.receive)))
+        metadata = _marks(parsed(await bodies.whole(request.scope, request.receive)))
         found = await find(request)
         changed = KeptAnswer(found.owner, {**found.answer, "metadata": metadata}, found.asked)
         await kept.put(changed)
@@ -118,6 +118,6 @@ def _marks(body: Any) -> dict[str, str]:
     if "metadata" not in body:
         message = "Missing required parameter: 'metadata'."
         raise InvalidRequest(message, param="metadata", code="missing_required_parameter")
-    metadata: dict[str, str] = body["metadata"] or {}
+    metadata: dict[str, str] = {} if body["metadata"] is None else body["metadata"]
     check_metadata("metadata", metadata)
     return metadata

@@ -14,13 +14,12 @@ import orjson
 
 from gateway.answers import as_chunk
 from gateway.catalog import Catalog
-from gateway.edge.body import BodyReader, parsed, send_json
+from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.sse import HEADERS, frame
 from gateway.endpoints.v2.call import Call
 from gateway.endpoints.v2.chat_parameters import chat_request
-from gateway.endpoints.v2.framing import header_of
 from gateway.endpoints.v2.infer import answerer_of, found
 from gateway.endpoints.v2.request import id_of, parameters_of
 from gateway.errors import Fault, InvalidBody
@@ -71,8 +70,7 @@ class GenerateEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         served = found(self._catalog, context)
-        encoding = header_of(scope, b"content-encoding") or ""
-        body = parsed(await self._bodies.whole(receive, encoding))
+        body = await self._bodies.json(scope, receive)
         prompt = Prompt.of(body, served.name, served.version)
         call = Call.of(context, served, "infer", self._hooks)
         async with ClientWatch(receive):

@@ -56,8 +56,7 @@ class InferEndpoint:
         await _answer(Call.of(context, served, said.operation or "infer", self._hooks), sent, receive, send)
 
     async def _read(self, scope: Scope, receive: Receive) -> Sent:
-        encoding = header_of(scope, b"content-encoding") or ""
-        document, raw = split(await self._bodies.whole(receive, encoding), header_of(scope, HEADER))
+        document, raw = split(await self._bodies.whole(scope, receive), header_of(scope, HEADER))
         body = parsed(document or b"{}")
         if not isinstance(body, dict):
             raise InvalidBody("the body must be a JSON object with the key 'inputs'")

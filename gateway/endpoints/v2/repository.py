@@ -31,7 +31,7 @@ def router(catalog: Catalog, bodies: BodyReader) -> APIRouter:
         visible = catalog.deployed(context_of(request.scope).principal)
         return [row for deployed in visible if deployed.in_service or not ready for row in _rows(deployed)]
 
-    @routes.post("/models/{model}/load")
+    @routes.post("/models/{model}/load", response_class=Response)
     async def load(request: Request) -> Response:
         """Loads a model of one's own anew, from where the settings say; any model is in service from then on."""
         parameters = parameters_of(await _body(request, bodies), "the request")
@@ -42,7 +42,7 @@ def router(catalog: Catalog, bodies: BodyReader) -> APIRouter:
         await _deployed(catalog, request).load()
         return Response()
 
-    @routes.post("/models/{model}/unload")
+    @routes.post("/models/{model}/unload", response_class=Response)
     async def unload(request: Request) -> Response:
         """Takes a model out of service; requests that have begun go on."""
         parameters_of(await _body(request, bodies), "the request")
@@ -53,7 +53,7 @@ def router(catalog: Catalog, bodies: BodyReader) -> APIRouter:
 
 
 async def _body(request: Request, bodies: BodyReader) -> dict[str, Any]:
-    body = parsed(await bodies.whole(request.receive, request.headers.get("content-encoding", "")) or b"{}")
+    body = parsed(await bodies.whole(request.scope, request.receive) or b"{}")
     if not isinstance(body, dict):
         raise InvalidBody("the body must be a JSON object, or empty")
     return body

@@ -59,7 +59,7 @@ def is_in_tensors(body: Mapping[str, Any], raw: memoryview | None, *, of_objects
     """
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not inputs:
-        if raw is None and inputs is None:
+        if raw is None and "inputs" not in body:
             return False
         raise InvalidBody("'inputs' must be a list with at least one element")
     objects = [isinstance(row, dict) for row in inputs]

@@ -154,6 +154,9 @@ HOSTILE: dict[str, Any] = {
     "unknown type": {"type": "banana"},
     "unsatisfiable": {"type": "string", "minLength": 5, "maxLength": 2},
     "no schema": {"type": "object", "properties": {"a": 1}},
+    "the least of 64 bits": {"const": -(2**63)},
+    "near the least of 64 bits": {"type": "object", "properties": {"a": {"enum": [[{"b": 100 - 2**63}]]}}},
+    "between numbers near it": {"type": "integer", "minimum": -(2**63), "maximum": 2 - 2**63},
     "no list": {"type": "object", "properties": ["a"]},
     "unknown keyword": {"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]},
 }
@@ -164,6 +167,12 @@ def test_what_cannot_be_followed_is_refused(noise: Engine, name: str) -> None:
     """Huge, deep, remote, contradictory and unknown schemas are refused; nothing is fetched."""
     with pytest.raises(InvalidSchema):
         noise.constraint.json_schema(HOSTILE[name])
+
+
+def test_the_bounds_of_64_bits_are_bounds(noise: Engine) -> None:
+    """Schemas made of a language's integers have them; a default is only told."""
+    schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1, "default": -(2**63)}
+    assert noise.constraint.json_schema(schema) is not None
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["x"] * 2000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.endpoints.messages.request import chat_request
@@ -74,6 +74,23 @@ def test_images_and_documents() -> None:
         {"type": "file", "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,AA=="}},
         parts[3],
     ]
+
+
+def test_members_that_are_openais_are_not_taken_for_it() -> None:
+    """What a caller adds to a tool, a part or a result does not stand in the place of what is made of them."""
+    tool = {"name": "f", "input_schema": {"type": "object"}, "function": []}
+    use = {"type": "tool_use", "id": "t1", "name": "f", "input": {}, "function": 5}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "3", "role": 5, "tool_call_id": 5}
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}, "image_url": 5}
+    request = asked(
+        tools=[tool],
+        messages=[USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result, image]}],
+    )
+    _, _, said, shown = request.messages
+    assert request.parameters["tools"][0]["function"] == {"name": "f", "parameters": {"type": "object"}}
+    assert (said["role"], said["tool_call_id"]) == ("tool", "t1")
+    assert shown["content"][0]["image_url"] == {"url": "https://example.com/a.png"}
+    check_request(request.to_wire())
 
 
 def test_parameters() -> None:
@@ -210,6 +227,7 @@ def listed(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "messages": turns}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(exchanges(), min_size=1, max_size=2), members, st.none() | tools, choices)
 def test_what_comes_from_anthropics_clients_reaches_anthropic(
     turns: list[list[dict[str, Any]]], given: dict[str, Any], declared: list[dict[str, Any]] | None, choice: Any
