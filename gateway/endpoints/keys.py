@@ -34,14 +34,14 @@ def router(settings: Settings, book: KeyBook | None, bodies: BodyReader) -> APIR
     @routes.post("/keys")
     async def create_key(request: Request) -> dict[str, Any]:
         """Makes a key. The answer is the only place where it is ever shown."""
-        new = _read(NewKey, await bodies.json(request.receive))
+        new = _read(NewKey, await bodies.json(request.scope, request.receive))
         key, shown = await _stored(book).create(new, _caller(request))
         return {"key": shown, **key.to_json()}
 
     @routes.patch("/keys/{name}")
     async def change_key(request: Request) -> dict[str, Any]:
         """Changes those of its limits and permissions that are named."""
-        change = _read(KeyChange, await bodies.json(request.receive))
+        change = _read(KeyChange, await bodies.json(request.scope, request.receive))
         return (await _stored(book).change(_named(request), change, _caller(request))).to_json()
 
     @routes.delete("/keys/{name}")
@@ -52,7 +52,7 @@ def router(settings: Settings, book: KeyBook | None, bodies: BodyReader) -> APIR
     @routes.post("/keys/{name}/rotate")
     async def rotate_key(request: Request) -> dict[str, Any]:
         """Makes a new key in its place; the old one is valid for ``grace_seconds`` more, by default a day."""
-        said = _read(Rotation, await bodies.json(request.receive, {}))
+        said = _read(Rotation, await bodies.json(request.scope, request.receive, {}))
         key, shown = await _stored(book).rotate(_named(request), said.grace_seconds, _caller(request))
         return {"key": shown, **key.to_json()}
 

@@ -117,7 +117,7 @@ def are_objects(wire: object) -> bool:
 
 
 def logprobs_in(wire: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The ``logprobs`` of a choice, if it has some; lists of likeliest tokens, which some upstreams leave out, are empty.
+    """The ``logprobs`` of a choice, if it has some; lists of likeliest tokens that an upstream leaves out are empty.
 
     Raises:
         UpstreamGarbled: when their tokens have another shape than OpenAI's.
