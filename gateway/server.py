@@ -80,6 +80,7 @@ class Server(uvicorn.Server):
                 http="httptools",
                 loop="uvloop",
                 lifespan="on",
+                proxy_headers=False,
                 access_log=False,
                 log_level="warning",
                 server_header=False,

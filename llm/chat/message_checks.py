@@ -73,24 +73,28 @@ def _check_called(param: str, value: Any) -> None:
 
 INSTEAD: Mapping[str, Check] = {"refusal": of_type(str), "audio": of_type(dict), "function_call": _check_called}
 """What an assistant may have said instead of a content, besides calls of tools."""
+OPTIONAL: Mapping[str, Check] = {**INSTEAD, "name": of_type(str)}
+
+_is_object, _is_text, _is_role = of_type(dict), of_type(str), one_of(*ROLES)
+_check_calls = array_of(_check_tool_call)
 
 
 def check_message(param: str, value: Any) -> None:
     """Checks a message of any role."""
-    of_type(dict)(param, value)
-    require(param, value, "role", one_of(*ROLES))
+    _is_object(param, value)
+    require(param, value, "role", _is_role)
     calls = value.get("tool_calls")
     if calls is not None:
-        array_of(_check_tool_call)(f"{param}.tool_calls", calls)
+        _check_calls(f"{param}.tool_calls", calls)
     if value.get("content") is not None:
         _check_content(f"{param}.content", value["content"])
     elif value["role"] != "function" and not (value["role"] == "assistant" and _says_something(value)):
         raise missing(f"{param}.content")
     if value["role"] == "tool":
-        require(param, value, "tool_call_id", of_type(str))
+        require(param, value, "tool_call_id", _is_text)
     if value["role"] == "function":
-        require(param, value, "name", of_type(str))
-    optional(param, value, {**INSTEAD, "name": of_type(str)})
+        require(param, value, "name", _is_text)
+    optional(param, value, OPTIONAL)
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:
