@@ -44,6 +44,7 @@ format: .venv/dev.stamp  ## let ruff mend what it can
 bench: .venv/dev.stamp  ## what the start, the first token, the embedded model, the engine and the gateway cost
 	@$(BIN)/python -m benchmarks.first_answer
 	@$(BIN)/python -m benchmarks.engine
+	@$(BIN)/python -m benchmarks.request
 	@$(BIN)/python -m benchmarks.gateway
 
 model: .venv/huggingface.stamp  ## train penstock-demo from scratch (about two hours on two cores)

@@ -105,22 +105,26 @@ async def give(flow: Flow, event: Event, dialect: Dialect, send: Send, hooks: Ho
 async def _stream(run: FlowRun, dialect: Dialect, send: Send) -> None:
     """The answer as server-sent events. The status goes out with the first chunk, so what fails before is a status."""
 
+    finish: str | None = None
+
+    def told(value: Any) -> bytes:
+        nonlocal finish
+        chunk = as_chunk(value)
+        finish = chunk.finish_reason or finish
+        return dialect.chunk(chunk)
+
     def write(frames: bytes, *, last: bool = False) -> Awaitable[None]:
         return send({"type": "http.response.body", "body": frames, "more_body": not last})
 
     async with aclosing(run.chunks()) as values:
-        value = await anext(values, NOTHING)
+        first = await anext(values, NOTHING)
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        if frames := dialect.begin():
-            await write(frames)
         try:
-            finish = None
-            while value is not NOTHING:
-                chunk = as_chunk(value)
-                finish = chunk.finish_reason or finish
-                if frames := dialect.chunk(chunk):
+            if frames := dialect.begin() + (b"" if first is NOTHING else told(first)):
+                await write(frames)
+            async for value in values:
+                if frames := told(value):
                     await write(frames)
-                value = await anext(values, NOTHING)
         except Exception as error:
             await write(dialect.error(Fault.of(error)), last=True)
             raise

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import orjson
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
     Field,
     PrivateAttr,
@@ -286,6 +284,9 @@ def config_path(given: Path | None) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # noqa: PLC0415 - only files are read with it
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except OSError as error:

@@ -89,7 +89,7 @@ class Deployed:
     @property
     def latest(self) -> Served:
         """The version that is asked by default."""
-        return list(self.versions.values())[-1]
+        return next(reversed(self.versions.values()))
 
     def version(self, wanted: str = "") -> Served:
         """One of the versions; without a name the last.
@@ -98,11 +98,11 @@ class Deployed:
             UnknownVersion: when there is no such version.
             ModelUnloaded: when it is out of service.
         """
-        name = self.latest.name
         if wanted and wanted not in self.versions:
             known = ", ".join(filter(None, self.versions)) or "none"
-            raise UnknownVersion(f"model '{name}' has no version '{wanted}'; versions are: {known}")
+            raise UnknownVersion(f"model '{self.latest.name}' has no version '{wanted}'; versions are: {known}")
         if not self.in_service:
+            name = self.latest.name
             raise ModelUnloaded(f"model '{name}' is unloaded; POST /v2/repository/models/{name}/load loads it")
         return self.versions[wanted] if wanted else self.latest
 

@@ -5,18 +5,14 @@ Filters, unions and ``..`` are refused: their cost grows faster than the documen
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jsonpath import JSONPathEnvironment, JSONPathError
-from jsonpath.path import JSONPath as Compiled
-from jsonpath.segments import JSONPathChildSegment
-from jsonpath.selectors import IndexSelector, NameSelector, SliceSelector, WildcardSelector
+if TYPE_CHECKING:
+    from jsonpath.path import JSONPath as Compiled
 
 MAX_LENGTH = 1000
 MISSING: Final = object()
 """What a path finds where nothing stands."""
-_PLAIN = (NameSelector, IndexSelector, SliceSelector, WildcardSelector)
-_ENVIRONMENT = JSONPathEnvironment(strict=True)
 
 
 class JSONPath:
@@ -45,10 +41,15 @@ class JSONPath:
 
 
 def _compiled(text: str) -> Compiled:
+    from jsonpath import JSONPathEnvironment, JSONPathError  # noqa: PLC0415 - most gateways map nothing
+    from jsonpath.path import JSONPath as Compiled  # noqa: PLC0415
+    from jsonpath.segments import JSONPathChildSegment  # noqa: PLC0415
+    from jsonpath.selectors import IndexSelector, NameSelector, SliceSelector, WildcardSelector  # noqa: PLC0415
+
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a JSONPath has at most {MAX_LENGTH} characters")
     try:
-        path = _ENVIRONMENT.compile(text)
+        path = JSONPathEnvironment(strict=True).compile(text)
     except JSONPathError as error:
         raise ValueError(
             f"{text!r} is no JSONPath ({error.args[0]}); write one such as $.city or $.items[0].name"
@@ -56,7 +57,7 @@ def _compiled(text: str) -> Compiled:
     plain = isinstance(path, Compiled) and all(
         isinstance(segment, JSONPathChildSegment)
         and len(segment.selectors) == 1
-        and isinstance(segment.selectors[0], _PLAIN)
+        and isinstance(segment.selectors[0], (NameSelector, IndexSelector, SliceSelector, WildcardSelector))
         for segment in path.segments
     )
     if not isinstance(path, Compiled) or not plain:

@@ -81,6 +81,7 @@ class Server(uvicorn.Server):
                 http=Http,
                 loop="uvloop",
                 lifespan="on",
+                proxy_headers=False,
                 access_log=False,
                 log_level="warning",
                 server_header=False,

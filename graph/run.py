@@ -34,6 +34,7 @@ class FlowRun:
         limit: the cap that ended the run early, when the best draft was answered all the same.
         error: the exception that ended the run; its client leaving is one too.
         seconds: how long the run took, once it is over.
+        seconds_to_first: how long it took to the first chunk of the answer; None while there is none.
         drafts: what the responder said before anybody accepted it.
         visited: how often each node has been entered, by its index.
     """
@@ -51,6 +52,7 @@ class FlowRun:
         "outer",
         "plan",
         "seconds",
+        "seconds_to_first",
         "steps",
         "streamed",
         "visited",
@@ -69,6 +71,7 @@ class FlowRun:
         self.limit: LimitExceeded | None = None
         self.error: BaseException | None = None
         self.seconds = 0.0
+        self.seconds_to_first: float | None = None
         self.drafts = Drafts()
         self.visited = [0] * len(plan.nodes)
         self._asides: list[asyncio.Task[Any]] = []
@@ -124,6 +127,8 @@ class FlowRun:
             for begin in self.hooks.before_run:
                 await begin(self)
             async for chunk in answer:
+                if self.seconds_to_first is None:
+                    self.seconds_to_first = time.perf_counter() - begun
                 for hook in on_chunk:
                     hook(self, self.event, chunk)
                 yield chunk

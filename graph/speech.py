@@ -93,12 +93,13 @@ async def _tell(walk: Walk, node: Node, error: Exception) -> None:
 
 
 def _gather(walk: Walk, node: Node, tail: Tail, chunks: list[Any]) -> None:
-    """Makes one body of a stream that has ended, for whoever follows."""
+    """Makes one body of a stream that has ended, for whoever follows; where nobody does there is none."""
     end, run = tail.end, walk.run
     if walk.refusal is not None:
         _go_back(walk, end, chunks)
         return
-    walk.take(end, end.gather(walk.event.body, chunks))
+    if end.outlets or not end.live:
+        walk.take(end, end.gather(walk.event.body, chunks))
     if end.responding is not None:
         run.streamed = run.streamed or not end.collects
         if end.live and end.show is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import jsonschema_rs
 import orjson
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 MAX_BYTES = 256 * 1024
 """The longest schema, as JSON."""
@@ -30,6 +32,8 @@ class Schema:
         Raises:
             ValueError: when it is no schema, is longer than :data:`MAX_BYTES`, or refers to something outside itself.
         """
+        import jsonschema_rs  # noqa: PLC0415 - most gateways check no values
+
         try:
             written = orjson.dumps(schema)
         except TypeError as error:

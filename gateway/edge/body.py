@@ -134,7 +134,7 @@ async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, st
             "status": status,
             "headers": [
                 (b"content-type", b"application/json"),
-                (b"content-length", str(len(content)).encode()),
+                (b"content-length", b"%d" % len(content)),
                 *((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()),
             ],
         }

@@ -20,6 +20,7 @@ from gateway.edge.sse import EVENTS
 from gateway.errors import Fault, Forbidden
 from gateway.telemetry.logs import tell_fault
 
+ALWAYS = ((b"openai-version", b"2020-10-01"), (b"x-content-type-options", b"nosniff"))
 MAX_NAME = 512
 """How much is logged of the name that a client gives its request."""
 
@@ -96,14 +97,14 @@ class Answer:
     async def _begin(self, message: MutableMapping[str, Any]) -> None:
         self.started = True
         is_stream = EVENTS in message.get("headers", ())
+        request_id = self.request_id.encode()
         milliseconds = round((time.perf_counter() - self._begun) * 1000)
         message["headers"] = [
             *message.get("headers", ()),
-            (b"x-request-id", self.request_id.encode()),
-            (b"request-id", self.request_id.encode()),
-            (b"openai-processing-ms", str(milliseconds).encode()),
-            (b"openai-version", b"2020-10-01"),
-            (b"x-content-type-options", b"nosniff"),
+            (b"x-request-id", request_id),
+            (b"request-id", request_id),
+            (b"openai-processing-ms", b"%d" % milliseconds),
+            *ALWAYS,
         ]
         await self._send(message)
         if is_stream and self._ping_seconds:

@@ -83,13 +83,16 @@ class KeyRing:
         if not self._principals and self._book is None:
             _refuse_web_pages(wanted)
             return LOCAL
-        principal = self._find(_shown(wanted))
+        bearer, named = _bearer(wanted), wanted.get(b"x-api-key", b"").strip()
+        shows_two = bool(bearer and named) and bearer != named
+        shown = b"" if shows_two else bearer or named
+        principal = self._find(shown)
         if principal is None and needed == "anyone":
             return NOBODY
-        if _shows_two(wanted):
+        if shows_two:
             raise Unauthenticated("Authorization and x-api-key hold two different API keys. Send one of them.")
         if principal is None:
-            if _shown(wanted):
+            if shown:
                 if self._book is not None and not self._book.known:
                     raise StoreUnavailable("the stored keys have not been read yet")
                 raise UnknownKey("Incorrect API key provided.")
@@ -148,23 +151,9 @@ def _accounts(name: str, terms: KeyTerms, team: Team | None) -> tuple[Account, .
 _HEADERS = frozenset({b"authorization", b"host", b"origin", b"x-api-key"})
 
 
-def _shown(headers: dict[bytes, bytes]) -> bytes:
-    """The key that is shown; none where two are."""
-    return b"" if _shows_two(headers) else _bearer(headers) or _named(headers)
-
-
-def _shows_two(headers: dict[bytes, bytes]) -> bool:
-    bearer, named = _bearer(headers), _named(headers)
-    return bool(bearer and named) and bearer != named
-
-
 def _bearer(headers: dict[bytes, bytes]) -> bytes:
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" else b""
-
-
-def _named(headers: dict[bytes, bytes]) -> bytes:
-    return headers.get(b"x-api-key", b"").strip()
 
 
 def _refuse_web_pages(headers: dict[bytes, bytes]) -> None:

@@ -1,7 +1,8 @@
 """Comments that keep a stream alive while there is nothing to say, so that no proxy between takes it for dead.
 
 A comment is what every client passes over. It comes only between two events, after the status, and never while the
-client is behind with reading. One timer serves a stream; how long it was silent is looked at when that strikes.
+client is behind with reading. One timer serves a stream: it strikes twice in the time after which a comment is due, and
+one comes when nothing was said between three strikes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ class Pings:
 
     def __init__(self, send: Send, seconds: float) -> None:
         self._send = send
-        self._seconds = seconds
+        self._half = seconds / 2
         self._loop = asyncio.get_running_loop()
-        self._said = self._loop.time()
+        self._silent_strikes = 1
         self._between = True
-        self._timer = self._loop.call_later(seconds, self._strike)
+        self._timer = self._loop.call_later(self._half, self._strike)
         self._ping: asyncio.Task[None] | None = None
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
@@ -35,7 +36,7 @@ class Pings:
         self._between = False
         await self._send(message)
         self._between = message.get("body", b"").endswith(END)
-        self._said = self._loop.time()
+        self._silent_strikes = 0
 
     def close(self) -> None:
         """No more comments come."""
@@ -50,13 +51,14 @@ class Pings:
             await asyncio.wait((self._ping,))
 
     def _strike(self) -> None:
-        silent = self._loop.time() - self._said
-        if silent >= self._seconds and self._between:
+        self._silent_strikes += 1
+        if self._silent_strikes > 2 and self._between:
             self._ping = self._loop.create_task(self._say())
         else:
-            self._timer = self._loop.call_later(max(self._seconds - silent, self._seconds / 2), self._strike)
+            self._timer = self._loop.call_later(self._half, self._strike)
 
     async def _say(self) -> None:
         with suppress(OSError):  # whoever sends next finds out that the client is gone
             await self._send({"type": "http.response.body", "body": PING, "more_body": True})
-            self._timer = self._loop.call_later(self._seconds, self._strike)
+            self._silent_strikes = 1
+            self._timer = self._loop.call_later(self._half, self._strike)

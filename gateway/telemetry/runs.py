@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from graph import Event, FlowRun, Instrument, Meter, StepUsage
 from llm import Usage
@@ -33,11 +32,10 @@ class StepRecord:
     """And when it ended."""
     seconds: float | None = None
     error: str | None = None
-    calls: list[StepUsage] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as the admin API shows it."""
-        usage = [{"model": call.model, **_cost(call.usage, call.usd)} for call in self.calls]
+    def to_json(self, calls: Iterable[StepUsage]) -> dict[str, Any]:
+        """The record as the admin API shows it, with the calls that the visit made."""
+        usage = [{"model": call.model, **_cost(call.usage, call.usd)} for call in calls]
         return {"step": self.step, "begun": self.begun, "seconds": self.seconds, "error": self.error, "usage": usage}
 
 
@@ -48,14 +46,12 @@ class RunRecord:
     id: str
     graph: str
     caller: str
-    at: datetime
+    at: float
+    """When the run began, in seconds since 1970."""
     clock: float
     meter: Meter
     steps: list[StepRecord] = field(default_factory=list)
     steps_left_out: int = 0
-    others: list[StepUsage] = field(default_factory=list)
-    """Calls of steps that are not in the record: left out, or walked in a batch that another run began."""
-    first_chunk: float | None = None
     run: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -84,31 +80,40 @@ class RunRecord:
         visit.last_call = len(self.meter.calls)
 
     def close(self) -> None:
-        """The run ends: so do the visits that are open, and each call finds the one visit that made it."""
-        visits: dict[str, list[StepRecord]] = {}
+        """The run ends, and so do the visits that are open."""
         for visit in self.steps:
             if visit.seconds is None:
                 self.end(visit)
-            visits.setdefault(visit.step, []).append(visit)
+
+    def shares(self) -> tuple[list[list[StepUsage]], list[StepUsage]]:
+        """The calls by the one visit that made each, and those that no visit in the record made: it was left out, or
+        walked in a batch that another run began."""
+        visits: dict[str, list[int]] = {}
+        for index, visit in enumerate(self.steps):
+            visits.setdefault(visit.step, []).append(index)
+        shares: list[list[StepUsage]] = [[] for _ in self.steps]
+        others: list[StepUsage] = []
         for number, call in enumerate(self.meter.calls):
-            begun = [visit for visit in visits.get(call.step, ()) if visit.first_call <= number]
-            under_way = (visit for visit in begun if number < visit.last_call)
+            begun = [index for index in visits.get(call.step, ()) if self.steps[index].first_call <= number]
+            under_way = (index for index in begun if number < self.steps[index].last_call)
             made_by = next(under_way, begun[-1] if begun else None)
-            (self.others if made_by is None else made_by.calls).append(call)
+            (others if made_by is None else shares[made_by]).append(call)
+        return shares, others
 
     def to_json(self) -> dict[str, Any]:
         """The record as the admin API shows it."""
+        shares, others = self.shares()
         return {
             "id": self.id,
             "graph": self.graph,
             "caller": self.caller,
-            "at": self.at.isoformat(),
-            "seconds_to_first_chunk": self.first_chunk,
+            "at": datetime.fromtimestamp(self.at, UTC).isoformat(),
             **self.run,
-            "steps": [step.to_json() for step in self.steps],
+            "usage": _cost(self.meter.usage, self.meter.usd),
+            "steps": [step.to_json(calls) for step, calls in zip(self.steps, shares, strict=True)],
             "steps_left_out": self.steps_left_out,
             "usage_of_other_steps": [
-                {"step": call.step, "model": call.model, **_cost(call.usage, call.usd)} for call in self.others
+                {"step": call.step, "model": call.model, **_cost(call.usage, call.usd)} for call in others
             ],
         }
 
@@ -117,7 +122,7 @@ class RunRecorder(Instrument):
     """Keeps the last runs in memory."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._open: WeakKeyDictionary[FlowRun, RunRecord] = WeakKeyDictionary()
+        self._open: dict[FlowRun, RunRecord] = {}
         self._ended: deque[RunRecord] = deque(maxlen=kept)
 
     def recent(self, most: int = KEPT) -> Iterable[RunRecord]:
@@ -134,11 +139,6 @@ class RunRecorder(Instrument):
     def after_step(self, run: FlowRun, event: Event) -> None:
         self._record(run).leave(event)
 
-    def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
-        record = self._record(run)
-        if run.outer is None and record.first_chunk is None:
-            record.first_chunk = record.age
-
     def on_error(self, run: FlowRun, event: Event, error: Exception) -> None:
         self._record(run).leave(event, type(error).__name__)
 
@@ -149,11 +149,11 @@ class RunRecorder(Instrument):
         del self._open[run]
         record.close()
         record.run = {
+            "seconds_to_first_chunk": run.seconds_to_first,
             "seconds": run.seconds,
             "outcome": outcome(run),
             "error": type(run.error or run.limit).__name__ if run.error or run.limit else None,
             "streamed": run.streamed,
-            "usage": _cost(run.usage, record.meter.usd),
         }
         self._ended.append(record)
 
@@ -164,8 +164,7 @@ class RunRecorder(Instrument):
         record = self._open.get(run)
         if record is None:
             event = run.event
-            now, clock = datetime.now(UTC), time.perf_counter()
-            record = RunRecord(event.id, run.plan.name, event.caller, now, clock, event.meter)
+            record = RunRecord(event.id, run.plan.name, event.caller, time.time(), time.perf_counter(), event.meter)
             self._open[run] = record
         return record
 

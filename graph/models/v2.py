@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 
 from graph.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PREFIX = "/v2/models"
 INFER = ("infer", "predict", "infer_dict", "predict_dict")
@@ -77,6 +79,8 @@ def as_array(inputs: list[Any]) -> np.ndarray[Any, Any]:
     Raises:
         InvalidInput: when the rows do not have the same length.
     """
+    import numpy as np  # noqa: PLC0415 - most gateways do without
+
     try:
         array = np.array(inputs)
         return array if array.dtype.kind in "biuf" else np.array(inputs, object)

@@ -88,14 +88,17 @@ class _Heard:
     def hear(self, chunk: ChatChunk) -> None:
         """Takes in all that the model has written in a chunk: text, thoughts, tool calls; and what it cost."""
         self.worked = True
-        self.usage = chunk.usage or self.usage
+        if chunk.usage is not None:
+            self.usage = chunk.usage
         if chunk.content:
             self._write(chunk.content)
-        for call in chunk.tool_calls:
-            self._write((call.name or "") + call.arguments)
-        for value in (chunk.extra or {}).values():
-            if isinstance(value, str):
-                self._write(value)
+        if chunk.tool_calls:
+            for call in chunk.tool_calls:
+                self._write((call.name or "") + call.arguments)
+        if chunk.extra:
+            for value in chunk.extra.values():
+                if isinstance(value, str):
+                    self._write(value)
 
     def _write(self, text: str) -> None:
         self.texts.append(text)

@@ -81,22 +81,25 @@ MEMBERS: Mapping[str, Check] = {
 }
 """What any message may have besides its role and content: OpenAI's, and the thoughts that providers want back."""
 
+_is_object, _is_text, _is_role = of_type(dict), of_type(str), one_of(*ROLES)
+_check_calls = array_of(_check_tool_call)
+
 
 def check_message(param: str, value: Any) -> None:
     """Checks a message of any role."""
-    of_type(dict)(param, value)
-    require(param, value, "role", one_of(*ROLES))
+    _is_object(param, value)
+    require(param, value, "role", _is_role)
     calls = value.get("tool_calls")
     if calls is not None:
-        array_of(_check_tool_call)(f"{param}.tool_calls", calls)
+        _check_calls(f"{param}.tool_calls", calls)
     if value.get("content") is not None:
         _check_content(f"{param}.content", value["content"])
     elif value["role"] != "function" and not (value["role"] == "assistant" and _says_something(value)):
         raise missing(f"{param}.content")
     if value["role"] == "tool":
-        require(param, value, "tool_call_id", of_type(str))
+        require(param, value, "tool_call_id", _is_text)
     if value["role"] == "function":
-        require(param, value, "name", of_type(str))
+        require(param, value, "name", _is_text)
     optional(param, value, MEMBERS)
 
 

@@ -172,7 +172,9 @@ class ChatRequest:
     def calls_of_client(self) -> list[Message]:
         """The tool calls of the last message, if steps made it and all of them are of tools that the caller declared,
         and so are the caller's to answer."""
-        calls: list[Message] = (self.gathered or [{}])[-1].get("tool_calls") or []
+        if len(self.messages) <= self.asked:
+            return []
+        calls: list[Message] = self.messages[-1].get("tool_calls") or []
         declared = self.tool_names
         return (
             calls if all(call["type"] == "function" and call["function"]["name"] in declared for call in calls) else []

@@ -137,6 +137,10 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+_check_messages = array_of(check_message, least=1, most=MAX_MESSAGES)
+_check_model = of_type(str)
+
+
 def model_of(wire: Any) -> str:
     """The model that a body names.
 
@@ -148,7 +152,7 @@ def model_of(wire: Any) -> str:
     model: Any = wire.get("model")
     if model in (None, ""):
         raise InvalidRequest("you must provide a model parameter")
-    of_type(str)("model", model)
+    _check_model("model", model)
     return str(model)
 
 
@@ -160,10 +164,10 @@ def check_request(wire: Any) -> dict[str, Any]:
     """
     model_of(wire)
     body = {name: value for name, value in wire.items() if value is not None}
-    require("", body, "messages", array_of(check_message, least=1, most=MAX_MESSAGES))
-    for name, check in CHECKS.items():
-        if name in body:
-            check(name, body[name])
+    require("", body, "messages", _check_messages)
+    for name, value in body.items():
+        if name in CHECKS:
+            CHECKS[name](name, value)
     options_of(body)
     if "top_logprobs" in body and not body.get("logprobs"):
         raise InvalidRequest(

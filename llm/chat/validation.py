@@ -102,8 +102,10 @@ def text_of_at_most(most: int) -> Check:
 def one_of(*supported: str) -> Check:
     """One of a few strings."""
 
+    is_text = of_type(str)
+
     def check(param: str, value: Any) -> None:
-        of_type(str)(param, value)
+        is_text(param, value)
         if value not in supported:
             raise wrong_value(param, value, supported)
 
@@ -113,8 +115,10 @@ def one_of(*supported: str) -> Check:
 def array_of(check_item: Check, most: int | None = None, *, least: int = 0) -> Check:
     """An array of at least ``least`` and at most ``most`` such values."""
 
+    is_array = of_type(list)
+
     def check(param: str, value: Any) -> None:
-        of_type(list)(param, value)
+        is_array(param, value)
         if len(value) < least:
             raise InvalidRequest(
                 f"Invalid '{param}': empty array. Expected an array with minimum length {least}, "

@@ -1,48 +1,42 @@
 """The elements of a tensor, flat and row by row, as JSON and as raw little-endian bytes.
 
-Numbers are a NumPy array of their datatype, BYTES a list of texts, or of bytes where one of them is no UTF-8. BF16,
-which NumPy does not have, is held as FP32.
+Numbers are a NumPy array of their datatype (:mod:`gateway.endpoints.v2.numbers`, imported with the first of them),
+BYTES a list of texts, or of bytes where one of them is no UTF-8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.errors import InvalidBody
 
-Elements: TypeAlias = np.ndarray[Any, Any] | list[Any]
+if TYPE_CHECKING:
+    from gateway.endpoints.v2.numbers import Numbers
+
+Elements: TypeAlias = "Numbers | list[Any]"
 
 BYTES = "BYTES"
 BF16 = "BF16"
-HELD_AS: Mapping[str, np.dtype[Any]] = {
-    name: np.dtype(code)
-    for name, code in {
-        "BOOL": "?",
-        "UINT8": "u1",
-        "UINT16": "<u2",
-        "UINT32": "<u4",
-        "UINT64": "<u8",
-        "INT8": "i1",
-        "INT16": "<i2",
-        "INT32": "<i4",
-        "INT64": "<i8",
-        "FP16": "<f2",
-        "FP32": "<f4",
-        "FP64": "<f8",
-        BF16: "<f4",
-    }.items()
+CODES: Mapping[str, str] = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    BF16: "<f4",
 }
-"""By datatype, what its numbers are held as."""
-RAW_AS: Mapping[str, np.dtype[Any]] = {"BOOL": np.dtype("u1"), BF16: np.dtype("<u2")}
-"""By datatype, what its raw numbers are read as where that is something else."""
-DATATYPES = (*HELD_AS, BYTES)
+"""By datatype, NumPy's code for what its numbers are held as."""
+DATATYPES = (*CODES, BYTES)
 LENGTH = 4
 """How many bytes the length of an element of BYTES takes."""
-JSON_OF: Mapping[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
-"""By kind of number, what may stand for it in JSON: a whole number is a decimal, and nothing else is anything else."""
 
 
 def from_json(datatype: str, data: list[Any]) -> Elements:
@@ -51,32 +45,13 @@ def from_json(datatype: str, data: list[Any]) -> Elements:
     Raises:
         InvalidBody: when one is of another type, or does not fit into the datatype.
     """
-    found = set(map(type, data))
-    if datatype == BYTES:
-        if found <= {str}:
-            return data
-        raise InvalidBody("an element of BYTES must be a text")
-    held = HELD_AS[datatype]
-    if not found <= JSON_OF[held.kind]:
-        raise InvalidBody(f"an element is no {datatype}")
-    if held.kind in "ui":
-        return _whole(datatype, held, data)
-    return _decimals(datatype, held, data) if held.kind == "f" else np.array(data, held)
+    if datatype != BYTES:
+        from gateway.endpoints.v2 import numbers  # noqa: PLC0415 - NumPy is only for who sends numbers
 
-
-def _whole(datatype: str, held: np.dtype[Any], data: list[Any]) -> Elements:
-    limits = np.iinfo(held)
-    if data and (min(data) < limits.min or max(data) > limits.max):
-        raise InvalidBody(f"an element is out of the range of {datatype}, {limits.min} to {limits.max}")
-    return np.array(data, held)
-
-
-def _decimals(datatype: str, held: np.dtype[Any], data: list[Any]) -> Elements:
-    with np.errstate(over="ignore"):
-        numbers = np.array(data, np.float64).astype(held)
-    if np.isinf(numbers).any():
-        raise InvalidBody(f"an element is out of the range of {datatype}")
-    return numbers
+        return numbers.from_json(datatype, data)
+    if set(map(type, data)) <= {str}:
+        return data
+    raise InvalidBody("an element of BYTES must be a text")
 
 
 def from_bytes(datatype: str, raw: memoryview, count: int) -> Elements:
@@ -87,19 +62,9 @@ def from_bytes(datatype: str, raw: memoryview, count: int) -> Elements:
     """
     if datatype == BYTES:
         return _as_texts(_cut(raw, count))
-    width = width_of(datatype)
-    if len(raw) != count * width:
-        raise InvalidBody(f"binary_data_size is {len(raw)}; {count} elements of {datatype} take {count * width} bytes")
-    held = np.frombuffer(raw, RAW_AS.get(datatype) or HELD_AS[datatype])
-    if datatype == BF16:
-        upper: np.ndarray[Any, Any] = np.left_shift(held, 16, dtype="<u4")
-        return upper.view(HELD_AS[BF16])
-    return held != 0 if datatype == "BOOL" else held.copy()
+    from gateway.endpoints.v2 import numbers  # noqa: PLC0415 - NumPy is only for who sends numbers
 
-
-def width_of(datatype: str) -> int:
-    """How many bytes an element takes; BYTES have no width."""
-    return (RAW_AS.get(datatype) or HELD_AS[datatype]).itemsize
+    return numbers.from_bytes(datatype, raw, count)
 
 
 def _cut(raw: memoryview, count: int) -> list[bytes]:
@@ -139,13 +104,6 @@ def to_bytes(datatype: str, elements: Elements) -> bytes:
     if isinstance(elements, list):
         pieces = [element if isinstance(element, bytes) else element.encode() for element in elements]
         return b"".join(part for piece in pieces for part in (len(piece).to_bytes(LENGTH, "little"), piece))
-    if datatype == BF16:
-        return _rounded(elements.astype("<f4")).tobytes()
-    return elements.astype(HELD_AS[datatype], copy=False).tobytes()
+    from gateway.endpoints.v2 import numbers  # noqa: PLC0415 - they are NumPy's already
 
-
-def _rounded(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The upper half of each FP32, rounded to the nearest, ties to even; what is no number stays none."""
-    bits = numbers.view("<u4").astype("<u8")
-    upper = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(numbers), 0x7FC0, upper).astype("<u2")
+    return numbers.to_bytes(datatype, elements)

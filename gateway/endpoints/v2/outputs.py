@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gateway.endpoints.v2.elements import BF16, BYTES, HELD_AS, Elements
+from gateway.endpoints.v2.elements import BF16, BYTES, Elements
 from gateway.endpoints.v2.framing import OPTIONS, plain
+from gateway.endpoints.v2.numbers import HELD_AS
 from gateway.endpoints.v2.tensor import Tensor
 from graph import RunError
 

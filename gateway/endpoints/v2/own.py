@@ -11,7 +11,6 @@ from gateway.endpoints.v2.call import Call
 from gateway.endpoints.v2.declared import check_declared
 from gateway.endpoints.v2.elements import BYTES
 from gateway.endpoints.v2.framing import OPTIONS, plain
-from gateway.endpoints.v2.outputs import tensors_of
 from gateway.endpoints.v2.request import InferRequest
 from gateway.endpoints.v2.tensor import Tensor
 from gateway.errors import InvalidBody
@@ -31,6 +30,8 @@ class Own:
             body["id"] = request.id
         if request.parameters:
             body["parameters"] = dict(request.parameters)
+        from gateway.endpoints.v2.outputs import tensors_of  # noqa: PLC0415 - NumPy is only for models of one's own
+
         return tensors_of(_outputs(await _asked(call, body)), model.outputs if model else ())
 
     async def rows(self, call: Call, body: dict[str, Any]) -> Any:

@@ -6,17 +6,20 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
 from gateway.endpoints.v2.elements import DATATYPES, Elements, from_bytes, from_json
 from gateway.errors import InvalidBody
+
+if TYPE_CHECKING:
+    import numpy as np
 
 KEYS = frozenset({"name", "shape", "datatype"})
 """What an object needs to be a tensor."""
 MAX_RANK = 8
 """How many dimensions a tensor may have."""
+MAX_SIZE = 2**31 - 1
+"""How many elements a tensor may have."""
 MAX_LISTED = 1_000_000
 """How many elements and lists a tensor may become in Python, where each takes some ten times its own memory."""
 
@@ -54,6 +57,8 @@ class Tensor:
     def array(self) -> np.ndarray[Any, Any]:
         """The elements in their shape, as a NumPy array."""
         if isinstance(self.elements, list):
+            import numpy as np  # noqa: PLC0415 - most gateways do without
+
             boxed = np.empty(len(self.elements), object)
             boxed[:] = self.elements
             return boxed.reshape(self.shape)
@@ -84,7 +89,7 @@ def _checked(shape: Any) -> tuple[int, ...]:
     """The shape of an input; whatever sizes callers write, it can be the shape of an array."""
     if not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
         raise InvalidBody("shape must be a list of whole numbers from 0 on")
-    if len(shape) > MAX_RANK or prod(size or 1 for size in shape) > np.iinfo(np.int32).max:
+    if len(shape) > MAX_RANK or prod(size or 1 for size in shape) > MAX_SIZE:
         raise InvalidBody(f"shape must have at most {MAX_RANK} dimensions, and fewer than 2^31 elements")
     return tuple(shape)
 

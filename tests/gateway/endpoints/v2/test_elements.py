@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.endpoints.v2.elements import BF16, BYTES, DATATYPES, HELD_AS, from_bytes, from_json, to_bytes, to_json
+from gateway.endpoints.v2.elements import BF16, BYTES, DATATYPES, from_bytes, from_json, to_bytes, to_json
 from gateway.endpoints.v2.framing import OPTIONS
+from gateway.endpoints.v2.numbers import HELD_AS
 from gateway.errors import InvalidBody
 
 FLOATS = {"FP16": 16, "FP32": 32, "FP64": 64}
