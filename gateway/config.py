@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from omegaconf import OmegaConf
@@ -24,6 +24,7 @@ from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
 from gateway.config_providers import Provider
+from gateway.config_routing import DeploymentEntry, Fallbacks, PriceEntry, Routing, Tokenizer
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -69,20 +70,6 @@ class Auth(Section):
     keys: tuple[Key, ...] = ()
 
 
-Usd: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class PriceEntry(Section):
-    """What a model costs, in US dollars per million tokens; what is free costs 0."""
-
-    input: Usd
-    output: Usd
-    cached: Usd | None = None
-    """Of prompt tokens that the provider had in its cache; by default as ``input``."""
-    cache_write: Usd | None = None
-    """Of prompt tokens that it wrote into its cache; by default as ``input``."""
-
-
 class ModelEntry(Section):
     """A model name, and who answers to it: a provider, or a class of one's own, which is served under /v2 only."""
 
@@ -103,9 +90,26 @@ class ModelEntry(Section):
     """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
     price: PriceEntry | None = None
     """What it costs; without, what runs cost in money is not known."""
-    tokenizer: Literal["", "o200k_base", "cl100k_base", "characters"] = ""
+    tokenizer: Tokenizer = ""
     """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
+    deployments: tuple[DeploymentEntry, ...] = ()
+    """Instead of ``provider``: several of them."""
+    routing: Routing | None = None
+    fallbacks: Fallbacks = Fallbacks()
+    """The models that are asked when none of them answers."""
     description: str = ""
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether something is to be decided before a provider is asked."""
+        return bool(self.deployments or self.routing or self.fallbacks.chains)
+
+    @property
+    def behind(self) -> tuple[DeploymentEntry, ...]:
+        """The deployments, of which a model of one provider has one; a class of one's own has none."""
+        if self.deployments or self.class_name is not None:
+            return self.deployments
+        return (DeploymentEntry(provider=self.provider, model=self.model),)
 
 
 class GraphEntry(Section):

@@ -37,7 +37,7 @@ class StepRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as the admin API shows it."""
-        usage = [{"model": call.model, **_cost(call.usage, call.usd)} for call in self.calls]
+        usage = [_call(call) for call in self.calls]
         return {"step": self.step, "begun": self.begun, "seconds": self.seconds, "error": self.error, "usage": usage}
 
 
@@ -107,9 +107,7 @@ class RunRecord:
             **self.run,
             "steps": [step.to_json() for step in self.steps],
             "steps_left_out": self.steps_left_out,
-            "usage_of_other_steps": [
-                {"step": call.step, "model": call.model, **_cost(call.usage, call.usd)} for call in self.others
-            ],
+            "usage_of_other_steps": [{"step": call.step, **_call(call)} for call in self.others],
         }
 
 
@@ -168,6 +166,12 @@ class RunRecorder(Instrument):
             record = RunRecord(event.id, run.plan.name, event.caller, now, clock, event.meter)
             self._open[run] = record
         return record
+
+
+def _call(call: StepUsage) -> dict[str, Any]:
+    """A model call: of which model; where that is several, of which deployment, and why that gave no answer."""
+    routed = {"deployment": call.deployment, "error": call.error or None} if call.deployment else {}
+    return {"model": call.model, **routed, **_cost(call.usage, call.usd)}
 
 
 def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:
