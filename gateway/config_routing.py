@@ -64,8 +64,9 @@ class Routing(Section):
     """How one of the deployments is chosen, and how often and how long it is asked."""
 
     balance: Literal["weighted", "least_busy", "lowest_latency", "cheapest"] = "weighted"
-    sticky: Literal["", "key", "conversation"] = ""
-    """Whether requests of one key, or of one conversation, go to one deployment as long as it is in service."""
+    sticky: Literal["", "key", "user", "conversation"] = ""
+    """Whose requests go to one deployment as long as it is in service: those of a key, of an end user of it (as the
+    request says in ``safety_identifier`` or ``user``), or of a conversation."""
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """How many more calls there may be after the first."""
     backoff_seconds: Seconds = 0.5

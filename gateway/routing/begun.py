@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from math import inf
 from types import TracebackType
 from typing import Self
 
 from gateway.routing.call import Asked, Call
 from gateway.routing.deployment import Deployment
-from gateway.routing.patience import Deadline, Patience, pulled
+from gateway.routing.patience import Patience, within
+from gateway.routing.watch import Watch
 from llm import ChatChunk, ChatRequest
 
 SILENT = 64
@@ -17,22 +18,24 @@ SILENT = 64
 
 
 class Begun:
-    """The answer of a deployment. It is a context, whose end ends the call; :meth:`next` gives its chunks."""
+    """The answer of a deployment. It is a context, whose end ends the call.
+
+    Attributes:
+        lead: its first chunks; :meth:`next` gives the others.
+    """
 
     def __init__(
         self,
         call: Call,
         chunks: AsyncGenerator[ChatChunk, None],
-        lead: deque[ChatChunk],
-        patience: Patience,
-        deadline: Deadline,
+        lead: Sequence[ChatChunk],
+        watch: Watch | None,
     ) -> None:
         self.deployment = call.deployment
         self._call = call
         self._chunks = chunks
-        self._lead = lead
-        self._patience = patience
-        self._deadline = deadline
+        self.lead = lead
+        self._watch = watch
         self._ended = False
 
     @classmethod
@@ -49,13 +52,14 @@ class Begun:
         chunks = deployment.model.stream(asked.request)
         call = Call(deployment, asked)
         try:
-            lead = await _lead(chunks, Deadline(deployment.clock, min(patience.first_token, asked.deadline.left)))
+            lead = await within(min(patience.first_token, asked.deadline.left), _lead(chunks), "its first words")
         except BaseException as error:
             call.failed(error)
             await chunks.aclose()
             raise
         call.began()
-        return cls(call, chunks, lead, patience, asked.deadline)
+        limited = min(patience.idle, patience.total) < inf
+        return cls(call, chunks, lead, Watch(patience.idle, asked.deadline.left) if limited else None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,6 +67,8 @@ class Begun:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._watch is not None:
+            self._watch.close()
         if self._ended:
             self._call.answered()
         else:
@@ -70,24 +76,19 @@ class Begun:
         await self._chunks.aclose()
 
     async def next(self) -> ChatChunk | None:
-        """The next chunk; None at the end.
+        """The next chunk after those of the ``lead``; None at the end.
 
         Raises:
             ModelError: when the answer breaks off.
         """
-        if self._lead:
-            return self._lead.popleft()
-        chunk = await pulled(self._chunks, min(self._patience.idle, self._deadline.left), "a further chunk")
+        chunk = await (anext(self._chunks, None) if self._watch is None else self._watch.pull(self._chunks))
         self._ended = chunk is None
         return chunk
 
 
-async def _lead(chunks: AsyncGenerator[ChatChunk, None], until: Deadline) -> deque[ChatChunk]:
-    lead: deque[ChatChunk] = deque()
-    while len(lead) < SILENT:
-        chunk = await pulled(chunks, until.left, "its first words")
-        if chunk is None:
-            break
+async def _lead(chunks: AsyncGenerator[ChatChunk, None]) -> Sequence[ChatChunk]:
+    lead: list[ChatChunk] = []
+    while len(lead) < SILENT and (chunk := await anext(chunks, None)) is not None:
         lead.append(chunk)
         if _speaks(chunk):
             break

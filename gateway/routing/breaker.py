@@ -43,6 +43,8 @@ class Breaker:
     @property
     def admits(self) -> bool:
         """Whether a request may be sent."""
+        if not self._openings and not self._paused_until:
+            return True
         state = self.state
         return state == "closed" or (state == "half_open" and not self._probing)
 

@@ -13,7 +13,7 @@ from gateway.routing.call import Request, streamed
 from gateway.routing.deployment import Deployment
 from llm import ChatRequest, Trail
 
-Sticky: TypeAlias = Literal["", "key", "conversation"]
+Sticky: TypeAlias = Literal["", "key", "user", "conversation"]
 BalanceName: TypeAlias = Literal["weighted", "least_busy", "lowest_latency", "cheapest"]
 
 
@@ -55,7 +55,15 @@ class Chooser:
     def _identity(self, request: Request, trail: Trail) -> str:
         if self._stick_to == "conversation" and isinstance(request, ChatRequest):
             return f"{trail.caller}\n{conversation_of(request)}"
+        if self._stick_to == "user" and (user := user_of(request)):
+            return f"{trail.caller}\n{user}"
         return trail.caller if self._stick_to else ""
+
+
+def user_of(request: Request) -> str:
+    """The end user that a caller says it asks for; empty where it says nothing."""
+    named = request.parameters.get("safety_identifier") or request.parameters.get("user")
+    return named if isinstance(named, str) else ""
 
 
 def conversation_of(request: ChatRequest) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf, isinf
 from typing import TypeVar
 
-from llm import ChatChunk, UpstreamTimeout
+from llm import UpstreamTimeout
 
 T = TypeVar("T")
 
@@ -51,8 +51,3 @@ async def within(seconds: float, made: Awaitable[T], what: str) -> T:
             return await made
     except TimeoutError:
         raise UpstreamTimeout(f"the deployment took more than {seconds:g} s for {what}") from None
-
-
-async def pulled(chunks: AsyncGenerator[ChatChunk, None], seconds: float, what: str) -> ChatChunk | None:
-    """The next chunk, if it comes in time; None at the end."""
-    return await within(seconds, anext(chunks, None), what)

@@ -87,6 +87,8 @@ class RoutedProvider:
         asked = self._asked(request)
         async with await self._or_else(lambda routed: routed._begun(asked)) as begun:
             _tell(asked.trail, begun.deployment)
+            for first in begun.lead:
+                yield first
             while (chunk := await begun.next()) is not None:
                 yield chunk
 

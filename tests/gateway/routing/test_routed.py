@@ -36,6 +36,7 @@ from llm import (
     Usage,
 )
 from llm.testing import FaultyProvider, ScriptedProvider, broken, fail, hanging, say, vectors
+from llm.testing.scripted import Turn
 from tests.gateway.routing.parts import Clock, asked, deployment, routed
 
 DOWN = UpstreamUnavailable("it is down", upstream_status=503)
@@ -170,10 +171,7 @@ async def test_nothing_is_asked_again_after_the_first_words() -> None:
 async def test_the_role_alone_is_no_answer() -> None:
     """A deployment that says nothing but empty chunks before it fails has bound nobody to it."""
     clock = Clock()
-    mute = FaultyProvider(ScriptedProvider.of(say("never")), [broken(DOWN, after=1)])
-    mute.faults = ()
-    silent = ScriptedProvider.of(fail(DOWN))
-    silent.script[0] = type(silent.script[0])((ChatChunk(), ChatChunk(extra={"refusal": None})), DOWN)
+    silent = ScriptedProvider.of(Turn((ChatChunk(), ChatChunk(extra={"refusal": None})), DOWN))
     assert await said(routed(deployment("a", silent, clock), answering("b", clock), clock=clock), asked()) == "by b"
 
 
@@ -315,7 +313,11 @@ async def test_a_client_that_leaves_leaves_everything_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("stick_to", "differing"),
-    [("key", lambda number: asked("hi", f"user-{number}")), ("conversation", lambda number: asked(f"topic {number}"))],
+    [
+        ("key", lambda number: asked("hi", f"user-{number}")),
+        ("user", lambda number: asked("hi", "app", user=f"user-{number}")),
+        ("conversation", lambda number: asked(f"topic {number}")),
+    ],
 )
 async def test_who_sticks_to_a_deployment(stick_to: Any, differing: Callable[[int], ChatRequest]) -> None:
     """One key, or one conversation however far it has gone, is always the same deployment's; others are others'."""
