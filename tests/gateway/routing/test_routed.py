@@ -14,12 +14,14 @@ from gateway.routing.deployment import Deployment
 from gateway.routing.failures import failure_of
 from gateway.routing.patience import Patience
 from gateway.routing.routed import RoutedProvider
+from graph import Event, Flow, SemanticRouter
 from llm import (
     ChatChunk,
     ChatRequest,
     ContextLengthExceeded,
     EmbeddingRequest,
     InvalidRequest,
+    Model,
     ModelError,
     Price,
     Trail,
@@ -356,6 +358,25 @@ async def test_embeddings_are_routed_too() -> None:
     assert request.trail is not None
     assert (request.trail.answered, [call.deployment for call in request.trail.failed]) == ("makes", ["fails"])
     assert not hasattr(routed(talks, clock=clock), "embed")
+
+
+async def test_a_router_by_meaning_books_every_deployment() -> None:
+    """A step that embeds by itself tells of those that failed as well."""
+    clock = Clock()
+    fails = deployment("fails", ScriptedProvider.of(vectors([1.0], error=UpstreamTimeout("slow"))), clock)
+    script = ScriptedProvider.of(vectors([1.0, 0.0], [0.0, 1.0]), vectors([0.9, 0.1]))
+    model = Model("model", routed(fails, deployment("makes", script, clock), clock=clock), "model")
+    flow = Flow("by-meaning")
+    router = flow.to(SemanticRouter({"rain": ["wet"], "sun": ["dry"]}, model), name="route")
+    for name in ("rain", "sun"):
+        router.to(lambda body: body, name=name)
+    event = Event("umbrella")
+    await flow.start(event).result()
+    assert [(call.deployment, call.error) for call in event.meter.calls] == [
+        ("fails", "UpstreamTimeout"),
+        ("makes", ""),
+        ("makes", ""),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))
