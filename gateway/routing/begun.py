@@ -72,7 +72,8 @@ class Begun:
         if self._ended:
             self._call.answered()
         else:
-            self._call.failed(error or GeneratorExit())
+            overran = self._watch is not None and self._watch.overran
+            self._call.failed(GeneratorExit() if error is None or overran else error)
         await self._chunks.aclose()
 
     async def next(self) -> ChatChunk | None:

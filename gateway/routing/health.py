@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from random import Random
+from typing import Any
 
 from gateway.routing.deployment import Deployment
 from gateway.routing.failures import failure_of, is_fault
@@ -34,6 +34,10 @@ class HealthChecks:
         self._random = random or Random()  # noqa: S311 - for waits, never for secrets
         self._task: asyncio.Task[None] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the task: a copy in another process, such as one that runs a step, does not check."""
+        return {**self.__dict__, "_task": None}
+
     def start(self) -> None:
         """Checks from now on, in a task of its own."""
         if self._deployments:
@@ -43,8 +47,7 @@ class HealthChecks:
         """Ends that."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,))
             self._task = None
 
     async def check(self) -> None:

@@ -11,7 +11,11 @@ from llm import ChatChunk, UpstreamTimeout
 class Watch:
     """Pulls chunks, and gives up where one takes longer than ``idle``, or all of them than ``total`` seconds. A timer
     looks from time to time how long the pull that is under way has lasted: one for each chunk would cost more than the
-    chunk."""
+    chunk.
+
+    Attributes:
+        overran: whether it was the whole that took too long, while pieces of it came.
+    """
 
     def __init__(self, idle: float, total: float) -> None:
         self._idle = idle
@@ -20,7 +24,7 @@ class Watch:
         self._pulls: asyncio.Task[object] | None = None
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._struck = False
+        self._struck = self.overran = False
 
     async def pull(self, chunks: AsyncGenerator[ChatChunk, None]) -> ChatChunk | None:
         """The next chunk; None at the end.
@@ -58,5 +62,5 @@ class Watch:
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._look)
         else:
-            self._struck = True
+            self._struck, self.overran = True, self._until <= self._since + self._idle
             self._pulls.cancel()

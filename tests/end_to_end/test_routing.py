@@ -186,7 +186,7 @@ async def test_one_that_fails_cools_down_and_is_probed() -> None:
 
 async def test_one_that_hangs_is_left_for_another() -> None:
     """Its connection is closed, and what it has read is counted."""
-    routed = {"first_token_seconds": 0.3}
+    routed = {"first_token_seconds": 1}
     async with routing({"a": [Stream([Hang()])], "b": [Stream.of_text("B")]}, routed) as (gateway, ups):
         assert await stream(gateway) == ("B", "b/up")
         await asyncio.wait_for(ups["a"].left.wait(), 10)

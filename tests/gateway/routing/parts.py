@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -37,7 +38,7 @@ class Clock:
 def deployment(
     name: str,
     provider: ModelProvider | None = None,
-    clock: Clock | None = None,
+    clock: Callable[[], float] | None = None,
     *,
     weight: float = 1,
     price: Price | None = None,
