@@ -20,7 +20,7 @@ from gateway.config import Settings
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
-from gateway.endpoints import admin, health, keys, models, usage
+from gateway.endpoints import admin, deployments, health, keys, models, usage
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
@@ -73,6 +73,7 @@ def create_app(
         admin.router(catalog, recorder),
         usage.router(shared.usage),
         keys.router(settings, shared.book, bodies),
+        deployments.router(catalog),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -122,6 +123,7 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("POST", "/v2/repository/index", "user", control),
         Endpoint("POST", "/v2/repository/models/{model}/load", "admin", control),
         Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
+        Endpoint("GET", "/admin/deployments", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),

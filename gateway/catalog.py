@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib import import_module
@@ -19,6 +19,8 @@ from gateway.config_providers import Provider
 from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
+from gateway.routing.building import models_of
+from gateway.routing.routed import RoutedProvider
 from gateway.telemetry.logs import logger
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
@@ -27,10 +29,9 @@ from graph.steps.embedding import EmbeddingStep
 from graph.steps.responder import ResponderStep
 from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
-from llm import LLModel, Model, ModelProvider, Price, TiktokenCounter, TokenCounter, UnknownModel
+from llm import LLModel, Model, ModelProvider, UnknownModel
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.openai import OpenAIProvider
-from llm.tokens import CHARACTERS
 from llm.transport import AiohttpTransport, Timeouts
 from prompts import InvalidPrompt, PromptError, PromptStore
 
@@ -89,11 +90,13 @@ class Catalog:
         providers: Mapping[str, ModelProvider],
         prompts: PromptStore | None = None,
         toolsets: Mapping[str, Toolset] | None = None,
+        routed: Sequence[RoutedProvider] = (),
     ) -> None:
         self._deployed = served
         self.providers = providers
         self.prompts = prompts or PromptStore()
         self.toolsets = toolsets or {}
+        self.routed = routed
         self._started = False
 
     @classmethod
@@ -106,7 +109,7 @@ class Catalog:
         prompts = _built("prompts", _prompts, settings)
         providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
         rows = [entry for entry in settings.models if entry.class_name is None]
-        models = {entry.name: _model(entry, providers[entry.provider]) for entry in rows}
+        models, routed = models_of(rows, providers)
         toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
         created = int(time.time())
         served: dict[str, Deployed] = {}
@@ -124,7 +127,7 @@ class Catalog:
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
             row = replace(row, embeddings=flow if graph.embeddings else None, models=roles.given)
             served[graph.name] = Deployed.of(row)
-        return cls(served, providers, prompts, toolsets)
+        return cls(served, providers, prompts, toolsets, routed)
 
     async def start(self) -> None:
         """Makes providers and tools ready, once.
@@ -135,7 +138,7 @@ class Catalog:
         """
         if self._started:
             return
-        for provider in self.providers.values():
+        for provider in (*self.providers.values(), *self.routed):
             await provider.start()
         for tools in self.toolsets.values():
             await tools.start()
@@ -144,7 +147,7 @@ class Catalog:
     async def close(self) -> None:
         """Gives back what flows and providers hold; what cannot be closed keeps nothing else from it."""
         async with AsyncExitStack() as held:
-            for provider in self.providers.values():
+            for provider in (*self.providers.values(), *self.routed):
                 held.push_async_callback(provider.close)
             for tools in self.toolsets.values():
                 held.push_async_callback(tools.close)
@@ -241,22 +244,13 @@ def _provider(entry: Provider) -> ModelProvider:
     )
 
 
-def _model(entry: ModelEntry, provider: ModelProvider) -> Model:
-    price = Price(**entry.price.model_dump()) if entry.price is not None else None
-    return Model(entry.name, provider, entry.model or entry.name, entry.repair, price, _counter(entry.tokenizer))
-
-
-def _counter(tokenizer: str) -> TokenCounter | None:
-    if tokenizer == "characters":
-        return CHARACTERS
-    return TiktokenCounter(tokenizer) if tokenizer else None
-
-
 def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow = Flow(entry.name)
     flow.to(ResponderStep(model), name="responder").respond()
     description = entry.description or getattr(model.provider, "description", "")
-    served = Served(entry.name, "model", flow.validate(), entry.provider, description, created)
+    owners = {row.provider for row in entry.behind}
+    owner = owners.pop() if len(owners) == 1 else "penstock"
+    served = Served(entry.name, "model", flow.validate(), owner, description, created)
     passes = getattr(model.provider, "passes", False) and not model.checks
     return replace(served, model=model, models=(model,), embeddings=_embedding_flow(model), passes=passes)
 

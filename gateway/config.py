@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import (
@@ -24,6 +24,7 @@ from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback, written
 from gateway.config_limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
 from gateway.config_providers import OVER_HTTP, Provider
+from gateway.config_routing import DeploymentEntry, Fallbacks, PriceEntry, Routing, Tokenizer
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -77,20 +78,6 @@ class Auth(Section):
         return next((team for team in self.teams if team.name == name), None)
 
 
-Usd: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class PriceEntry(Section):
-    """What a model costs, in US dollars per million tokens; what is free costs 0."""
-
-    input: Usd
-    output: Usd
-    cached: Usd | None = None
-    """Of prompt tokens that the provider had in its cache; by default as ``input``."""
-    cache_write: Usd | None = None
-    """Of prompt tokens that it wrote into its cache; by default as ``input``."""
-
-
 class ModelEntry(Section):
     """A model name, and who answers to it: a provider, or a class of one's own, which is served under /v2 only."""
 
@@ -111,9 +98,26 @@ class ModelEntry(Section):
     """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
     price: PriceEntry | None = None
     """What it costs; without, what runs cost in money is not known."""
-    tokenizer: Literal["", "o200k_base", "cl100k_base", "characters"] = ""
+    tokenizer: Tokenizer = ""
     """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
+    deployments: tuple[DeploymentEntry, ...] = ()
+    """Instead of ``provider``: several of them."""
+    routing: Routing | None = None
+    fallbacks: Fallbacks = Fallbacks()
+    """The models that are asked when none of them answers."""
     description: str = ""
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether something is to be decided before a provider is asked."""
+        return bool(self.deployments or self.routing or self.fallbacks.chains)
+
+    @property
+    def behind(self) -> tuple[DeploymentEntry, ...]:
+        """The deployments, of which a model of one provider has one; a class of one's own has none."""
+        if self.deployments or self.class_name is not None:
+            return self.deployments
+        return (DeploymentEntry(provider=self.provider, model=self.model),)
 
 
 class GraphEntry(Section):
@@ -219,10 +223,26 @@ class Settings(Section):
         return sorted(values | {orjson.dumps(value).decode()[1:-1] for value in values}, key=len, reverse=True)
 
     def costs(self, model: str) -> bool:
-        """Whether somebody is paid for what a model does: what runs here is free."""
-        entry = next(entry for entry in self.models if entry.name == model)
-        kinds = {provider.name: provider.kind for provider in self.providers}
-        return entry.class_name is None and kinds.get(entry.provider) in OVER_HTTP
+        """Whether somebody is paid for what a model, or one that stands in for it, does: what runs here is free."""
+        return any(deployment.provider in self._paid for _, deployment in self._behind(model))
+
+    def unpriced(self, model: str) -> bool:
+        """Whether something of that costs nobody knows what."""
+        return any(
+            deployment.provider in self._paid and (deployment.price or entry.price) is None
+            for entry, deployment in self._behind(model)
+        )
+
+    @property
+    def _paid(self) -> frozenset[str]:
+        return frozenset(provider.name for provider in self.providers if provider.kind in OVER_HTTP)
+
+    def _behind(self, model: str) -> Iterator[tuple[ModelEntry, DeploymentEntry]]:
+        """Every deployment that may come to answer for a model, with the row that it stands in."""
+        entries, reached = {entry.name: entry for entry in self.models}, [model]
+        for entry in (entries[name] for name in reached if name in entries):
+            yield from ((entry, deployment) for deployment in entry.behind)
+            reached += (other for other in entry.fallbacks.names if other not in reached)
 
     @property
     def main_model(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gateway.config import ModelEntry, Settings
     from gateway.config_providers import Provider
 
-OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer"})
+OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
+OF_ONE = frozenset({"provider", "model"})
 OF_CLASSES = frozenset({"path", "version", "parameters"})
 """Keys of a model that are for one kind of it only."""
 Place: TypeAlias = tuple[str | int, ...]
@@ -51,6 +52,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         yield from _kind_of_model(("models", at), entry, known)
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
+    yield from _fallbacks(models)
     yield from _roles(settings)
     yield from _targets(settings)
     if settings.is_open and not settings.server.is_loopback:
@@ -77,15 +79,50 @@ def _served(settings: Settings) -> list[tuple[Place, str]]:
 
 def _kind_of_model(place: Place, entry: ModelEntry, providers: Sequence[str]) -> Iterator[Fault]:
     """A model is that of a provider, or a class of one's own, and has the keys of its kind only."""
-    if entry.class_name is None and "provider" not in entry.model_fields_set:
+    if entry.class_name is None and entry.deployments:
+        yield from _deployments(place, entry, providers)
+    elif entry.class_name is None and "provider" not in entry.model_fields_set:
         yield (*place, "provider"), "this is missing; write it, or class: for a model of your own"
         return
-    if entry.class_name is None:
+    elif entry.class_name is None:
         yield from _known("provider", (*place, "provider"), entry.provider, providers)
     others = OF_PROVIDERS if entry.class_name is not None else OF_CLASSES
     for key in sorted(entry.model_fields_set & others):
         kind = "a class" if entry.class_name is not None else "a provider"
         yield (*place, key), f"'{key}' says nothing to a model of {kind}: leave it out"
+
+
+def _deployments(place: Place, entry: ModelEntry, providers: Sequence[str]) -> Iterator[Fault]:
+    """What stands in the deployments of a model, and then not beside them."""
+    for key in sorted(entry.model_fields_set & OF_ONE):
+        yield (*place, key), f"'{key}' is said by each of the deployments: leave it out"
+    named = [((*place, "deployments", at), each.name_of(entry.name)) for at, each in enumerate(entry.deployments)]
+    yield from _no_two("name of a deployment", named)
+    for at, each in enumerate(entry.deployments):
+        yield from _known("provider", (*place, "deployments", at, "provider"), each.provider, providers)
+
+
+def _fallbacks(models: Sequence[ModelEntry]) -> Iterator[Fault]:
+    """The models that stand in for others: they exist, and none stands in for itself, by however many others."""
+    behind = {entry.name: entry.fallbacks.names for entry in models if entry.class_name is None}
+    for at, entry in enumerate(models):
+        for failure, chain in entry.fallbacks.chains.items():
+            for name in chain:
+                yield from _known("model", ("models", at, "fallbacks", failure), name, list(behind))
+        if entry.name in _reached(behind, entry.name):
+            yield ("models", at, "fallbacks"), f"model '{entry.name}' would fall back to itself: end the circle"
+
+
+def _reached(behind: Mapping[str, Collection[str]], name: str) -> set[str]:
+    """All that a model may fall back to."""
+    reached: set[str] = set()
+    further = list(behind.get(name, ()))
+    while further:
+        one = further.pop()
+        if one not in reached:
+            reached.add(one)
+            further += behind.get(one, ())
+    return reached
 
 
 def _roles(settings: Settings) -> Iterator[Fault]:
@@ -143,7 +180,7 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
             continue
         for entry in settings.models:
             allowed = covers(key.models, entry.name) and (team is None or covers(team.models, entry.name))
-            if allowed and entry.price is None and settings.costs(entry.name):
+            if allowed and settings.unpriced(entry.name):
                 yield (
                     ("auth", "keys", at),
                     f"a budget limits key '{key.name}', and what model '{entry.name}' costs is not known; give it a "

@@ -52,6 +52,10 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 def _hard_to_guess(value: SecretStr) -> SecretStr:
     if 0 < len(value.get_secret_value()) < MIN_SECRET:
         raise ValueError(f"the secret is too short; write {MIN_SECRET} random characters, as openssl rand -hex 32 does")

@@ -46,10 +46,17 @@ def with_implied(tree: dict[str, Any], default: Sequence[Any], environ: Mapping[
     known = [row.get("name") if isinstance(row, dict) else getattr(row, "name", None) for row in rows]
     implied: dict[str, Any] = {}
     for index, model in enumerate(models):
-        name = model.get("provider") if isinstance(model, dict) else None
-        if isinstance(name, str) and name in presets() and name not in known:
-            try:
-                implied[name] = with_preset({"name": name, "kind": name}, environ)
-            except ValueError as error:
-                raise ValueError(f"models.{index}: {error}") from None
+        for name in _named(model):
+            if isinstance(name, str) and name in presets() and name not in known:
+                try:
+                    implied[name] = with_preset({"name": name, "kind": name}, environ)
+                except ValueError as error:
+                    raise ValueError(f"models.{index}: {error}") from None
     return {**tree, "providers": [*rows, *implied.values()]} if implied else tree
+
+
+def _named(model: Any) -> list[Any]:
+    """The providers that a model and its deployments name."""
+    deployments = model.get("deployments") if isinstance(model, dict) else None
+    rows = [model, *(deployments if isinstance(deployments, (list, tuple)) else ())]
+    return [row.get("provider") for row in rows if isinstance(row, dict)]

@@ -87,4 +87,4 @@ def _is_needed(settings: Settings) -> bool:
 
 
 def _deployments(settings: Settings) -> Mapping[str, str]:
-    return {entry.name: f"{entry.provider}/{entry.model or entry.name}" for entry in settings.models}
+    return {entry.name: entry.behind[0].name_of(entry.name) for entry in settings.models if entry.behind}

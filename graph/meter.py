@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from graph.errors import MoneyExceeded, PriceUnknown, TokensExceeded
-from llm import Model, Price
+from llm import Model, Price, Trail
 from llm.usage import CHARACTERS_PER_TOKEN, Usage
 
 
@@ -18,11 +20,33 @@ class StepUsage:
     usage: Usage
     usd: float | None = None
     """US dollars; None when nobody has said what the model costs."""
+    deployment: str = ""
+    """Which of the deployments behind the model, where it is several."""
+    error: str = ""
+    """Why that gave no answer, where another one did."""
 
     @classmethod
     def of(cls, step: str, model: Model, usage: Usage) -> StepUsage:
         """What a call of a model cost, by its price."""
         return cls(step, model.name, usage, model.usd(usage))
+
+    @classmethod
+    def on(cls, step: str, model: Model, trail: Trail, usage: Usage | None) -> list[StepUsage]:
+        """What the calls of a model that is several cost: those that gave no answer, and then ``usage`` of the one that
+        did, where one did, by the price of that deployment."""
+        calls = [cls(step, model.name, call.usage, call.usd, call.deployment, call.error) for call in trail.failed]
+        if usage is not None and trail.model is not None:
+            calls.append(cls(step, model.name, usage, trail.model.usd(usage), trail.answered))
+        return calls
+
+    def to_wire(self) -> dict[str, Any]:
+        """All but the step and the model, as JSON, for recordings."""
+        return {"usage": self.usage.to_wire(), "usd": self.usd, "deployment": self.deployment, "error": self.error}
+
+    @classmethod
+    def from_wire(cls, step: str, model: Model, wire: Mapping[str, Any]) -> StepUsage:
+        """The call that :meth:`to_wire` told of."""
+        return cls(step, model.name, Usage.from_wire(wire["usage"]), wire["usd"], wire["deployment"], wire["error"])
 
 
 @dataclass(slots=True)

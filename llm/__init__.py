@@ -27,6 +27,7 @@ from llm.model import LLModel, Model
 from llm.price import Price
 from llm.provider import ModelProvider
 from llm.tokens import CharacterCounter, TiktokenCounter, TokenCounter
+from llm.trail import FailedCall, Trail
 from llm.usage import Usage
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "EmbeddingProvider",
     "EmbeddingRequest",
     "Embeddings",
+    "FailedCall",
     "InvalidRequest",
     "LLModel",
     "Message",
@@ -52,6 +54,7 @@ __all__ = [
     "TiktokenCounter",
     "TokenCounter",
     "ToolCallDelta",
+    "Trail",
     "UnknownModel",
     "UpstreamAnswerInvalid",
     "UpstreamAnswerTooLong",

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from llm.chat.validation import Check, array_of, integer, missing, of_type, one_of, wrong_type
 from llm.errors import InvalidRequest
+from llm.trail import Trail
 from llm.usage import Usage
 
 MAX_INPUTS = 2048
@@ -23,6 +24,8 @@ class EmbeddingRequest:
     inputs: Sequence[str] | Sequence[Sequence[int]]
     parameters: dict[str, Any] = field(default_factory=dict)
     """Every other member as it was sent: ``dimensions``, ``user``, …"""
+    trail: Trail | None = None
+    """See :attr:`ChatRequest.trail`."""
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any]) -> Self:

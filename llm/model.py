@@ -66,6 +66,11 @@ class Model:
         return None if self.price is None else self.price.usd(usage)
 
     @property
+    def routes(self) -> bool:
+        """Whether several stand behind it, and its provider notes in a :class:`~llm.trail.Trail` whom it asks."""
+        return getattr(self.provider, "routes", False)
+
+    @property
     def completes(self) -> bool:
         """Whether its provider goes on with raw prompts; where not, it chats about them."""
         return bool(getattr(self.provider, "completes", False))

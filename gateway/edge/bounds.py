@@ -90,8 +90,9 @@ def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> 
     prices = [model.price for model in served.models if model.price is not None]
     unpriced = (model.name for model in served.models if model.price is None and costs(model))
     plan = served.flow.plan
+    at_once = max(getattr(model.provider, "at_once", 1) for model in served.models)
     return Terms(
-        calls=graph_calls if served.kind == "graph" else 1,
+        calls=at_once * (graph_calls if served.kind == "graph" else 1),
         usd_in=max((max(price.input, price.cache_write or 0) for price in prices), default=0),
         usd_out=max((price.output for price in prices), default=0),
         max_tokens=float("inf") if plan.max_tokens is None else plan.max_tokens,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +15,8 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEY = "penstock"
+ANSWERED_BY: ContextVar[list[str]] = ContextVar("answered_by")
+"""The deployments that have answered in the request that is under way; routing writes it, its answer names them."""
 
 
 @dataclass(frozen=True, slots=True)

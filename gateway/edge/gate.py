@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.api_handler import APIHandler
 from gateway.edge.body import ClientLeft, send_json
-from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, Send
+from gateway.edge.context import ANSWERED_BY, KEY, ASGIApp, Receive, RequestContext, Scope, Send
 from gateway.edge.keys import KeyRing
 from gateway.edge.limits import Limiter
 from gateway.edge.ping import Pings
@@ -56,6 +56,7 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = Answer(send, self._ping_seconds)
         path = raw_path(scope)
+        ANSWERED_BY.set(answer.deployments)
         try:
             match = self.table.match(scope["method"], path)
             principal = self._keys.principal(scope["headers"], match.role)
@@ -86,6 +87,7 @@ class Answer:
     def __init__(self, send: Send, ping_seconds: float) -> None:
         self.request_id = f"req_{token_hex(16)}"
         self.started = False
+        self.deployments: list[str] = []
         self._send = send
         self._ping_seconds = ping_seconds
         self._pings: Pings | None = None
@@ -106,6 +108,9 @@ class Answer:
             (b"openai-processing-ms", b"%d" % milliseconds),
             *ALWAYS,
         ]
+        if self.deployments:
+            named = ", ".join(quote(name, safe="/:@") for name in self.deployments)
+            message["headers"].append((b"x-penstock-deployment", named.encode()))
         await self._send(message)
         if is_stream and self._ping_seconds:
             self._send = self._pings = Pings(self._send, self._ping_seconds)

@@ -35,7 +35,7 @@ class StepRecord:
 
     def to_json(self, calls: Iterable[StepUsage]) -> dict[str, Any]:
         """The record as the admin API shows it, with the calls that the visit made."""
-        usage = [{"model": call.model, **_cost(call.usage, call.usd)} for call in calls]
+        usage = [_call(call) for call in calls]
         return {"step": self.step, "begun": self.begun, "seconds": self.seconds, "error": self.error, "usage": usage}
 
 
@@ -112,9 +112,7 @@ class RunRecord:
             "usage": _cost(self.meter.usage, self.meter.usd),
             "steps": [step.to_json(calls) for step, calls in zip(self.steps, shares, strict=True)],
             "steps_left_out": self.steps_left_out,
-            "usage_of_other_steps": [
-                {"step": call.step, "model": call.model, **_cost(call.usage, call.usd)} for call in others
-            ],
+            "usage_of_other_steps": [{"step": call.step, **_call(call)} for call in others],
         }
 
 
@@ -167,6 +165,12 @@ class RunRecorder(Instrument):
             record = RunRecord(event.id, run.plan.name, event.caller, time.time(), time.perf_counter(), event.meter)
             self._open[run] = record
         return record
+
+
+def _call(call: StepUsage) -> dict[str, Any]:
+    """A model call: of which model; where that is several, of which deployment, and why that gave no answer."""
+    routed = {"deployment": call.deployment, "error": call.error or None} if call.deployment else {}
+    return {"model": call.model, **routed, **_cost(call.usage, call.usd)}
 
 
 def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Describer:
 
     Args:
         team_of: the team of a key, by name.
-        deployments: ``provider/model`` of each model, by name.
+        deployments: ``provider/model`` of each model that is not routed, by name.
     """
 
     team_of: Callable[[str], str]
@@ -82,7 +82,7 @@ class Describer:
             key=event.caller,
             team=self.team_of(event.caller),
             model=run.plan.name,
-            deployment=self.deployments.get(calls[-1].model, calls[-1].model) if calls else "",
+            deployment=self._deployment(calls[-1]) if calls else "",
             outcome="refused" if isinstance(error, LimitReached) else outcome(run),
             error=type(error).__name__ if error else "",
             requests=int("-" not in event.id),
@@ -95,6 +95,9 @@ class Describer:
             seconds=run.seconds,
             steps=orjson.dumps(_steps(calls)).decode() if calls else "[]",
         )
+
+    def _deployment(self, call: StepUsage) -> str:
+        return call.deployment or self.deployments.get(call.model, call.model)
 
 
 def _steps(calls: Iterable[StepUsage]) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from graph.errors import InvalidInput
 from graph.event import Event
-from graph.meter import StepUsage
-from llm import EmbeddingRequest, Embeddings, Model, Usage
+from graph.steps.model_call import book
+from llm import EmbeddingRequest, Embeddings, Model, Trail, Usage
 
 
 class EmbeddingStep:
@@ -29,14 +30,20 @@ class EmbeddingStep:
         request, step = _request(event.body), event.at
         event.meter.admit(step, self._model)
 
+        trail = Trail(event.caller) if self._model.routes else None
+
         async def make() -> Any:
-            made = await self._model.embed(request)
+            made = await self._model.embed(request if trail is None else replace(request, trail=trail))
             return {"vectors": made.vectors, "usage": made.usage.to_wire()}
 
         asked = [self._model.name, list(request.inputs), request.parameters]
-        came = await (make() if event.tape is None else event.tape.value(step, asked, make))
-        event.body = Embeddings(came["vectors"], Usage.from_wire(came["usage"]))
-        event.meter.book(StepUsage.of(step, self._model, event.body.usage))
+        usage = None
+        try:
+            came = await (make() if event.tape is None else event.tape.value(step, asked, make))
+            usage = Usage.from_wire(came["usage"])
+        finally:
+            await book(event, step, self._model, trail, usage)
+        event.body = Embeddings(came["vectors"], usage)
         event.meter.check(step)
         return event
 

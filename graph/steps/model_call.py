@@ -18,6 +18,7 @@ from llm import (
     ChatRequest,
     Model,
     QuestionRefused,
+    Trail,
     UpstreamRequestRefused,
     collect,
 )
@@ -107,6 +108,8 @@ class _Heard:
 
 async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
     heard, step = _Heard(), event.at
+    if model.routes:
+        request = replace(request, trail=Trail(event.caller))
     capped = event.run is None or event.run.capped
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
@@ -119,7 +122,7 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
         heard.worked = True
         raise
     finally:
-        if heard.worked:
+        if heard.worked or request.trail is not None:
             usage = await _book(model, request, event, heard, step)
     event.meter.check(step)
     if heard.worked and heard.usage is None:
@@ -130,18 +133,42 @@ async def _book(model: Model, request: ChatRequest, event: Event, heard: _Heard,
     """Books a call by what the provider reported, or else by what is counted; roughly, where counting is cancelled."""
     usage = heard.usage or CHARACTERS.count_now(request, heard.characters)
     try:
-        if heard.usage is None:
+        if heard.usage is None and heard.worked:
             usage = await _counted(model, request, event.tape, step, "".join(heard.texts))
     finally:
-        event.meter.book(StepUsage.of(step, model, usage))
+        await book(event, step, model, request.trail, usage if heard.worked else None)
     return usage
+
+
+async def book(event: Event, step: str, model: Model, trail: Trail | None, usage: Usage | None) -> None:
+    """Books an answer of this usage on the run; of a model that is several also the calls that gave none. Which calls
+    those were comes from outside.
+
+    Args:
+        usage: None where there was no answer.
+    """
+    if trail is None:
+        if usage is not None:
+            event.meter.book(StepUsage.of(step, model, usage))
+        return
+    calls = StepUsage.on(step, model, trail, usage)
+    if event.tape is not None:
+
+        async def told() -> list[dict[str, Any]]:
+            return [call.to_wire() for call in calls]
+
+        came = await event.tape.value(step, ["calls", model.name], told)
+        calls = [StepUsage.from_wire(step, model, call) for call in came]
+    for call in calls:
+        event.meter.book(call)
 
 
 async def _counted(model: Model, request: ChatRequest, tape: Tape | None, step: str, answer: str) -> Usage:
     """What is counted comes from outside: a replay may have no tokenizer."""
 
     async def count() -> dict[str, Any]:
-        return (await model.count(request, answer)).to_wire()
+        answers = model if request.trail is None else request.trail.model or model
+        return (await answers.count(request, answer)).to_wire()
 
     return Usage.from_wire(await (count() if tape is None else tape.value(step, ["tokens", model.name], count)))
 

@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary
 
 from graph.errors import InvalidInput, InvalidStep, RunError, UnknownStep
 from graph.event import Event
-from graph.meter import StepUsage
 from graph.results import settled
 from graph.step import Complete, Step
-from llm import ChatRequest, EmbeddingRequest, Model, Usage
+from graph.steps.model_call import book
+from llm import ChatRequest, EmbeddingRequest, Model, Trail, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,37 +125,44 @@ class SemanticRouter:
             raise InvalidInput(f"the text to compare is a {type(text).__name__}; say by text= where in the body it is")
         return text
 
-    async def _booked(self, event: Event, texts: list[str], make: Callable[[], Awaitable[Made]]) -> NDArray[np.float64]:
+    async def _booked(
+        self, event: Event, texts: list[str], make: Callable[[Trail | None], Awaitable[Made]]
+    ) -> NDArray[np.float64]:
         """The vectors of some texts, over the tape; what they cost is the run's."""
+        trail = Trail(event.caller) if self._model is not None and self._model.routes else None
 
         async def packed() -> dict[str, Any]:
-            vectors, usage = await make()
+            vectors, usage = await make(trail)
             return {"vectors": vectors.tolist(), "usage": usage and usage.to_wire()}
 
+        usage: Usage | None = None
         if self._model is not None:
             event.meter.admit(event.at, self._model)
-        if event.tape is None:
-            vectors, usage = await make()
-        else:
-            came = await event.tape.value(event.at, texts, packed)
-            vectors, usage = _unit(came["vectors"], len(texts)), came["usage"] and Usage.from_wire(came["usage"])
-        if self._model is not None and usage:
-            event.meter.book(StepUsage.of(event.at, self._model, usage))
+        try:
+            if event.tape is None:
+                vectors, usage = await make(trail)
+            else:
+                came = await event.tape.value(event.at, texts, packed)
+                vectors, usage = _unit(came["vectors"], len(texts)), came["usage"] and Usage.from_wire(came["usage"])
+        finally:
+            if self._model is not None:
+                await book(event, event.at, self._model, trail, usage)
+        if usage:
             event.meter.check(event.at)
         return vectors
 
-    async def _embedded_examples(self) -> Made:
+    async def _embedded_examples(self, trail: Trail | None) -> Made:
         """The examples' vectors, made once; to who does not make them they cost nothing."""
         usage = None
         if self._vectors is None:
             async with self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 if self._vectors is None:
-                    self._vectors, usage = await self._embedded(self._examples)
+                    self._vectors, usage = await self._embedded(self._examples, trail)
         return self._vectors, usage
 
-    async def _embedded(self, texts: list[str]) -> Made:
+    async def _embedded(self, texts: list[str], trail: Trail | None) -> Made:
         if self._model is not None:
-            made = await self._model.embed(EmbeddingRequest(list(texts)))
+            made = await self._model.embed(EmbeddingRequest(list(texts), trail=trail))
             return _unit(made.vectors, len(texts)), made.usage
         return _unit(await _awaited(self._embed(list(texts))), len(texts)), None
 

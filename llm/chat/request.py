@@ -8,6 +8,7 @@ from typing import Any, Self, TypeAlias
 
 from llm.chat.request_checks import check_request, options_of
 from llm.errors import InvalidRequest
+from llm.trail import Trail
 
 Message: TypeAlias = dict[str, Any]
 """A message as it is on the wire: ``role``, ``content``, and whatever else the caller sent with it."""
@@ -54,6 +55,8 @@ class ChatRequest:
     anthropic: bool = False
     """Whether the caller spoke Anthropic's API. Members that OpenAI's does not have are Anthropic's then, and are kept
     from upstreams that would refuse them."""
+    trail: Trail | None = None
+    """Where a provider that routes (``routes = True``) notes whom it asks. It is not on OpenAI's wire."""
 
     def __post_init__(self) -> None:
         if self.asked < 0:
