@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._answer: Answer | None = None
         self._in_head = self._interim = self._surplus = self._bodiless = self._paused = self._moved = False
-        self._keeps = True
+        self._keeps, self._made = True, False
         self._dry = self._unsent = 0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -81,21 +81,24 @@ class Connection(asyncio.Protocol):
         self.resume()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(LINGER, self.abort)
+        self._due = self._loop.time() + LINGER
+        self._timer = self._loop.call_at(self._due, self._late)
 
     def abort(self, fault: UpstreamError | None = None) -> None:
         """Closes the connection at once. Whoever waits for an answer over it is told the fault."""
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.end(fault)
-        if not self.closed:
-            self.closed = True
+        if not self.closed and self._made:
             self._socket.abort()
+        self.closed = True
 
     # --- for the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._socket = cast("asyncio.Transport", transport)
+        self._made, self._socket = True, cast("asyncio.Transport", transport)
+        if self.closed:
+            self._socket.abort()
         self._news = poll()
         self._news.register(transport.get_extra_info("socket").fileno(), POLLIN)
 
@@ -161,7 +164,7 @@ class Connection(asyncio.Protocol):
         """The time may be over, unless what was waited for has come or a large request is still on its way."""
         self._timer = None
         answer = self._answer
-        if answer is None or not answer.waiting:
+        if answer is None or not (answer.waiting or answer.left):
             return
         unsent = self._socket.get_write_buffer_size()
         if 0 < unsent < self._unsent:
@@ -180,7 +183,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; those after the body are not kept."""
         if self._in_head and self._answer is not None:
-            self._answer.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+            self._answer.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1").rstrip())
 
     def on_headers_complete(self) -> None:
         """A head has come: that of the answer, or of one that says that there will be one (RFC 9110, 15.2)."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohappyeyeballs
 
 from llm.http1.address import Origin
 
-Made = TypeVar("Made", bound=asyncio.Protocol)
 KNOWN = 300.0
 """How long the addresses of a name are used, in seconds."""
 STAGGER = 0.25
@@ -29,8 +27,8 @@ class Dialer:
         self._looking: asyncio.Task[list[Any] | OSError] | None = None
         self._tls: ssl.SSLContext | None = None
 
-    async def dial(self, protocol: Callable[[], Made]) -> Made:
-        """A protocol over a new connection.
+    async def dial(self, protocol: asyncio.Protocol) -> None:
+        """Gives a protocol its connection.
 
         Raises:
             OSError: when there is none.
@@ -46,7 +44,7 @@ class Dialer:
         try:
             tls = self._context()
             name = None if tls is None else self._origin.host
-            return (await loop.create_connection(protocol, sock=made, ssl=tls, server_hostname=name))[1]
+            await loop.create_connection(lambda: protocol, sock=made, ssl=tls, server_hostname=name)
         except BaseException:
             made.close()
             raise

@@ -112,18 +112,20 @@ class Pool:
         try:
             return await waiting
         except asyncio.CancelledError:
-            if waiting.cancelled():
+            if waiting in self._queue:
                 self._queue.remove(waiting)
-            elif waiting.exception() is None:
+            elif not waiting.cancelled() and waiting.exception() is None:
                 self._pass_on(waiting.result())
             raise
 
     async def _dialled(self) -> Connection:
+        connection = Connection(self, self._timeouts.read)
         try:
-            connection = await self._dialer.dial(lambda: Connection(self, self._timeouts.read))
+            await self._dialer.dial(connection)
             if connection.closed:
                 raise ConnectionResetError
         except BaseException:
+            connection.abort()
             self._give_place()
             raise
         self._made.add(connection)
