@@ -73,15 +73,18 @@ def _check_called(param: str, value: Any) -> None:
 
 INSTEAD: Mapping[str, Check] = {"refusal": of_type(str), "audio": of_type(dict), "function_call": _check_called}
 """What an assistant may have said instead of a content, besides calls of tools."""
+OBJECT, ROLE, CALLS = of_type(dict), one_of(*ROLES), array_of(_check_tool_call)
+MAY_HAVE: Mapping[str, Check] = {**INSTEAD, "name": of_type(str)}
+"""What any message may have."""
 
 
 def check_message(param: str, value: Any) -> None:
     """Checks a message of any role."""
-    of_type(dict)(param, value)
-    require(param, value, "role", one_of(*ROLES))
+    OBJECT(param, value)
+    require(param, value, "role", ROLE)
     calls = value.get("tool_calls")
     if calls is not None:
-        array_of(_check_tool_call)(f"{param}.tool_calls", calls)
+        CALLS(f"{param}.tool_calls", calls)
     if value.get("content") is not None:
         _check_content(f"{param}.content", value["content"])
     elif value["role"] != "function" and not (value["role"] == "assistant" and _says_something(value)):
@@ -90,7 +93,7 @@ def check_message(param: str, value: Any) -> None:
         require(param, value, "tool_call_id", of_type(str))
     if value["role"] == "function":
         require(param, value, "name", of_type(str))
-    optional(param, value, {**INSTEAD, "name": of_type(str)})
+    optional(param, value, MAY_HAVE)
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:

@@ -137,6 +137,10 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+CHECK_MODEL = of_type(str)
+CHECK_MESSAGES = array_of(check_message, least=1, most=MAX_MESSAGES)
+
+
 def model_of(wire: Any) -> str:
     """The model that a body names.
 
@@ -148,7 +152,7 @@ def model_of(wire: Any) -> str:
     model: Any = wire.get("model")
     if model in (None, ""):
         raise InvalidRequest("you must provide a model parameter")
-    of_type(str)("model", model)
+    CHECK_MODEL("model", model)
     return str(model)
 
 
@@ -160,7 +164,7 @@ def check_request(wire: Any) -> dict[str, Any]:
     """
     model_of(wire)
     body = {name: value for name, value in wire.items() if value is not None}
-    require("", body, "messages", array_of(check_message, least=1, most=MAX_MESSAGES))
+    require("", body, "messages", CHECK_MESSAGES)
     for name, check in CHECKS.items():
         if name in body:
             check(name, body[name])

@@ -98,7 +98,9 @@ def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls
     if not isinstance(said, dict):
         raise UpstreamGarbled("the upstream's answer holds no message")
     content, pieces, logprobs = said.get("content"), said.get("tool_calls") or (), choice.get("logprobs")
-    if not isinstance(content, (str, type(None))) or not all(isinstance(piece, dict) for piece in pieces):
+    if not (content is None or isinstance(content, str)) or (
+        pieces and not all(isinstance(each, dict) for each in pieces)
+    ):
         raise UpstreamGarbled("the upstream's answer has a content or tool calls of another type than OpenAI's")
     extra = {name: value for name, value in said.items() if name not in OWN_FIELDS and value not in EMPTY}
     return ChatChunk(

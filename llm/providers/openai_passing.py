@@ -178,11 +178,12 @@ class Passage:
         Raises:
             UpstreamError: when they are none, or say that the answer failed.
         """
-        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        if not _are_choices(choices):
             raise UpstreamGarbled("the upstream sent a chunk of another shape than OpenAI's")
         chunks, mended = [], False
         for choice in choices:
-            state = self._choices.setdefault(_index(choice), _Choice())
+            index = _index(choice)
+            state = self._choices.get(index) or self._choices.setdefault(index, _Choice())
             delta = choice.get("delta") or {}
             chunk = chunk_of(choice, delta, None, state.calls)
             mended |= _mend_delta(delta, chunk, state)
@@ -218,7 +219,7 @@ def whole(body: bytes, request: ChatRequest) -> ChatChunk:
     """
     answer = parsed_object(body)
     choices = answer.get("choices")
-    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+    if not choices or not _are_choices(choices):
         raise UpstreamGarbled("the upstream's answer has another shape than OpenAI's")
     chunks = [chunk_of(choice, choice.get("message"), None, ToolCallIndexes()) for choice in choices]
     mended = [_mend_answer(choice, chunk) for choice, chunk in zip(choices, chunks, strict=True)]
@@ -243,18 +244,23 @@ def _together(chunks: list[ChatChunk]) -> ChatChunk | None:
     """Several chunks as one; None of none. What other members than the content hold is only good for counting."""
     if len(chunks) < 2:
         return chunks[0] if chunks else None
-    extra: dict[str, Any] = {}
+    made = ChatChunk(wire=b"".join([chunk.wire or b"" for chunk in chunks]))
+    made.content = "".join([chunk.content for chunk in chunks if chunk.content]) or None
     for chunk in chunks:
-        for name, value in (chunk.extra or {}).items():
-            extra[name] = extra[name] + value if isinstance(value, str) and isinstance(extra.get(name), str) else value
-    return ChatChunk(
-        "".join(chunk.content or "" for chunk in chunks) or None,
-        tuple(call for chunk in chunks for call in chunk.tool_calls),
-        next((chunk.finish_reason for chunk in reversed(chunks) if chunk.finish_reason), None),
-        next((chunk.usage for chunk in reversed(chunks) if chunk.usage), None),
-        extra or None,
-        wire=b"".join(chunk.wire or b"" for chunk in chunks),
-    )
+        made.tool_calls += chunk.tool_calls
+        made.finish_reason = chunk.finish_reason or made.finish_reason
+        made.usage = chunk.usage or made.usage
+        if chunk.extra:
+            made.extra = _with_extra(made.extra or {}, chunk.extra)
+    return made
+
+
+def _with_extra(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Other members of two deltas: texts are put together, of anything else the newer one stands."""
+    both = dict(before)
+    for name, value in more.items():
+        both[name] = both[name] + value if isinstance(value, str) and isinstance(both.get(name), str) else value
+    return both
 
 
 def _mend_delta(delta: dict[str, Any], chunk: ChatChunk, state: _Choice) -> bool:
@@ -278,9 +284,9 @@ def _mend_delta(delta: dict[str, Any], chunk: ChatChunk, state: _Choice) -> bool
 
 def _mend_choice(choice: dict[str, Any], delta: dict[str, Any], chunk: ChatChunk) -> bool:
     """The index, the delta and the reason for the end, in OpenAI's words; each of them always there."""
-    right = {"index": _index(choice), "delta": delta, "finish_reason": chunk.finish_reason}
-    mended = any(name not in choice or choice[name] != value for name, value in right.items())
-    choice.update(right)
+    mended = choice.get("delta") != delta or not isinstance(choice.get("index"), int)
+    mended |= "finish_reason" not in choice or choice["finish_reason"] != chunk.finish_reason
+    choice.update(index=_index(choice), delta=delta, finish_reason=chunk.finish_reason)
     return mended
 
 
@@ -297,6 +303,10 @@ def _mend_answer(choice: dict[str, Any], chunk: ChatChunk) -> bool:
         ]
         mended = True
     return mended
+
+
+def _are_choices(choices: Any) -> bool:
+    return isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)
 
 
 def _index(choice: Mapping[str, Any]) -> int:
