@@ -20,7 +20,7 @@ install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
 
 test: .venv/huggingface.stamp  ## the whole suite, with the tests that need torch
 	@scripts/system-packages curl
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 	@$(BIN)/python -m pytest -m "not huggingface"

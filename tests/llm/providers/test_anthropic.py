@@ -199,7 +199,7 @@ def test_parameters(given: dict[str, Any], made: dict[str, Any]) -> None:
             "messages[1].tool_calls[0].function.arguments",
         ),
         (
-            ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},),
+            ({"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}]},),
             {},
             "messages[0].content[0].type",
         ),

@@ -150,8 +150,9 @@ async def test_a_provider_that_only_chats_is_not_given_a_raw_prompt() -> None:
 
 async def test_token_ids_count_as_what_they_are() -> None:
     """Where the upstream reports no usage, each id is a token more than the same request without them."""
-    model = Model("m", ScriptedProvider.of(), "m")
-    ids, none = [await model.count(ChatRequest.of_prompt("m", prompt), "so") for prompt in ([7, 8, 9], [])]
+    async with upstream() as (_, provider):
+        model = Model("m", provider, "m")
+        ids, none = [await model.count(ChatRequest.of_prompt("m", prompt), "so") for prompt in ([7, 8, 9], [])]
     assert (ids.prompt_tokens - none.prompt_tokens, ids.completion_tokens) == (3, none.completion_tokens)
     assert ids.estimated
 

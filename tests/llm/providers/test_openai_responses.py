@@ -230,8 +230,9 @@ ODD: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("members", "param"), ODD)
 async def test_members_of_another_type(members: dict[str, Any], param: str) -> None:
-    """What the chat API's checks let through, as it is not theirs, is the caller's fault all the same."""
-    request = ChatRequest.from_wire({"model": "m", "messages": [USER], **members})
+    """What nobody looked at before, or a step of a graph has written, is the caller's fault all the same."""
+    parameters = {"messages": [USER], **members}
+    request = ChatRequest("m", parameters.pop("messages"), parameters)
     async with upstream() as (_, provider):
         with pytest.raises(InvalidRequest) as raised:
             await collect(provider.stream("m", request))
