@@ -58,6 +58,9 @@ class Answer:
         for read in self._reads:
             yield read
 
+    def leave(self) -> None:
+        """There is nothing to leave."""
+
     def close(self) -> None:
         """There is nothing to close."""
 

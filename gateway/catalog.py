@@ -30,9 +30,10 @@ from graph.steps.responder import ResponderStep
 from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
 from llm import LLModel, Model, ModelProvider, UnknownModel
+from llm.http1.transport import HttpTransport
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.openai import OpenAIProvider
-from llm.transport import AiohttpTransport, Timeouts
+from llm.transport import Timeouts
 from prompts import InvalidPrompt, PromptError, PromptStore
 
 
@@ -226,7 +227,7 @@ def _provider(entry: Provider) -> ModelProvider:
 
         options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
         return HuggingFaceProvider(entry.path, **options)
-    transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
+    transport = HttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
     key = entry.api_key.get_secret_value()
     if entry.kind == "anthropic":
         return AnthropicProvider(entry.base_url, key, transport, max_tokens=entry.max_tokens)

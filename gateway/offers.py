@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm import ModelError
+from llm.http1.transport import HttpTransport
 from llm.providers.openai import OpenAIProvider
 from llm.providers.presets import presets
-from llm.transport import AiohttpTransport, Timeouts
+from llm.transport import Timeouts
 
 OPENAI_MODEL = "gpt-4o-mini"
 PATIENCE = Timeouts(connect=1.0, read=3.0)
@@ -47,7 +48,7 @@ def _models(base_url: str, api_key: str) -> list[str]:
     """The models that an upstream lists; none when it does not answer."""
 
     async def listed() -> list[str]:
-        provider = OpenAIProvider(base_url, api_key, AiohttpTransport(PATIENCE))
+        provider = OpenAIProvider(base_url, api_key, HttpTransport(PATIENCE))
         try:
             return await provider.models()
         except ModelError:

@@ -37,10 +37,12 @@ class Usage:
 
         ``"estimated": true`` says that an upstream, such as another Penstock, has counted by itself.
         """
-        prompt, completion = (count_of(wire.get(name)) for name in COUNTS[:2])
+        prompt, completion = count_of(wire.get("prompt_tokens")), count_of(wire.get("completion_tokens"))
         total = count_of(wire.get("total_tokens")) or prompt + completion
-        estimated = wire.get("estimated") is True
-        others = {name: wire[name] for name in wire if name not in COUNTS and not (estimated and name == "estimated")}
+        others = {name: wire[name] for name in wire if name not in COUNTS}
+        estimated = others.get("estimated") is True
+        if estimated:
+            del others["estimated"]
         return cls(prompt, completion, total, others, estimated)
 
     def to_wire(self) -> dict[str, Any]:

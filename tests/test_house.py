@@ -136,6 +136,12 @@ def test_httpx_is_not_imported() -> None:
     assert [path for path in sources(*ORDER) if {name.partition(".")[0] for name in imports(path)} & forbidden] == []
 
 
+def test_aiohttp_only_serves_our_stand_ins() -> None:
+    """The client that goes upstream is our own; the gateway does not load another one."""
+    users = {path.name for path in sources(*ORDER) if "aiohttp" in {name.partition(".")[0] for name in imports(path)}}
+    assert users == {"upstream.py"}
+
+
 def test_exports_are_complete_and_sorted() -> None:
     """What a package imports into its front door is exported, in order, and nothing else."""
     for package in ("graph", "guardrails", "llm", "llm.chat", "llm.embedded", "llm.testing", "prompts"):

@@ -15,8 +15,9 @@ from graph.errors import InvalidStep, RemoteGarbled, RemoteRefused, RemoteStraye
 from graph.expression import body_of
 from graph.steps.remote_template import WRITTEN, body_template, checked_url, climbs, path_template
 from llm import UpstreamError
+from llm.http1.transport import shared_transport
 from llm.retry_after import retry_after
-from llm.transport import Response, Transport, shared_transport
+from llm.transport import Response, Transport
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The longest answer that is read when the author sets no other bound."""

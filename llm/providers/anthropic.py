@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from llm.chat import ChatChunk, ChatRequest
 from llm.errors import UpstreamBrokeOff
+from llm.http1.transport import HttpTransport
 from llm.providers.anthropic_answer import MessageReader, chunk_of_message
 from llm.providers.anthropic_errors import error_of_answer, error_of_event
 from llm.providers.anthropic_request import DEFAULT_MAX_TOKENS, message_body
@@ -20,7 +21,7 @@ from llm.providers.http import (
     read_object,
 )
 from llm.sse import events
-from llm.transport import AiohttpTransport, Response, Transport
+from llm.transport import Response, Transport
 
 BASE_URL = "https://api.anthropic.com"
 VERSION = "2023-06-01"
@@ -55,7 +56,7 @@ class AnthropicProvider:
         if api_key:
             self._headers["x-api-key"] = checked_header("api_key", api_key)
         self._max_tokens = max_tokens
-        self._transport = transport or AiohttpTransport()
+        self._transport = transport or HttpTransport()
 
     async def start(self) -> None:
         """Nothing to make ready: connections are made when they are needed."""

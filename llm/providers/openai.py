@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from llm.chat import ChatChunk, ChatRequest
 from llm.embeddings import EmbeddingRequest, Embeddings
+from llm.http1.transport import HttpTransport
 from llm.providers.http import (
     checked_base_url,
     checked_header,
@@ -23,7 +24,7 @@ from llm.providers.openai_embeddings import body_of, embeddings_of
 from llm.providers.openai_members import without_anthropics
 from llm.providers.openai_passing import whole
 from llm.providers.openai_streams import decoded, passed
-from llm.transport import AiohttpTransport, Response, Transport
+from llm.transport import Response, Transport
 
 
 class OpenAIProvider:
@@ -78,7 +79,7 @@ class OpenAIProvider:
             if checked_header(option, value):
                 self._headers[header] = f"Bearer {value}" if header == "authorization" else value
         self._rename = dict(rename or {})
-        self._transport = transport or AiohttpTransport()
+        self._transport = transport or HttpTransport()
 
     async def start(self) -> None:
         """Nothing to make ready: connections are made when they are needed."""

@@ -185,7 +185,8 @@ class Passage:
             raise UpstreamGarbled("the upstream sent a chunk of another shape than OpenAI's")
         chunks, mended = [], False
         for choice in choices:
-            state = self._choices.setdefault(index_of(choice), ChoiceState())
+            index = index_of(choice)
+            state = self._choices.get(index) or self._choices.setdefault(index, ChoiceState())
             delta = choice.get("delta") or {}
             chunk = chunk_of(choice, delta, None, state.calls)
             mended |= mend_delta(delta, chunk, state)
@@ -249,15 +250,20 @@ def _together(chunks: list[ChatChunk]) -> ChatChunk | None:
     """Several chunks as one; None of none. What other members than the content hold is only good for counting."""
     if len(chunks) < 2:
         return chunks[0] if chunks else None
-    extra: dict[str, Any] = {}
+    made = ChatChunk(wire=b"".join([chunk.wire or b"" for chunk in chunks]))
+    made.content = "".join([chunk.content for chunk in chunks if chunk.content]) or None
     for chunk in chunks:
-        for name, value in (chunk.extra or {}).items():
-            extra[name] = extra[name] + value if isinstance(value, str) and isinstance(extra.get(name), str) else value
-    return ChatChunk(
-        "".join(chunk.content or "" for chunk in chunks) or None,
-        tuple(call for chunk in chunks for call in chunk.tool_calls),
-        next((chunk.finish_reason for chunk in reversed(chunks) if chunk.finish_reason), None),
-        next((chunk.usage for chunk in reversed(chunks) if chunk.usage), None),
-        extra or None,
-        wire=b"".join(chunk.wire or b"" for chunk in chunks),
-    )
+        made.tool_calls += chunk.tool_calls
+        made.finish_reason = chunk.finish_reason or made.finish_reason
+        made.usage = chunk.usage or made.usage
+        if chunk.extra:
+            made.extra = _with_extra(made.extra or {}, chunk.extra)
+    return made
+
+
+def _with_extra(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Other members of two deltas: texts are put together, of anything else the newer one stands."""
+    both = dict(before)
+    for name, value in more.items():
+        both[name] = both[name] + value if isinstance(value, str) and isinstance(both.get(name), str) else value
+    return both

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from llm.chat import ChatChunk, ChatRequest
-from llm.errors import UpstreamBrokeOff, UpstreamError
+from llm.errors import UpstreamBrokeOff
 from llm.providers.http import parsed_object
 from llm.providers.openai_answer import DONE
 from llm.providers.openai_apis import Api
@@ -16,8 +15,6 @@ from llm.providers.openai_passing import Passage
 from llm.sse import EventParser, events
 from llm.transport import Response
 
-LINGER = 0.05
-"""How long the end of a stream that has said that it is over is waited for, in seconds."""
 BROKE_OFF = "the upstream's stream ended before the answer did"
 
 
@@ -33,7 +30,7 @@ async def decoded(response: Response, api: Api) -> AsyncGenerator[ChatChunk, Non
     async with aclosing(events(response.reads())) as datas:
         async for data in datas:
             if data == DONE:
-                await _to_the_end(datas)
+                response.leave()
                 if api.ended_by_done:
                     return
                 break
@@ -57,16 +54,8 @@ async def passed(response: Response, request: ChatRequest) -> AsyncGenerator[Cha
             if passage.fault is not None:
                 raise passage.fault
             if passage.ended:
-                await _to_the_end(reads)
+                response.leave()
                 break
     if not passage.ended and not passage.finished:
         raise UpstreamBrokeOff(BROKE_OFF)
     yield passage.close()
-
-
-async def _to_the_end(rest: AsyncGenerator[bytes, None]) -> None:
-    """Takes what is left of a body, if it comes in a moment: only then can its connection be used again."""
-    with suppress(TimeoutError, UpstreamError):
-        async with asyncio.timeout(LINGER):
-            while await anext(rest, b""):
-                pass

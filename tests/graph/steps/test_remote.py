@@ -33,8 +33,8 @@ from graph import (
 )
 from graph.steps.remote import Method
 from llm import UpstreamBrokeOff, UpstreamUnreachable
+from llm.http1.transport import HttpTransport, shared_transport
 from llm.testing import Json, ScriptedUpstream
-from llm.transport import AiohttpTransport, shared_transport
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -517,19 +517,19 @@ def test_every_loop_has_a_pool_that_ends_with_it() -> None:
 
     assert [asyncio.run(once(number)) for number in (1, 2)] == ["1", "2"]
     first, second = pools
-    assert isinstance(first, AiohttpTransport)
-    assert isinstance(second, AiohttpTransport)
+    assert isinstance(first, HttpTransport)
+    assert isinstance(second, HttpTransport)
     assert first is not second
-    assert (first._session, second._session) == (None, None)
+    assert (first._pools, second._pools) == ({}, {})
 
 
 async def test_a_transport_of_ones_own_is_used_and_left_open() -> None:
     """Who gives it closes it."""
-    transport = AiohttpTransport()
+    transport = HttpTransport()
     try:
         async with serving(echo) as url:
             assert (await remote(url, transport=transport).run(1))["body"] == "1"
-        assert transport._session is not None
+        assert transport._pools
     finally:
         await transport.close()
 

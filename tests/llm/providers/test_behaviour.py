@@ -42,12 +42,13 @@ from llm import (
 )
 from llm.chat.completion import ToolCall
 from llm.embedded.template import encode
+from llm.http1.transport import HttpTransport
 from llm.providers.anthropic import AnthropicProvider
 from llm.providers.huggingface import HuggingFaceProvider
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ANTHROPIC, OPENAI, RESPONSES, Call, Cut, Dialect, Hang, Json, Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import Piece, Reply
-from llm.transport import AiohttpTransport, Timeouts
+from llm.transport import Timeouts
 from tests.llm.providers.reciting_embedded import TOKENIZER, WAIT, RecitingProvider, ids_of
 
 KEY = "sk-of-the-gateway"
@@ -95,7 +96,7 @@ class Api:
     ) -> AsyncGenerator[tuple[ScriptedUpstream, ModelProvider], None]:
         """A scripted upstream, and a provider that talks to it."""
         async with ScriptedUpstream(*replies) as server:
-            provider = self.make(server.base_url, KEY, AiohttpTransport(Timeouts(read=read)))
+            provider = self.make(server.base_url, KEY, HttpTransport(Timeouts(read=read)))
             try:
                 yield server, provider
             finally:
@@ -195,11 +196,11 @@ class Embedded:
 Anyone: TypeAlias = Api | Local | Embedded
 
 
-def azure(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIProvider:
+def azure(base_url: str, key: str, transport: HttpTransport) -> OpenAIProvider:
     return OpenAIProvider(base_url, key, transport, api_version="2024-10-21")
 
 
-def responses(base_url: str, key: str, transport: AiohttpTransport) -> OpenAIProvider:
+def responses(base_url: str, key: str, transport: HttpTransport) -> OpenAIProvider:
     return OpenAIProvider(base_url, key, transport, api="responses")
 
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from llm import UpstreamGarbled, UpstreamTimeout, UpstreamUnreachable
-from llm.transport import MAX_ANSWER_BYTES, AiohttpTransport, Response, Timeouts
+from llm.http1.transport import HttpTransport
+from llm.transport import MAX_ANSWER_BYTES, Response, Timeouts
 
 Writing = Callable[[asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
@@ -37,7 +38,7 @@ class Upstream:
 @asynccontextmanager
 async def answering(write: Writing, timeouts: Timeouts) -> AsyncGenerator[tuple[Upstream, Response], None]:
     """The head of an answer whose body is still being written."""
-    upstream, transport = Upstream(write), AiohttpTransport(timeouts)
+    upstream, transport = Upstream(write), HttpTransport(timeouts)
     async with await asyncio.start_server(upstream.answer, "127.0.0.1", 0) as server:
         upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
         response = await transport.request("POST", upstream.url, {}, b"{}")
@@ -112,7 +113,7 @@ async def test_a_connection_that_was_given_up_while_nobody_used_it_is_replaced()
     server = Stale(answers=True)
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
-        transport = AiohttpTransport()
+        transport = HttpTransport()
         for _ in range(3):
             response = await transport.request("POST", url, {}, b"{}")
             assert await response.read() == b"{}"
@@ -125,7 +126,7 @@ async def test_a_new_connection_that_breaks_is_no_reason_to_ask_again() -> None:
     """What was sent over it may have been understood."""
     server = Stale(answers=False)
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
-        transport = AiohttpTransport()
+        transport = HttpTransport()
         with pytest.raises(UpstreamUnreachable):
             await transport.request("POST", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", {}, b"{}")
         await transport.close()
