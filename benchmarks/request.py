@@ -2,18 +2,25 @@
 
 The app is called as a server calls it, and its upstream is a transport that answers at once from memory; so what is
 left is the gateway's own. Beside it stands the same by hand: compare a key, parse, put the upstream's name in, read the
-usage, send. Contenders take turns in short series; the fastest series of CPU time counts, as disturbances only add.
+usage, send. The gateway has a ledger, which writes beside the requests; ``limited`` has limits too, which are
+leased, and ``unrecorded`` not even the ledger. Contenders take turns in short series; the fastest series of CPU time
+counts, as disturbances only add.
 ``--profile`` prints where the time goes instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import cProfile
 import pstats
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -36,9 +43,10 @@ FEW, MANY = 2, 102
 TOTAL = re.compile(rb'"total_tokens":(\d+)')
 KEY = "sk-benchmark-app-key"
 MESSAGES = [{"role": "user", "content": "Say ten words, and say them slowly, one after the other."}]
-SETTINGS = {
-    "auth": {"keys": [{"name": "app", "key": KEY}, {"name": "ops", "key": "sk-benchmark-ops-key", "role": "admin"}]}
-}
+OPS = {"name": "ops", "key": "sk-benchmark-ops-key", "role": "admin"}
+LIMITS = {"rpm": 10_000_000, "tpm": 1_000_000_000, "budget_usd": 1_000_000, "parallel": 1000}
+NAMES = ("by hand", "unrecorded", "passing", "limited", "one_step", "four_steps")
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 ASGI = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 
@@ -109,9 +117,9 @@ class ByHand:
         await send({"type": "http.response.body"})
 
 
-def gateway(transport: Transport) -> ASGI:
-    """Penstock, with three names over one upstream: one that passes, one that is looked into, and the latter behind
-    three steps that do nothing."""
+def gateway(transport: Transport, store: Path, limits: Mapping[str, int] = NO_LIMITS, *, record: bool = True) -> ASGI:
+    """Penstock, with three names over one upstream: one that passes, one that is looked into, and the latter
+    behind three steps that do nothing."""
     provider = OpenAIProvider("http://up/v1", "sk-upstream", transport)
     served = {}
     for name, steps in (("passing", 0), ("one_step", 0), ("four_steps", 3)):
@@ -123,7 +131,43 @@ def gateway(transport: Transport) -> ASGI:
         last.to(ResponderStep(model), name="responder").respond()
         row = Served(name, "model", flow.validate(), "up", "", 0, passes=name == "passing", model=model)
         served[name] = Deployed.of(row)
-    return create_app(Settings.model_validate(SETTINGS), Catalog(served, {"up": provider}))
+    settings = {
+        "auth": {"keys": [{"name": "app", "key": KEY, **limits}, OPS]},
+        "store": {"url": f"sqlite:///{store}"},
+        "usage": {"record": record},
+    }
+    return create_app(Settings.model_validate(settings), Catalog(served, {"up": provider}))
+
+
+async def live(app: ASGI, ready: asyncio.Event, over: asyncio.Event) -> None:
+    """The life of an app, from its start to when it is told that it is over."""
+
+    async def receive() -> Mapping[str, str]:
+        if not ready.is_set():
+            return {"type": "lifespan.startup"}
+        await over.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Mapping[str, str]) -> None:
+        assert message["type"].endswith(".complete"), message
+        ready.set()
+
+    await app({"type": "lifespan", "state": {}}, receive, send)
+
+
+@asynccontextmanager
+async def started(*apps: ASGI) -> AsyncGenerator[None, None]:
+    """These apps, ready to be asked."""
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as lives:
+        for app in apps:
+            ready = asyncio.Event()
+            lives.create_task(live(app, ready, over))
+            await ready.wait()
+        try:
+            yield
+        finally:
+            over.set()
 
 
 def request(app: ASGI, **body: Any) -> Callable[[], Awaitable[int]]:
@@ -137,9 +181,13 @@ def request(app: ASGI, **body: Any) -> Callable[[], Awaitable[int]]:
     ]
 
     async def ask() -> int:
-        sent = 0
+        sent, received = 0, False
 
         async def receive() -> MutableMapping[str, Any]:
+            nonlocal received
+            if received:
+                await asyncio.Event().wait()
+            received = True
             return {"type": "http.request", "body": content, "more_body": False}
 
         async def send(message: MutableMapping[str, Any]) -> None:
@@ -162,26 +210,32 @@ async def series(ask: Callable[[], Awaitable[int]]) -> float:
     return (time.process_time() - begun) / REQUESTS * 1e6
 
 
-def contenders() -> dict[str, Callable[[], Awaitable[int]]]:
+@asynccontextmanager
+async def contenders(folder: Path) -> AsyncGenerator[dict[str, Callable[[], Awaitable[int]]], None]:
     """Everything that is asked: whole answers, and short and long streams."""
-    apps: dict[str, ASGI] = {"by hand": ByHand(Memory())}
-    apps |= dict.fromkeys(("passing", "one_step", "four_steps"), gateway(Memory()))
+    usual = gateway(Memory(), folder / "usual.db")
+    apps: dict[str, ASGI] = dict.fromkeys(NAMES, usual)
+    apps["by hand"] = ByHand(Memory())
+    apps["limited"] = gateway(Memory(), folder / "limited.db", LIMITS)
+    apps["unrecorded"] = gateway(Memory(), folder / "unrecorded.db", record=False)
     asked = {}
     for name, app in apps.items():
-        asked[f"{name}: whole"] = request(app, model=name)
+        model = name if name.endswith(("step", "steps")) else "passing"
+        asked[f"{name}: whole"] = request(app, model=model)
         for words in (FEW, MANY):
-            asked[f"{name}: {words} words"] = request(app, model=name, stream=True, max_tokens=words)
-    return asked
+            asked[f"{name}: {words} words"] = request(app, model=model, stream=True, max_tokens=words)
+    async with started(usual, apps["limited"], apps["unrecorded"]):
+        yield asked
 
 
-async def measure() -> dict[str, float]:
+async def measure(folder: Path) -> dict[str, float]:
     """The fastest series of each."""
-    asked = contenders()
-    best = dict.fromkeys(asked, float("inf"))
-    for _ in range(SERIES):
-        for name, ask in asked.items():
-            best[name] = min(best[name], await series(ask))
-    return best
+    async with contenders(folder) as asked:
+        best = dict.fromkeys(asked, float("inf"))
+        for _ in range(SERIES):
+            for name, ask in asked.items():
+                best[name] = min(best[name], await series(ask))
+        return best
 
 
 def table(best: Mapping[str, float]) -> None:
@@ -189,7 +243,7 @@ def table(best: Mapping[str, float]) -> None:
     print("CPU µs; in brackets times what it costs by hand\n")
     print(f"{'':12}{'request':>18}{'short stream':>18}{'chunk':>18}")
     hand = _figures(best, "by hand")
-    for name in ("by hand", "passing", "one_step", "four_steps"):
+    for name in NAMES:
         cells = (f"{mine:.1f} ({mine / least:.1f}×)" for mine, least in zip(_figures(best, name), hand, strict=True))
         print(f"{name:12}{''.join(f'{cell:>18}' for cell in cells)}")
     added = best["four_steps: whole"] - best["one_step: whole"]
@@ -201,15 +255,15 @@ def _figures(best: Mapping[str, float], name: str) -> tuple[float, float, float]
     return best[f"{name}: whole"], few, (many - few) / (MANY - FEW)
 
 
-async def profile(name: str) -> None:
+async def profile(name: str, folder: Path) -> None:
     """Prints where the time of one contender goes."""
-    ask = contenders()[name]
-    await series(ask)
     profiler = cProfile.Profile()
-    profiler.enable()
-    for _ in range(10):
-        await series(ask)
-    profiler.disable()
+    async with contenders(folder) as asked:
+        await series(asked[name])
+        profiler.enable()
+        for _ in range(10):
+            await series(asked[name])
+        profiler.disable()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
@@ -218,10 +272,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.request", description=__doc__)
     parser.add_argument("--profile", metavar="NAME", help='such as "passing: whole"')
     given = parser.parse_args()
-    if given.profile:
-        uvloop.run(profile(given.profile))
-    else:
-        table(uvloop.run(measure()))
+    with TemporaryDirectory() as folder:
+        if given.profile:
+            uvloop.run(profile(given.profile, Path(folder)))
+        else:
+            table(uvloop.run(measure(Path(folder))))
 
 
 if __name__ == "__main__":
