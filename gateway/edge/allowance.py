@@ -16,6 +16,12 @@ ERRORS: Mapping[str, type[LimitReached]] = MappingProxyType(
 WORDS = MappingProxyType(
     {"tokens": "tokens per min (TPM)", "requests": "requests per min (RPM)", "slots": "requests under way at once"}
 )
+HEADERS = MappingProxyType(
+    {
+        kind: tuple(f"x-ratelimit-{told}-{kind}" for told in ("limit", "remaining", "reset"))
+        for kind in ("requests", "tokens")
+    }
+)
 USUAL_WAIT = 1.0
 """Seconds after which a place among the requests that are under way may be free; nobody knows when."""
 
@@ -24,17 +30,19 @@ def headers_of(accounts: Sequence[Account], decision: Decision) -> dict[str, str
     """The headers that OpenAI's clients read, about that account of each limit which has least left."""
     headers = {}
     full_again = leaves_at(slice_of(decision.now)) - decision.now
-    for kind in ("requests", "tokens"):
-        rows = [
-            (limit - getattr(standing.used, kind), limit, getattr(standing.used, kind))
-            for account, standing in zip(accounts, decision.standings, strict=True)
-            if (limit := getattr(account.limits, kind)) is not None
-        ]
-        if rows:
-            left, limit, used = min(rows)
-            headers[f"x-ratelimit-limit-{kind}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{kind}"] = str(max(0, left))
-            headers[f"x-ratelimit-reset-{kind}"] = duration(full_again if used > 0 else 0.0)
+    for kind, (limit_name, remaining_name, reset_name) in HEADERS.items():
+        told: tuple[int, int, int] | None = None
+        for account, standing in zip(accounts, decision.standings, strict=True):
+            limit = getattr(account.limits, kind)
+            if limit is not None:
+                used = getattr(standing.used, kind)
+                row = (limit - used, limit, used)
+                told = row if told is None else min(told, row)
+        if told is not None:
+            left, limit, used = told
+            headers[limit_name] = str(limit)
+            headers[remaining_name] = str(max(0, left))
+            headers[reset_name] = duration(full_again if used > 0 else 0.0)
     return headers
 
 

@@ -7,7 +7,7 @@ endpoint can forget them. A key that has none, and no team that has some, is not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -17,7 +17,8 @@ from gateway.edge.allowance import headers_of, refusal_of
 from gateway.edge.bounds import Bounds, taken
 from gateway.edge.context import Send
 from gateway.errors import PriceNeeded
-from gateway.store.protocol import NOTHING, Account, Amount, Hold, Store
+from gateway.store.leased import LeasedStore
+from gateway.store.protocol import NOTHING, Account, Amount, Decision, Hold, Store
 from graph import FlowRun, Instrument
 
 Accounts: TypeAlias = tuple[Account, ...]
@@ -49,11 +50,15 @@ class Admission:
     """The first run, when it has ended and others go on: its reservation is the place of all."""
     settling: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+    def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), *self.headers]
-        elif not message.get("more_body", False) and self.settling:
-            await asyncio.wait(self.settling)
+        elif self.settling and not message.get("more_body", False):
+            return self._settled(message)
+        return self.send(message)
+
+    async def _settled(self, message: MutableMapping[str, Any]) -> None:
+        await asyncio.wait(self.settling)
         await self.send(message)
 
     def needs(self, bound: Amount) -> Amount:
@@ -84,6 +89,8 @@ class Limiter(Instrument):
 
     def __init__(self, store: Store, bounds: Bounds, lease: float) -> None:
         self._store = store
+        self._advanced = store if isinstance(store, LeasedStore) else None
+        """Where most of what is asked for is there already, so that nobody must be waited for."""
         self._bounds = bounds
         self._lease = lease
         self._open: dict[FlowRun, Reservation] = {}
@@ -124,11 +131,8 @@ class Limiter(Instrument):
         self._check_price(run, admission.accounts)
         asked = admission.needs(self._bounds.of(run))
         hold = Hold(f"run_{token_hex(12)}", admission.accounts)
-        try:
-            decision = await self._store.reserve(hold, asked, self._lease)
-        except BaseException:
-            self._settle(admission, hold, NOTHING)
-            raise
+        decision = self._advanced.draw(hold, asked) if self._advanced is not None else None
+        decision = decision or await self._reserve(admission, hold, asked)
         told = headers_of(admission.accounts, decision)
         admission.headers = [(name.encode(), value.encode()) for name, value in told.items()]
         if not decision.granted:
@@ -145,14 +149,23 @@ class Limiter(Instrument):
             for hold, amount in admission.ended(reservation.hold, reservation.asked, taken(run)):
                 self._settle(admission, hold, amount)
 
+    async def _reserve(self, admission: Admission, hold: Hold, asked: Amount) -> Decision:
+        try:
+            return await self._store.reserve(hold, asked, self._lease)
+        except BaseException:
+            self._settle(admission, hold, NOTHING)
+            raise
+
     def _check_price(self, run: FlowRun, accounts: Accounts) -> None:
         model = self._bounds.unpriced(run)
         if model and any(account.limits.nanos is not None for account in accounts):
             raise PriceNeeded(model)
 
     def _settle(self, admission: Admission, hold: Hold, amount: Amount) -> None:
-        """In a task of its own, which nobody's cancellation reaches."""
+        """At once, or else in a task of its own, which nobody's cancellation reaches."""
         self._held.pop(hold.id, None)
+        if self._advanced is not None and self._advanced.settle(hold, amount):
+            return
         task = asyncio.create_task(self._tell(hold, amount))
         admission.settling.append(task)
         self._settling.add(task)

@@ -102,11 +102,11 @@ class LeasedStore:
 
     async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
         """See :meth:`Store.reserve`."""
-        drawn = self._draw(hold, asked)
+        drawn = self.draw(hold, asked)
         if drawn is not None:
             return drawn
         async with self._asking.setdefault(hold.accounts, asyncio.Lock()):
-            drawn = self._draw(hold, asked) or await self._drawn_anew(hold, asked, seconds)
+            drawn = self.draw(hold, asked) or await self._drawn_anew(hold, asked, seconds)
         return drawn or await self._store.reserve(hold, asked, seconds)
 
     async def adjust(self, hold: Hold, amount: Amount, *, final: bool) -> bool:
@@ -121,12 +121,23 @@ class LeasedStore:
             await self._tell(quota)
         return True
 
+    def settle(self, hold: Hold, amount: Amount) -> bool:
+        """What :meth:`adjust` does with a reservation that is over and whose quota still counts; False, and nothing is
+        done, where the store must be told."""
+        quota = self._of.get(hold.id)
+        if quota is None or quota.retired:
+            return False
+        del self._of[hold.id]
+        quota.settle(hold.id, amount, final=True)
+        return True
+
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
         """See :meth:`Store.renew`."""
         theirs = {(self._of[hold.id].hold if hold.id in self._of else hold) for hold in holds}
         await self._store.renew(tuple(theirs), seconds)
 
-    def _draw(self, hold: Hold, asked: Amount) -> Decision | None:
+    def draw(self, hold: Hold, asked: Amount) -> Decision | None:
+        """What :meth:`reserve` says where a quota has so much left; None where the store must be asked."""
         quota = self._quotas.get(hold.accounts)
         drawn = quota.draw(hold, asked, self._now()) if quota is not None else None
         if quota is not None and drawn is not None:
@@ -153,7 +164,7 @@ class LeasedStore:
         retiring = asyncio.create_task(self._retire_later(quota, quota.ends - self._now()))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
-        return self._draw(hold, asked)
+        return self.draw(hold, asked)
 
     async def _retire_later(self, quota: Quota, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -187,6 +198,9 @@ def _half(limits: Limits) -> Limits:
 
 
 def _short(limits: Limits, left: Amount, asked: Amount) -> bool:
-    return any(
-        getattr(limits, name) is not None and getattr(asked, name) > getattr(left, name) for name in Limits.__slots__
+    return (
+        (limits.requests is not None and asked.requests > left.requests)
+        or (limits.tokens is not None and asked.tokens > left.tokens)
+        or (limits.nanos is not None and asked.nanos > left.nanos)
+        or (limits.slots is not None and asked.slots > left.slots)
     )

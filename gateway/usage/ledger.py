@@ -11,7 +11,7 @@ from itertools import islice
 from math import ceil
 
 from gateway.store.protocol import StoreUnavailable
-from gateway.usage.row import UsageRow
+from gateway.usage.row import Ended, UsageRow
 from gateway.usage.rows import UsageRows
 from graph import FlowRun, Instrument
 
@@ -38,7 +38,7 @@ class UsageLedger(Instrument):
     def __init__(
         self,
         rows: UsageRows,
-        describe: Callable[[FlowRun], UsageRow],
+        describe: Callable[[Ended], UsageRow],
         give_up: Callable[[UsageRow], None],
         keep: float,
         pause: float = PAUSE,
@@ -48,7 +48,7 @@ class UsageLedger(Instrument):
         self._give_up = give_up
         self._keep = keep
         self._pause = pause
-        self._waiting: deque[UsageRow] = deque()
+        self._waiting: deque[Ended] = deque()
         self._some = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,14 +64,14 @@ class UsageLedger(Instrument):
         with suppress(StoreUnavailable):
             await self._flush()
         while self._waiting:
-            self._give_up(self._waiting.popleft())
+            self._give_up(self._describe(self._waiting.popleft()))
 
     def on_run_end(self, run: FlowRun) -> None:
         """Takes note of a run, not of those inside it."""
         if run.outer is None:
             if len(self._waiting) >= WAITING:
-                self._give_up(self._waiting.popleft())
-            self._waiting.append(self._describe(run))
+                self._give_up(self._describe(self._waiting.popleft()))
+            self._waiting.append(Ended.of(run))
             self._some.set()
 
     async def _write_on(self) -> None:
@@ -89,9 +89,9 @@ class UsageLedger(Instrument):
         more, which changes nothing."""
         for _ in range(ceil(len(self._waiting) / BATCH)):
             batch = list(islice(self._waiting, BATCH))
-            await self._rows.write(batch)
-            for row in batch:
-                if self._waiting and self._waiting[0] is row:
+            await self._rows.write([self._describe(ended) for ended in batch])
+            for ended in batch:
+                if self._waiting and self._waiting[0] is ended:
                     self._waiting.popleft()
 
     async def _tidy(self) -> None:

@@ -13,8 +13,7 @@ import orjson
 from gateway.errors import LimitReached
 from gateway.store.protocol import MOST, NANOS
 from gateway.telemetry.runs import outcome
-from graph import FlowRun, StepUsage
-from llm import Usage
+from graph import FlowRun, Meter, StepUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,28 @@ class UsageRow:
         return {**row, "usd": None if nanos is None else nanos / NANOS, "steps": orjson.loads(self.steps)}
 
 
+@dataclass(slots=True)
+class Ended:
+    """What a row is made of, taken down while the run ends: not the run, which holds the whole conversation."""
+
+    at: float
+    run: str
+    caller: str
+    model: str
+    outcome: str
+    error: str
+    seconds: float
+    meter: Meter
+
+    @classmethod
+    def of(cls, run: FlowRun) -> Ended:
+        """What has become of a run that is over."""
+        event, error = run.event, run.error or run.limit
+        ended = "refused" if isinstance(error, LimitReached) else outcome(run)
+        name = type(error).__name__ if error else ""
+        return cls(time.time(), event.id, event.caller, run.plan.name, ended, name, run.seconds, event.meter)
+
+
 COLUMNS = tuple(each.name for each in fields(UsageRow))
 ENCODE = msgspec.json.Encoder().encode
 DECODE = msgspec.json.Decoder(UsageRow).decode
@@ -71,28 +92,27 @@ class Describer:
     team_of: Callable[[str], str]
     deployments: Mapping[str, str]
 
-    def __call__(self, run: FlowRun) -> UsageRow:
+    def __call__(self, ended: Ended) -> UsageRow:
         """The row of a run that is over."""
-        event, meter = run.event, run.event.meter
-        usage, usd, calls = run.usage, meter.usd, meter.calls
-        error = run.error or run.limit
+        meter = ended.meter
+        usage, usd, calls = meter.usage, meter.usd, meter.calls
         return UsageRow(
-            at=time.time(),
-            run=event.id,
-            key=event.caller,
-            team=self.team_of(event.caller),
-            model=run.plan.name,
+            at=ended.at,
+            run=ended.run,
+            key=ended.caller,
+            team=self.team_of(ended.caller),
+            model=ended.model,
             deployment=self._deployment(calls[-1]) if calls else "",
-            outcome="refused" if isinstance(error, LimitReached) else outcome(run),
-            error=type(error).__name__ if error else "",
-            requests=int("-" not in event.id),
+            outcome=ended.outcome,
+            error=ended.error,
+            requests=int("-" not in ended.run),
             prompt_tokens=min(usage.prompt_tokens, MOST),
             completion_tokens=min(usage.completion_tokens, MOST),
             total_tokens=min(usage.total_tokens, MOST),
             cached_tokens=min(usage.cached_tokens, MOST),
             estimated_tokens=min(sum(call.usage.total_tokens for call in calls if call.usage.estimated), MOST),
             nanos=None if usd is None else round(min(usd * NANOS, MOST)),
-            seconds=run.seconds,
+            seconds=ended.seconds,
             steps=orjson.dumps(_steps(calls)).decode() if calls else "[]",
         )
 
@@ -102,11 +122,10 @@ class Describer:
 
 def _steps(calls: Iterable[StepUsage]) -> list[dict[str, Any]]:
     """Of each step the sum of its calls of a model, so that a long run has a short row."""
-    sums: dict[tuple[str, str], tuple[int, Usage, float | None]] = {}
+    groups: dict[tuple[str, str], Meter] = {}
     for call in calls:
-        number, usage, usd = sums.get((call.step, call.model), (0, Usage(), 0.0))
-        cost = None if usd is None or call.usd is None else usd + call.usd
-        sums[call.step, call.model] = (number + 1, usage + call.usage, cost)
+        groups.setdefault((call.step, call.model), Meter()).book(call)
+    sums = [(place, len(meter.calls), meter.usage, meter.usd) for place, meter in groups.items()]
     return [
         {
             "step": step,
@@ -117,5 +136,5 @@ def _steps(calls: Iterable[StepUsage]) -> list[dict[str, Any]]:
             "source": usage.source,
             "usd": usd,
         }
-        for (step, model), (number, usage, usd) in sums.items()
+        for (step, model), number, usage, usd in sums
     ]
