@@ -29,7 +29,7 @@ USUAL_WAIT = 1.0
 def headers_of(accounts: Sequence[Account], decision: Decision) -> dict[str, str]:
     """The headers that OpenAI's clients read, about that account of each limit which has least left."""
     headers = {}
-    full_again = leaves_at(slice_of(decision.now)) - decision.now
+    full_again = duration(leaves_at(slice_of(decision.now)) - decision.now)
     for kind, (limit_name, remaining_name, reset_name) in HEADERS.items():
         told: tuple[int, int, int] | None = None
         for account, standing in zip(accounts, decision.standings, strict=True):
@@ -42,7 +42,7 @@ def headers_of(accounts: Sequence[Account], decision: Decision) -> dict[str, str
             left, limit, used = told
             headers[limit_name] = str(limit)
             headers[remaining_name] = str(max(0, left))
-            headers[reset_name] = duration(full_again if used > 0 else 0.0)
+            headers[reset_name] = full_again if used > 0 else "0s"
     return headers
 
 

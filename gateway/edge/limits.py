@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from secrets import token_hex
 from typing import Any, TypeAlias
 
@@ -93,6 +94,7 @@ class Limiter(Instrument):
         """Where most of what is asked for is there already, so that nobody must be waited for."""
         self._bounds = bounds
         self._lease = lease
+        self._name, self._numbers = f"run_{token_hex(12)}_", count()
         self._open: dict[FlowRun, Reservation] = {}
         self._held: dict[str, Hold] = {}
         """What is reserved and not settled, by id."""
@@ -130,7 +132,7 @@ class Limiter(Instrument):
             return
         self._check_price(run, admission.accounts)
         asked = admission.needs(self._bounds.of(run))
-        hold = Hold(f"run_{token_hex(12)}", admission.accounts)
+        hold = Hold(f"{self._name}{next(self._numbers)}", admission.accounts)
         decision = self._advanced.draw(hold, asked) if self._advanced is not None else None
         decision = decision or await self._reserve(admission, hold, asked)
         told = headers_of(admission.accounts, decision)

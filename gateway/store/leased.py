@@ -61,10 +61,10 @@ class Quota:
     def settle(self, name: str, amount: Amount, *, final: bool) -> None:
         """A reservation that took from it takes just so much; one that is over has given its places back."""
         self.left += self.drawn.pop(name) - amount
-        if final:
-            self.left += Amount(slots=amount.slots)
-        else:
+        if not final:
             self.drawn[name] = amount
+        elif amount.slots:
+            self.left += Amount(slots=amount.slots)
 
     @property
     def ends(self) -> float:

@@ -27,9 +27,10 @@ MOST = 10**15
 """The largest figure that is taken for what a run took, whatever an upstream says: stores count it exactly."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Amount:
-    """What is asked of an account, or taken from it."""
+    """What is asked of an account, or taken from it. Nobody changes one; frozen, each would take twice the time to make,
+    and a request makes a dozen."""
 
     requests: int = 0
     tokens: int = 0
