@@ -31,6 +31,7 @@ from gateway.app import create_app
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.deployed import Deployed, Served
+from gateway.server import forget_generators
 from graph import Flow
 from graph.steps.responder import ResponderStep
 from llm import Model, Price
@@ -157,7 +158,8 @@ async def live(app: ASGI, ready: asyncio.Event, over: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def started(*apps: ASGI) -> AsyncGenerator[None, None]:
-    """These apps, ready to be asked."""
+    """These apps, ready to be asked as under our server."""
+    forget_generators()
     over = asyncio.Event()
     async with asyncio.TaskGroup() as lives:
         for app in apps:

@@ -125,12 +125,19 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        forget_generators()
         if self.started:
             self._tell_ready()
             if self._alive is not None:
                 asyncio.get_running_loop().add_reader(self._alive.fileno(), self._orphaned)
         if self.started and self._announces:
             print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201
+
+
+def forget_generators() -> None:
+    """From here on the running loop keeps no list of the generators that are under way, to close them at its end: here
+    each is closed by whoever pulls it. One that is left to the garbage collector is closed by the loop all the same."""
+    sys.set_asyncgen_hooks(firstiter=None)
 
 
 def _family(host: str) -> socket.AddressFamily:

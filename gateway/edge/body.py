@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, coroutine
 from typing import Any, Final
 
 import orjson
@@ -50,12 +50,21 @@ class BodyReader:
         encoding = encoding_of(scope)
         if _declared(scope) > self.max_bytes:
             raise self._too_large()
+        return inflated(await self._in_time(self._read(receive)), encoding, self.max_bytes)
+
+    async def _in_time(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
+        """What is read. Most bodies come together with their heads, and need no timer: it is started at the first
+        wait."""
+        try:
+            waits = reading.send(None)
+        except StopIteration as read:
+            body: bytes = read.value
+            return body
         try:
             async with asyncio.timeout(self.seconds):
-                body = await self._read(receive)
+                return await _resumed(reading, waits)
         except TimeoutError:
             raise BodyTimeout(f"The body of your request was not here within {self.seconds:g} seconds.") from None
-        return inflated(body, encoding, self.max_bytes)
 
     async def _read(self, receive: Receive) -> bytes:
         reads: list[bytes] = []
@@ -73,6 +82,22 @@ class BodyReader:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body of your request is longer than {self.max_bytes} bytes.")
+
+
+@coroutine
+def _resumed(begun: Coroutine[Any, Any, bytes], waits: Any) -> Generator[Any, Any, bytes]:
+    """The rest of a coroutine that has been begun, and waits for something."""
+    try:
+        while True:
+            try:
+                sent = yield waits
+            except BaseException as error:
+                waits = begun.throw(error)
+            else:
+                waits = begun.send(sent)
+    except StopIteration as read:
+        body: bytes = read.value
+        return body
 
 
 def _declared(scope: Scope) -> int:

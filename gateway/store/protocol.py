@@ -29,8 +29,8 @@ MOST = 10**15
 
 @dataclass(slots=True)
 class Amount:
-    """What is asked of an account, or taken from it. Nobody changes one; frozen, each would take twice the time to make,
-    and a request makes a dozen."""
+    """What is asked of an account, or taken from it. Nobody changes one; were it frozen, it would take three times as
+    long to make, and a request makes a dozen."""
 
     requests: int = 0
     tokens: int = 0

@@ -69,9 +69,10 @@ class RunRecord:
     def leave(self, event: Event, error: str | None = None) -> None:
         """The visit of the event's step that began last ends."""
         step = _place(event)
-        visit = next((visit for visit in reversed(self.steps) if visit.step == step and visit.seconds is None), None)
-        if visit is not None:
-            self.end(visit, error)
+        for visit in reversed(self.steps):
+            if visit.seconds is None and visit.step == step:
+                self.end(visit, error)
+                return
 
     def end(self, visit: StepRecord, error: str | None = None) -> None:
         """A visit ends."""

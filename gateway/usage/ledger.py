@@ -15,8 +15,8 @@ from gateway.usage.row import Ended, UsageRow
 from gateway.usage.rows import UsageRows
 from graph import FlowRun, Instrument
 
-BATCH = 500
-"""How many rows are written at once at most."""
+BATCH = 100
+"""How many rows are made and written at once at most: requests wait while they are made."""
 PAUSE = 0.5
 """How many seconds a row waits for others: so much may be missing of a worker that is killed, and nothing of one that
 is told to stop."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
 from time import time
+from types import MappingProxyType
 from typing import Any
 
 from llm.chat import ChatChunk
@@ -18,6 +19,7 @@ from llm.providers.openai_tool_calls import ToolCallIndexes
 from llm.usage import COUNTS, Usage
 
 ALWAYS = ("id", "object", "created")
+NO_HEAD: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -34,8 +36,11 @@ def new_head(kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{token_hex(12)}", "object": kind, "created": int(time())}
 
 
-def mend_head(answer: dict[str, Any], head: Mapping[str, Any]) -> bool:
-    """An id, a kind and a time; those of ``head`` where the answer has none, or one of another type."""
+def mend_head(answer: dict[str, Any], kind: str, head: Mapping[str, Any] = NO_HEAD) -> bool:
+    """An id, a kind and a time; those of ``head``, or new ones, where the answer has none, or one of another type."""
+    if answer.get("object") == kind and type(answer.get("id")) is str and type(answer.get("created")) is int:
+        return False
+    head = head or new_head(kind)
     wrong = {name: head[name] for name in ALWAYS if type(answer.get(name)) is not type(head[name])}
     if answer.get("object") != head["object"]:
         wrong["object"] = head["object"]

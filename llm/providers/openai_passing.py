@@ -28,7 +28,6 @@ from llm.providers.openai_mending import (
     mend_delta,
     mend_head,
     mend_usage,
-    new_head,
 )
 from llm.providers.openai_tool_calls import ToolCallIndexes
 from llm.usage import Usage
@@ -130,7 +129,7 @@ class Passage:
         if not event.get("choices"):
             return self._uncalled_for(event, data, usage)
         chunks, mended = self._mended(event["choices"])
-        changed = mend_head(event, self._head or new_head(STREAMED)) or usage is not None
+        changed = mend_head(event, STREAMED, self._head) or usage is not None
         if not self._head:
             self._head = {name: event[name] for name in HEAD if name in event}
         if usage is not None:
@@ -149,7 +148,7 @@ class Passage:
             raise UpstreamGarbled("the upstream sent a chunk of another shape than OpenAI's")
         if usage is None:
             return None
-        mended = mend_head(event, self._head or new_head(STREAMED)) | mend_usage(event)
+        mended = mend_head(event, STREAMED, self._head) | mend_usage(event)
         self._usage = self._usage_frame(event, None if mended else data)
         return ChatChunk(usage=usage, wire=b"")
 
@@ -228,7 +227,7 @@ def whole(body: bytes, request: ChatRequest) -> ChatChunk:
     mended = [
         mend_answer(choice, chunk, index) for index, (choice, chunk) in enumerate(zip(choices, chunks, strict=True))
     ]
-    mended += [mend_head(answer, new_head(WHOLE)), mend_usage(answer)]
+    mended += [mend_head(answer, WHOLE), mend_usage(answer)]
     edited = None if any(mended) else renamed(body, orjson.dumps(request.model))
     made = _together(chunks) or ChatChunk()
     made.usage = usage_in(answer)

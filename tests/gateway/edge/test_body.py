@@ -40,6 +40,38 @@ async def test_a_body_that_never_ends_runs_into_the_timeout() -> None:
         await BodyReader(1000, 0.01).json(PLAIN, sent(b'{"a": ', ends=False))
 
 
+async def test_a_reader_that_is_cancelled_stops_reading() -> None:
+    """Also after its first wait; what it waited for hears of it."""
+    begun, heard = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> MutableMapping[str, Any]:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            heard.set()
+        return {}
+
+    reading = asyncio.ensure_future(READER.whole(PLAIN, receive))
+    await begun.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert heard.is_set()
+
+
+async def test_a_body_that_comes_late_is_read() -> None:
+    """What was waited for is not lost."""
+    come = asyncio.get_running_loop().create_future()
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": await come}
+
+    reading = asyncio.ensure_future(READER.json(PLAIN, receive))
+    asyncio.get_running_loop().call_soon(come.set_result, b"[1]")
+    assert await reading == [1]
+
+
 async def test_a_body_that_is_too_long_is_refused_before_it_is_whole() -> None:
     """Nothing is waited for any more once the limit is passed; a body of just that length is read."""
     reader = BodyReader(10, 30)

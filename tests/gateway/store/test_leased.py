@@ -62,6 +62,25 @@ async def test_most_requests_ask_nobody(place: Place) -> None:
     await store.close()
 
 
+async def test_what_a_quota_covers_is_decided_at_once(place: Place) -> None:
+    """Nobody is waited for: neither to take from it nor, once, to settle; what it does not cover the store decides."""
+    behind, look = await place.worker(), await place.worker()
+    store = LeasedStore(behind, ahead=place.clock)
+    a, b, c = (Hold(name, (KEY,)) for name in "abc")
+    assert store.draw(a, ONE) is None
+    await store.reserve(a, ONE, 30)
+    assert store.draw(b, ONE) is not None
+    assert [store.settle(b, Amount(1, 4, 2)), store.settle(b, Amount(1, 4, 2))] == [True, False]
+    place.clock.move(SLICE)
+    assert store.draw(c, ONE) is None
+    await store.reserve(c, ONE, 30)
+    assert not store.settle(a, Amount(1, 6, 1))
+    assert await store.adjust(a, Amount(1, 6, 1), final=True)
+    assert store.settle(c, Amount(1, 1, 1))
+    await store.close()
+    assert await used(look) == Amount(3, 11, 4, 0)
+
+
 async def test_what_is_left_of_a_quota_is_given_back(place: Place) -> None:
     """When the slice is over: what is under way keeps its place, and when that ends, what it took is what counts."""
     behind, look = Counted(await place.worker()), await place.worker()
