@@ -21,17 +21,15 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, models
+from gateway.endpoints import admin, health, metrics, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
-from gateway.endpoints.health import Readiness
 from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.messages.count_tokens import CountEndpoint
 from gateway.endpoints.openapi import OpenAPIEndpoint
 from gateway.endpoints.responses import routes as responses
-from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
 from gateway.endpoints.responses.request import ResponsesApi
 from gateway.endpoints.stored import routes as stored
@@ -40,10 +38,8 @@ from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
-from gateway.kept import AnswersInMemory
-from gateway.telemetry import logs
+from gateway.standing import Standing
 from gateway.telemetry.recordings import Recordings
-from gateway.telemetry.runs import RunRecorder
 from graph import GraphError, Hooks
 from llm import ModelError
 
@@ -51,7 +47,7 @@ from llm import ModelError
 def create_app(
     settings: Settings,
     catalog: Catalog | None = None,
-    readiness: Readiness | None = None,
+    standing: Standing | None = None,
     api: APIHandlerConfig | None = None,
 ) -> Gate:
     """The ASGI app for these settings; over a catalog that has been built from them already, if there is one, and with
@@ -61,15 +57,15 @@ def create_app(
         InvalidSettings: when something that they name cannot be built.
     """
     catalog = catalog or Catalog.of(settings)
-    recorder = RunRecorder()
-    readiness = readiness or Readiness()
-    log = logs.logger(settings.secrets)
-    kept, background = AnswersInMemory(), Background(log)
-    hooks = Hooks.of([recorder])
+    standing = standing or Standing()
+    standing.hide(settings.secrets)
+    kept, background = standing.kept, standing.background
+    hooks = Hooks.of([standing.runs, standing.recorder])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
-    control = _control_plane(catalog, readiness, background)
+    control = _control_plane(catalog, standing)
     for routes in (
-        admin.router(catalog, recorder),
+        admin.router(catalog, standing.recorder),
+        metrics.router(standing.metrics),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -88,7 +84,8 @@ def create_app(
     endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, KeyRing(settings.auth.keys), control, log, settings.server.ping_seconds)
+    ping_seconds = settings.server.ping_seconds
+    return Gate(table, KeyRing(settings.auth.keys), control, standing.log, ping_seconds, requests=standing.requests)
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
@@ -119,6 +116,7 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("POST", "/v2/repository/index", "user", control),
         Endpoint("POST", "/v2/repository/models/{model}/load", "admin", control),
         Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
+        Endpoint("GET", "/metrics", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
@@ -142,18 +140,18 @@ def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint
         yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
 
 
-def _control_plane(catalog: Catalog, readiness: Readiness, background: Background) -> FastAPI:
+def _control_plane(catalog: Catalog, standing: Standing) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         try:
             await catalog.start()
-            readiness.ready = True
+            standing.readiness.ready = True
             yield
         finally:
-            readiness.ready = False
-            await background.close()
+            standing.readiness.ready = False
+            await standing.background.close()
             await catalog.close()
 
     app = FastAPI(
@@ -165,7 +163,7 @@ def _control_plane(catalog: Catalog, readiness: Readiness, background: Backgroun
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (models.router(catalog), metadata.router(catalog), health.router(readiness)):
+    for routes in (models.router(catalog), metadata.router(catalog), health.router(standing.readiness)):
         app.include_router(routes)
     for kind in (GatewayError, ModelError, GraphError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _tell)

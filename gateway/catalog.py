@@ -20,6 +20,7 @@ from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
 from gateway.telemetry.logs import logger
+from gateway.telemetry.outgoing import WatchedTransport
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
@@ -218,7 +219,8 @@ def _provider(entry: Provider) -> ModelProvider:
 
         options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
         return HuggingFaceProvider(entry.path, **options)
-    transport = AiohttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
+    timeouts = Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds)
+    transport = WatchedTransport(AiohttpTransport(timeouts))
     key = entry.api_key.get_secret_value()
     if entry.kind == "anthropic":
         return AnthropicProvider(entry.base_url, key, transport, max_tokens=entry.max_tokens)

@@ -8,10 +8,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 from math import ceil
-from multiprocessing.connection import Connection
 from types import FrameType
 
 import uvicorn
@@ -21,8 +19,10 @@ from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
-from gateway.endpoints.health import Readiness
-from gateway.workers import Workers
+from gateway.standing import Standing
+from gateway.telemetry.board import Boards
+from gateway.telemetry.metrics import Metrics
+from gateway.workers import Place, Workers
 
 BACKLOG = 2048
 
@@ -42,15 +42,14 @@ def run(settings: Settings) -> None:
         return
     with _held(settings.server.host, settings.server.port) as held:
         at = held.getsockname()[:2]
-        Workers(settings.server.workers, partial(_serve, settings, at)).run()
+        boards = Boards(settings.server.workers)
+        Workers(settings.server.workers, partial(_serve, settings, at, boards)).run()
 
 
-def _serve(
-    settings: Settings, at: tuple[str, int], alive: Connection, ready: Callable[[], None], is_first: bool
-) -> None:
+def _serve(settings: Settings, at: tuple[str, int], boards: Boards, place: Place) -> None:
     """A worker; the first one tells the operator what is served."""
     try:
-        Server(settings, _listen(*at, reuse_port=True), alive, ready, announces=is_first).run()
+        Server(settings, _listen(*at, reuse_port=True), Metrics(boards, place.number), place).run()
     except (InvalidSettings, OSError) as error:
         sys.exit(f"penstock: {error}")
 
@@ -62,21 +61,17 @@ class Server(uvicorn.Server):
         self,
         settings: Settings,
         listening: socket.socket | None = None,
-        alive: Connection | None = None,
-        ready: Callable[[], None] = lambda: None,
-        *,
-        announces: bool = True,
+        metrics: Metrics | None = None,
+        place: Place | None = None,
     ) -> None:
         self._settings = settings
-        self._alive = alive
-        self._tell_ready = ready
-        self._announces = announces
+        self._place = place
         self._catalog = Catalog.of(settings)
-        self._readiness = Readiness()
+        self._standing = Standing(metrics or Metrics())
         self.socket = listening or _listen(settings.server.host, settings.server.port)
         super().__init__(
             uvicorn.Config(
-                create_app(settings, self._catalog, self._readiness),
+                create_app(settings, self._catalog, self._standing),
                 http="httptools",
                 loop="uvloop",
                 lifespan="on",
@@ -103,13 +98,13 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to stop: whoever asks whether the gateway is ready hears no from here on."""
-        self._readiness.ready = False
+        self._standing.readiness.ready = False
         super().handle_exit(sig, frame)
 
     def _orphaned(self) -> None:
         """Begins to stop, as the process that started this one is gone."""
-        assert self._alive is not None  # noqa: S101 - it has become readable
-        asyncio.get_running_loop().remove_reader(self._alive.fileno())
+        assert self._place is not None  # noqa: S101 - it has become readable
+        asyncio.get_running_loop().remove_reader(self._place.alive.fileno())
         self.handle_exit(signal.SIGTERM, None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -123,11 +118,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
-        if self.started:
-            self._tell_ready()
-            if self._alive is not None:
-                asyncio.get_running_loop().add_reader(self._alive.fileno(), self._orphaned)
-        if self.started and self._announces:
+        if self.started and self._place is not None:
+            self._place.ready()
+            asyncio.get_running_loop().add_reader(self._place.alive.fileno(), self._orphaned)
+        if self.started and (self._place is None or self._place.is_first):
             print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201
 
 

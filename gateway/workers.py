@@ -24,9 +24,26 @@ FORKED = get_context("fork")
 PAUSE = 1.0
 """How many seconds are between two starts of a worker that dies at once."""
 
-Serve: TypeAlias = Callable[[Connection, Callable[[], None], bool], None]
-"""What a worker does until it is told to stop: given what is readable once the parent is gone, what to call when it is
-ready, and whether it was started before all others."""
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a worker is given.
+
+    Attributes:
+        number: which it is, from 0 on; one that is started again has that of the one before.
+        is_first: whether it is started before all others.
+        alive: what is readable once the parent is gone.
+        ready: to be called when it is ready.
+    """
+
+    number: int
+    is_first: bool
+    alive: Connection
+    ready: Callable[[], None]
+
+
+Serve: TypeAlias = Callable[[Place], None]
+"""What a worker does until it is told to stop."""
 
 
 class WorkerFailed(Exception):
@@ -99,19 +116,19 @@ class Workers:
         if self._stopping:
             return
         ready, tell = FORKED.Pipe(duplex=False)
-        process = FORKED.Process(target=self._work, args=(alive, held, tell, not self._running))
+        process = FORKED.Process(target=self._work, args=(number, alive, held, tell, not self._running))
         process.start()
         tell.close()
         self._running[number] = Worker(process, ready, time.monotonic())
 
-    def _work(self, alive: Connection, held: Connection, tell: Connection, is_first: bool) -> None:
+    def _work(self, number: int, alive: Connection, held: Connection, tell: Connection, is_first: bool) -> None:
         """In the child: out of the terminal's reach, without the parent's end of the pipe."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
         held.close()
-        self.serve(alive, lambda: tell.send_bytes(b"ready"), is_first)
+        self.serve(Place(number, is_first, alive, lambda: tell.send_bytes(b"ready")))
 
     def _stop(self, *_: object) -> None:
         self._stopping = True

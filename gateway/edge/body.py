@@ -13,6 +13,7 @@ import orjson
 from gateway.edge.context import Receive, Send
 from gateway.edge.inflate import inflated
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
+from gateway.telemetry.passage import PARSE, READ, turn
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 REFUSED: Final = object()
@@ -46,11 +47,13 @@ class BodyReader:
             InvalidBody: when it is not in that encoding.
             ClientLeft: when the client went away before it was whole.
         """
+        turn(READ)
         try:
             async with asyncio.timeout(self.seconds):
                 body = await self._read(receive)
         except TimeoutError:
             raise BodyTimeout(f"The body of your request was not here within {self.seconds:g} seconds.") from None
+        turn(PARSE)
         return inflated(body, encoding, self.max_bytes)
 
     async def _read(self, receive: Receive) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, MutableMapping
+from collections.abc import MutableMapping
 from secrets import token_hex
+from time import perf_counter_ns
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +18,8 @@ from gateway.edge.ping import Pings
 from gateway.edge.sse import EVENTS
 from gateway.errors import Fault
 from gateway.telemetry.logs import tell_fault
+from gateway.telemetry.passage import ENDPOINT, WRITE, Passage
+from gateway.telemetry.requests import RequestMetrics
 
 MAX_NAME = 512
 """How much is logged of the name that a client gives its request."""
@@ -33,12 +35,15 @@ class Gate:
         lifespan: ASGIApp,
         log: FilteringBoundLogger,
         ping_seconds: float = 0,
+        *,
+        requests: RequestMetrics,
     ) -> None:
         self.table = table
         self._keys = keys
         self._lifespan = lifespan
         self._log = log
         self._ping_seconds = ping_seconds
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -49,20 +54,25 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = Answer(send, self._ping_seconds)
-        path = raw_path(scope)
+        passage = self._requests.begin()
+        answer = Answer(send, self._ping_seconds, passage)
+        path, endpoint = raw_path(scope), None
         try:
             match = self.table.match(scope["method"], path)
             principal = self._keys.principal(scope["headers"], match.role)
+            endpoint = match.endpoint
             scope[KEY] = RequestContext(answer.request_id, principal, match.params)
             scope["path"] = match.path
-            await match.endpoint.app(scope, receive, answer)
+            passage.turn(ENDPOINT)
+            await endpoint.app(scope, receive, answer)
         except ClientLeft:
             return
         except Exception as error:
+            self._requests.fail(endpoint, error)
             await self._fail(error, scope, path, answer)
         finally:
             answer.close()
+            self._requests.end(passage, endpoint, answer.status)
 
     async def _fail(self, error: Exception, scope: Scope, path: str, answer: Answer) -> None:
         fault = Fault.of(error)
@@ -75,21 +85,30 @@ class Gate:
 class Answer:
     """``send`` with the headers that every answer carries."""
 
-    def __init__(self, send: Send, ping_seconds: float) -> None:
+    def __init__(self, send: Send, ping_seconds: float, passage: Passage) -> None:
         self.request_id = f"req_{token_hex(16)}"
-        self.started = False
+        self.status = 0
+        self._passage = passage
         self._send = send
         self._ping_seconds = ping_seconds
         self._pings: Pings | None = None
-        self._begun = time.perf_counter()
 
-    def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
-        return self._begin(message) if message["type"] == "http.response.start" else self._send(message)
+    @property
+    def started(self) -> bool:
+        """Whether the status has gone out."""
+        return self.status != 0
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        came_from = self._passage.turn(WRITE)
+        try:
+            await (self._begin(message) if message["type"] == "http.response.start" else self._send(message))
+        finally:
+            self._passage.turn(came_from)
 
     async def _begin(self, message: MutableMapping[str, Any]) -> None:
-        self.started = True
+        self.status = message["status"]
         is_stream = EVENTS in message.get("headers", ())
-        milliseconds = round((time.perf_counter() - self._begun) * 1000)
+        milliseconds = round((perf_counter_ns() - self._passage.begun) / 1_000_000)
         message["headers"] = [
             *message.get("headers", ()),
             (b"x-request-id", self.request_id.encode()),

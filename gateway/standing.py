@@ -1,0 +1,42 @@
+"""Standing: what a worker keeps while settings come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from structlog.typing import FilteringBoundLogger
+
+from gateway.endpoints.health import Readiness
+from gateway.endpoints.responses.background import Background
+from gateway.kept import AnswersInMemory
+from gateway.telemetry.logs import logger
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.requests import RequestMetrics
+from gateway.telemetry.run_metrics import RunMetrics
+from gateway.telemetry.runs import RunRecorder
+
+
+@dataclass(slots=True)
+class Standing:
+    """All of it has one owner, the process."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    readiness: Readiness = field(default_factory=Readiness)
+    recorder: RunRecorder = field(default_factory=RunRecorder)
+    kept: AnswersInMemory = field(default_factory=AnswersInMemory)
+    log: FilteringBoundLogger = field(init=False)
+    requests: RequestMetrics = field(init=False)
+    runs: RunMetrics = field(init=False)
+    background: Background = field(init=False)
+    _secrets: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.log = logger(self._secrets)
+        self.requests = RequestMetrics(self.metrics)
+        self.runs = RunMetrics(self.metrics)
+        self.background = Background(self.log)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """From here on these stand in no line of the log either; longer ones are looked for first."""
+        self._secrets[:] = sorted({*self._secrets, *secrets}, key=len, reverse=True)

@@ -1,0 +1,82 @@
+"""RequestMetrics: what the gate counts of every request."""
+
+from __future__ import annotations
+
+from gateway.api_handler import Endpoint
+from gateway.errors import TABLE
+from gateway.telemetry import families
+from gateway.telemetry.metrics import Cell, Metrics
+from gateway.telemetry.passage import GATE, OWN, PARTS, PASSAGE, Passage
+
+LEFT = 499
+"""The status of a request whose client had left before there was one."""
+
+
+class RequestMetrics:
+    """Counts requests by their row of the table; those that have none are of the row ``none``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._in_flight = metrics.cell(families.IN_FLIGHT)
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._none = _Row(metrics, "none", "none")
+
+    def begin(self) -> Passage:
+        """A request has come. :meth:`end` must follow."""
+        self._in_flight.add()
+        passage = Passage()
+        PASSAGE.set(passage)
+        return passage
+
+    def end(self, passage: Passage, endpoint: Endpoint | None, status: int) -> None:
+        """It has been answered with this status, or with none (0)."""
+        self._in_flight.add(-1)
+        passage.turn(GATE)
+        self._row(endpoint).count(passage, status or LEFT)
+
+    def fail(self, endpoint: Endpoint | None, error: Exception) -> None:
+        """It failed, before its answer had begun or after."""
+        self._row(endpoint).fail(error_class(error))
+
+    def _row(self, endpoint: Endpoint | None) -> _Row:
+        if endpoint is None:
+            return self._none
+        row = self._rows.get((endpoint.method, endpoint.path))
+        if row is None:
+            row = self._rows[endpoint.method, endpoint.path] = _Row(self._metrics, endpoint.method, endpoint.path)
+        return row
+
+
+class _Row:
+    """The series of a row, each bound when it is first counted."""
+
+    def __init__(self, metrics: Metrics, method: str, path: str) -> None:
+        self._metrics = metrics
+        self._name = (method, path)
+        self._seconds = metrics.histogram(families.SECONDS, *self._name)
+        self._overhead = metrics.histogram(families.OVERHEAD, *self._name)
+        self._parts = [metrics.at(families.PARTS, *self._name, part) for part in PARTS]
+        self._statuses: dict[int, Cell] = {}
+        self._errors: dict[str, Cell] = {}
+
+    def count(self, passage: Passage, status: int) -> None:
+        cell = self._statuses.get(status)
+        if cell is None:
+            cell = self._statuses[status] = self._metrics.cell(families.REQUESTS, *self._name, str(status))
+        cell.add()
+        cells, spent = self._metrics.cells, passage.spent
+        for at, nanoseconds in zip(self._parts, spent, strict=True):
+            if nanoseconds:
+                cells[at] += nanoseconds
+        self._seconds.observe(sum(spent))
+        self._overhead.observe(sum([spent[part] for part in OWN]))
+
+    def fail(self, error: str) -> None:
+        if error not in self._errors:
+            self._errors[error] = self._metrics.cell(families.ERRORS, *self._name, error)
+        self._errors[error].add()
+
+
+def error_class(error: BaseException) -> str:
+    """The row of the error table that an error is in, by name; others are ``unforeseen``."""
+    return next((kind.__name__ for kind in type(error).__mro__ if kind in TABLE), "unforeseen")
