@@ -21,7 +21,7 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, metrics, models
+from gateway.endpoints import admin, health, metrics, models, run_events
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
@@ -40,6 +40,7 @@ from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.standing import Standing
 from gateway.telemetry.recordings import Recordings
+from gateway.telemetry.run_feed import RunFeed
 from graph import GraphError, Hooks
 from llm import ModelError
 
@@ -60,10 +61,11 @@ def create_app(
     standing = standing or Standing()
     standing.hide(settings.secrets)
     kept, background = standing.kept, standing.background
-    hooks = Hooks.of([standing.runs, standing.recorder])
+    hooks = Hooks.of([standing.runs, standing.recorder, RunFeed(standing.feed, standing.number)])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, standing)
     for routes in (
+        run_events.router(standing.feed, standing.readiness),
         admin.router(catalog, standing.recorder),
         metrics.router(standing.metrics),
         repository.router(catalog, bodies),
@@ -120,6 +122,7 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
+        Endpoint("GET", "/admin/runs/events", "admin", control),
         Endpoint("GET", "/admin/runs/{id}", "admin", control),
         Endpoint("GET", "/openapi.json", "user", describing),
     )

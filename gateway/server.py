@@ -21,6 +21,7 @@ from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from gateway.standing import Standing
 from gateway.telemetry.board import Boards
+from gateway.telemetry.feed import Feed
 from gateway.telemetry.metrics import Metrics
 from gateway.workers import Place, Workers
 
@@ -42,14 +43,15 @@ def run(settings: Settings) -> None:
         return
     with _held(settings.server.host, settings.server.port) as held:
         at = held.getsockname()[:2]
-        boards = Boards(settings.server.workers)
-        Workers(settings.server.workers, partial(_serve, settings, at, boards)).run()
+        shared = (Boards(settings.server.workers), Feed(settings.server.workers))
+        Workers(settings.server.workers, partial(_serve, settings, at, *shared)).run()
 
 
-def _serve(settings: Settings, at: tuple[str, int], boards: Boards, place: Place) -> None:
+def _serve(settings: Settings, at: tuple[str, int], boards: Boards, feed: Feed, place: Place) -> None:
     """A worker; the first one tells the operator what is served."""
+    standing = Standing(Metrics(boards, place.number), feed, place.number)
     try:
-        Server(settings, _listen(*at, reuse_port=True), Metrics(boards, place.number), place).run()
+        Server(settings, _listen(*at, reuse_port=True), standing, place).run()
     except (InvalidSettings, OSError) as error:
         sys.exit(f"penstock: {error}")
 
@@ -61,13 +63,13 @@ class Server(uvicorn.Server):
         self,
         settings: Settings,
         listening: socket.socket | None = None,
-        metrics: Metrics | None = None,
+        standing: Standing | None = None,
         place: Place | None = None,
     ) -> None:
         self._settings = settings
         self._place = place
         self._catalog = Catalog.of(settings)
-        self._standing = Standing(metrics or Metrics())
+        self._standing = standing or Standing()
         self.socket = listening or _listen(settings.server.host, settings.server.port)
         super().__init__(
             uvicorn.Config(

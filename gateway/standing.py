@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.responses.background import Background
 from gateway.kept import AnswersInMemory
+from gateway.telemetry.feed import Feed
 from gateway.telemetry.logs import logger
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.requests import RequestMetrics
@@ -22,6 +23,9 @@ class Standing:
     """All of it has one owner, the process."""
 
     metrics: Metrics = field(default_factory=Metrics)
+    feed: Feed = field(default_factory=Feed)
+    number: int = 0
+    """Which worker it is."""
     readiness: Readiness = field(default_factory=Readiness)
     recorder: RunRecorder = field(default_factory=RunRecorder)
     kept: AnswersInMemory = field(default_factory=AnswersInMemory)

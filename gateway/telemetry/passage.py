@@ -12,9 +12,8 @@ from time import perf_counter_ns
 PARTS = ("gate", "endpoint", "read", "parse", "limits", "graph", "upstream", "write")
 GATE, ENDPOINT, READ, PARSE, LIMITS, GRAPH, UPSTREAM, WRITE = range(len(PARTS))
 """In the order in which requests come to them: the table and the key; what has no part of its own; waiting for the
-body; reading it; reserving; steps; waiting for upstreams; waiting for the client to take what it is sent."""
-OWN = (GATE, ENDPOINT, PARSE, LIMITS, GRAPH)
-"""What the gateway itself takes: not the network, nor who is at its ends."""
+body; reading it; reserving; steps; waiting for upstreams; waiting for the client to take what it is sent.
+All but ``read``, ``upstream`` and ``write`` are what the gateway itself takes."""
 
 
 class Passage:

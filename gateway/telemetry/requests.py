@@ -6,7 +6,7 @@ from gateway.api_handler import Endpoint
 from gateway.errors import TABLE
 from gateway.telemetry import families
 from gateway.telemetry.metrics import Cell, Metrics
-from gateway.telemetry.passage import GATE, OWN, PARTS, PASSAGE, Passage
+from gateway.telemetry.passage import GATE, PARTS, PASSAGE, READ, UPSTREAM, WRITE, Passage
 
 LEFT = 499
 """The status of a request whose client had left before there was one."""
@@ -68,8 +68,8 @@ class _Row:
         for at, nanoseconds in zip(self._parts, spent, strict=True):
             if nanoseconds:
                 cells[at] += nanoseconds
-        self._seconds.observe(sum(spent))
-        self._overhead.observe(sum([spent[part] for part in OWN]))
+        self._seconds.observe(whole := sum(spent))
+        self._overhead.observe(whole - spent[READ] - spent[UPSTREAM] - spent[WRITE])
 
     def fail(self, error: str) -> None:
         if error not in self._errors:
