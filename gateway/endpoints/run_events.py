@@ -37,7 +37,9 @@ def router(feed: Feed, readiness: Readiness) -> APIRouter:
 
 async def _events(listener: Listener, readiness: Readiness) -> AsyncGenerator[dict[str, str], None]:
     yield {"comment": "listening", "id": listener.id}
-    while readiness.ready:
+    goes_on = True
+    while goes_on:
+        goes_on = readiness.ready
         for place, body in listener.read():
             kind = orjson.loads(body)["type"]
             yield {"data": body.decode(), "event": kind, "id": place}
