@@ -21,7 +21,7 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, metrics, models, run_events
+from gateway.endpoints import admin, health, metrics, models, reload, run_events
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
@@ -68,6 +68,7 @@ def create_app(
         run_events.router(standing.feed, standing.readiness),
         admin.router(catalog, standing.recorder),
         metrics.router(standing.metrics),
+        reload.router(standing.in_force),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -119,6 +120,8 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("POST", "/v2/repository/models/{model}/load", "admin", control),
         Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
         Endpoint("GET", "/metrics", "admin", control),
+        Endpoint("GET", "/admin/reload", "admin", control),
+        Endpoint("POST", "/admin/reload", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
@@ -150,11 +153,9 @@ def _control_plane(catalog: Catalog, standing: Standing) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         try:
             await catalog.start()
-            standing.readiness.ready = True
-            yield
+            async with standing.generation():
+                yield
         finally:
-            standing.readiness.ready = False
-            await standing.background.close()
             await catalog.close()
 
     app = FastAPI(

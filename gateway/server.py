@@ -8,17 +8,19 @@ import gc
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from types import FrameType
 
 import uvicorn
 
-from gateway.app import create_app
 from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
+from gateway.in_force import Wanted
+from gateway.reloading import Reloading
 from gateway.standing import Standing
 from gateway.telemetry.board import Boards
 from gateway.telemetry.feed import Feed
@@ -43,17 +45,42 @@ def run(settings: Settings) -> None:
         return
     with _held(settings.server.host, settings.server.port) as held:
         at = held.getsockname()[:2]
-        shared = (Boards(settings.server.workers), Feed(settings.server.workers))
-        Workers(settings.server.workers, partial(_serve, settings, at, *shared)).run()
+        workers = settings.server.workers
+        shared = Shared(Boards(workers), Feed(workers), Wanted())
+        Workers(workers, partial(_serve, settings, at, shared), shared.wanted.ask).run()
 
 
-def _serve(settings: Settings, at: tuple[str, int], boards: Boards, feed: Feed, place: Place) -> None:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The memory that all workers have in common."""
+
+    boards: Boards
+    feed: Feed
+    wanted: Wanted
+
+
+def _serve(settings: Settings, at: tuple[str, int], shared: Shared, place: Place) -> None:
     """A worker; the first one tells the operator what is served."""
-    standing = Standing(Metrics(boards, place.number), feed, place.number)
+    standing = Standing(Metrics(shared.boards, place.number), shared.feed, place.number)
+    listening = _listen(*at, reuse_port=True)
     try:
-        Server(settings, _listen(*at, reuse_port=True), standing, place).run()
+        if place.is_again:
+            settings = _again(settings, standing)
+        Server(settings, listening, standing, shared.wanted, place).run()
     except (InvalidSettings, OSError) as error:
         sys.exit(f"penstock: {error}")
+
+
+def _again(settings: Settings, standing: Standing) -> Settings:
+    """The settings as they are by now; those of the start where these cannot be used."""
+    try:
+        now = settings.again()
+        Catalog.of(now)
+    except InvalidSettings as error:
+        standing.hide(settings.secrets)
+        standing.log.error("settings_refused", because=str(error), in_force="those of the start")
+        return settings
+    return now
 
 
 class Server(uvicorn.Server):
@@ -64,16 +91,18 @@ class Server(uvicorn.Server):
         settings: Settings,
         listening: socket.socket | None = None,
         standing: Standing | None = None,
+        wanted: Wanted | None = None,
         place: Place | None = None,
     ) -> None:
         self._settings = settings
         self._place = place
-        self._catalog = Catalog.of(settings)
         self._standing = standing or Standing()
+        self._wanted = wanted or Wanted()
+        self._app = Reloading(settings, self._standing, self._wanted)
         self.socket = listening or _listen(settings.server.host, settings.server.port)
         super().__init__(
             uvicorn.Config(
-                create_app(settings, self._catalog, self._standing),
+                self._app,
                 http="httptools",
                 loop="uvloop",
                 lifespan="on",
@@ -113,18 +142,19 @@ class Server(uvicorn.Server):
         """Makes everything ready and listens. What cannot be made ready is raised here: of what fails inside the app
         uvicorn prints a traceback."""
         try:
-            await self._catalog.start()
+            await self._app.catalog.start()
         except BaseException:
-            await self._catalog.close()
+            await self._app.catalog.close()
             raise
         await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._wanted.ask)
         gc.collect()
         gc.freeze()
         if self.started and self._place is not None:
             self._place.ready()
             asyncio.get_running_loop().add_reader(self._place.alive.fileno(), self._orphaned)
         if self.started and (self._place is None or self._place.is_first):
-            print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201
+            print(banner(self._settings, self._app.catalog, self.address), flush=True)  # noqa: T201
 
 
 def _family(host: str) -> socket.AddressFamily:

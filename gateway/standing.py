@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.responses.background import Background
+from gateway.in_force import InForce
 from gateway.kept import AnswersInMemory
 from gateway.telemetry.feed import Feed
 from gateway.telemetry.logs import logger
@@ -29,17 +31,33 @@ class Standing:
     readiness: Readiness = field(default_factory=Readiness)
     recorder: RunRecorder = field(default_factory=RunRecorder)
     kept: AnswersInMemory = field(default_factory=AnswersInMemory)
+    in_force: InForce = field(default_factory=InForce)
     log: FilteringBoundLogger = field(init=False)
     requests: RequestMetrics = field(init=False)
     runs: RunMetrics = field(init=False)
     background: Background = field(init=False)
     _secrets: list[str] = field(default_factory=list)
+    _generations: int = 0
 
     def __post_init__(self) -> None:
         self.log = logger(self._secrets)
         self.requests = RequestMetrics(self.metrics)
         self.runs = RunMetrics(self.metrics)
         self.background = Background(self.log)
+
+    @asynccontextmanager
+    async def generation(self) -> AsyncGenerator[None, None]:
+        """Around the time in which a gate serves. With the last of them the gateway does not any more, and what is made
+        in the background ends."""
+        self._generations += 1
+        self.readiness.ready = True
+        try:
+            yield
+        finally:
+            self._generations -= 1
+            if not self._generations:
+                self.readiness.ready = False
+                await self.background.close()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """From here on these stand in no line of the log either; longer ones are looked for first."""

@@ -53,15 +53,21 @@ class Gateway:
 @asynccontextmanager
 async def serving(**tree: Any) -> AsyncGenerator[Gateway, None]:
     """The gateway that these settings make."""
-    settings = Settings.model_validate({"server": {"port": 0, "drain_seconds": 1}, **tree})
+    async with running(Settings.model_validate({"server": {"port": 0, "drain_seconds": 1}, **tree})) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator[Gateway, None]:
+    """The gateway that serves by settings which have been read."""
     server = Server(settings)
-    running = asyncio.create_task(server.serve([server.socket]))
+    serves = asyncio.create_task(server.serve([server.socket]))
     try:
         async with aiohttp.ClientSession() as http:
             yield Gateway(server.address, http, server)
     finally:
         server.should_exit = True
-        await running
+        await serves
 
 
 @asynccontextmanager

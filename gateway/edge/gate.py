@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from contextlib import AbstractAsyncContextManager
 from secrets import token_hex
 from time import perf_counter_ns
 from typing import Any
 from urllib.parse import quote
 
+from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
 from gateway.api_handler import APIHandler
 from gateway.edge.body import ClientLeft, send_json
-from gateway.edge.context import KEY, ASGIApp, Receive, RequestContext, Scope, Send
+from gateway.edge.context import KEY, Receive, RequestContext, Scope, Send
 from gateway.edge.keys import KeyRing
 from gateway.edge.ping import Pings
 from gateway.edge.sse import EVENTS
@@ -32,7 +34,7 @@ class Gate:
         self,
         table: APIHandler,
         keys: KeyRing,
-        lifespan: ASGIApp,
+        control: Starlette,
         log: FilteringBoundLogger,
         ping_seconds: float = 0,
         *,
@@ -40,16 +42,20 @@ class Gate:
     ) -> None:
         self.table = table
         self._keys = keys
-        self._lifespan = lifespan
+        self._control = control
         self._log = log
         self._ping_seconds = ping_seconds
         self._requests = requests
+
+    def life(self) -> AbstractAsyncContextManager[object]:
+        """Around the time in which it serves, for whoever does not speak the lifespan protocol of ASGI with it."""
+        return self._control.router.lifespan_context(self._control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._control(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 

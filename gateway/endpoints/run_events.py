@@ -28,7 +28,7 @@ def router(feed: Feed, readiness: Readiness) -> APIRouter:
         from sse_starlette import EventSourceResponse  # noqa: PLC0415 - it changes uvicorn when it is imported
         from sse_starlette.sse import AppStatus  # noqa: PLC0415
 
-        AppStatus.disable_automatic_graceful_drain()
+        AppStatus.enable_automatic_graceful_drain = False
         listener = Listener(feed, last_event_id)
         return EventSourceResponse(_events(listener, readiness), ping=0, sep="\n")
 

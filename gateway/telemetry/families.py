@@ -84,6 +84,10 @@ COST = Family("penstock_cost_usd", "counter", "What calls of models cost, where 
 UNPRICED = Family("penstock_unpriced_calls", "counter", "Calls of models that have no price.", ("model",))
 QUEUE = Family("penstock_queue_waiting", "gauge", "Who waits in a queue of the gateway's.", ("queue",))
 BREAKER = Family("penstock_breaker_open", "gauge", "In how many workers a breaker is open.", ("breaker",))
+SETTINGS_RELOADS = Family("penstock_settings_reloads", "counter", "Settings that were read again.", ("outcome",))
+SETTINGS_REFUSED = Family(
+    "penstock_settings_refused", "gauge", "Workers that could not use the settings that they read last."
+)
 WORKERS = Family("penstock_workers", "gauge", "Workers that serve.")
 LEFT_OUT = Family("penstock_series_left_out", "gauge", "Series that found no place and are not told.")
 
@@ -91,5 +95,5 @@ FAMILIES = (
     *(REQUESTS, IN_FLIGHT, ERRORS, SECONDS, PARTS, OVERHEAD),
     *(RUNS, STEP_ERRORS, FIRST_TOKEN, BETWEEN, PER_TOKEN),
     *(CALLS, TOKENS, COST, UNPRICED),
-    *(QUEUE, BREAKER, WORKERS, LEFT_OUT),
+    *(QUEUE, BREAKER, SETTINGS_RELOADS, SETTINGS_REFUSED, WORKERS, LEFT_OUT),
 )
