@@ -40,7 +40,6 @@ from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
 from gateway.standing import Standing
 from gateway.telemetry.recordings import Recordings
-from gateway.telemetry.run_feed import RunFeed
 from graph import GraphError, Hooks
 from llm import ModelError
 
@@ -61,7 +60,8 @@ def create_app(
     standing = standing or Standing()
     standing.hide(settings.secrets)
     kept, background = standing.kept, standing.background
-    hooks = Hooks.of([standing.runs, standing.recorder, RunFeed(standing.feed, standing.number)])
+    standing.trace(settings)
+    hooks = Hooks.of(standing.instruments)
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, standing)
     for routes in (

@@ -25,6 +25,7 @@ from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
 from gateway.config_providers import Provider
+from gateway.config_telemetry import TracesEntry
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -185,6 +186,7 @@ class Settings(Section):
     api: tuple[ApiRow, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
+    traces: TracesEntry = TracesEntry()
 
     _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
     _source: Source = PrivateAttr(default_factory=Source)
@@ -228,6 +230,7 @@ class Settings(Section):
         """The values of all keys in the settings, also as they stand in JSON, for whoever must leave them out. Longer
         ones come first, so that of two keys that begin alike nothing is left over."""
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
+        keys += self.traces.headers.values()
         for row in self.tools:
             keys += [*row.headers.values(), *row.env.values()]
         values = {value for key in keys if (value := key.get_secret_value())}

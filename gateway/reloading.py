@@ -151,6 +151,8 @@ class Reloading:
         state, (now, first) = self._standing.in_force, (settings.server, self._started_with.server)
         state.since, state.changes, state.refused = datetime.now(UTC), state.changes + 1, ""
         state.takes_restart = tuple(f"server.{key}" for key in FIXED if getattr(now, key) != getattr(first, key))
+        if settings.traces != self._started_with.traces:
+            state.takes_restart += ("traces",)
         self._known = stamps(settings.files)
         self._count("taken", 0)
         self._standing.log.info("settings_reloaded", takes_restart=state.takes_restart)

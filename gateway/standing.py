@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
 
+from gateway.config import Settings
+from gateway.config_faults import InvalidSettings
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.responses.background import Background
 from gateway.in_force import InForce
@@ -16,8 +20,13 @@ from gateway.telemetry.feed import Feed
 from gateway.telemetry.logs import logger
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.requests import RequestMetrics
+from gateway.telemetry.run_feed import RunFeed
 from gateway.telemetry.run_metrics import RunMetrics
 from gateway.telemetry.runs import RunRecorder
+from graph import Instrument
+
+if TYPE_CHECKING:
+    from gateway.telemetry.traces import Traces
 
 
 @dataclass(slots=True)
@@ -36,6 +45,8 @@ class Standing:
     requests: RequestMetrics = field(init=False)
     runs: RunMetrics = field(init=False)
     background: Background = field(init=False)
+    traces: Traces | None = None
+    """Who makes spans, if the settings of the start asked for them."""
     _secrets: list[str] = field(default_factory=list)
     _generations: int = 0
 
@@ -58,6 +69,28 @@ class Standing:
             if not self._generations:
                 self.readiness.ready = False
                 await self.background.close()
+                if self.traces is not None:
+                    await asyncio.to_thread(self.traces.close)
+
+    @property
+    def instruments(self) -> list[Instrument]:
+        """Who watches runs."""
+        watching: list[Instrument] = [self.runs, self.recorder, RunFeed(self.feed, self.number)]
+        return watching if self.traces is None else [*watching, self.traces]
+
+    def trace(self, settings: Settings) -> None:
+        """Begins to make spans where these settings ask for them, once.
+
+        Raises:
+            InvalidSettings: when OpenTelemetry is not installed.
+        """
+        if not settings.traces.url or self.traces is not None:
+            return
+        try:
+            from gateway.telemetry.traces import Traces  # noqa: PLC0415 - only for who traces
+        except ImportError:
+            raise InvalidSettings("traces: OpenTelemetry is not installed; pip install 'penstock[otel]'") from None
+        self.traces = self.requests.traces = Traces(settings.traces, settings.secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
         """From here on these stand in no line of the log either; longer ones are looked for first."""

@@ -60,7 +60,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passage = self._requests.begin()
+        passage = self._requests.begin(scope)
         answer = Answer(send, self._ping_seconds, passage)
         path, endpoint = raw_path(scope), None
         try:
@@ -78,11 +78,13 @@ class Gate:
             await self._fail(error, scope, path, answer)
         finally:
             answer.close()
-            self._requests.end(passage, endpoint, answer.status)
+            self._requests.end(passage, endpoint, answer.status, answer.request_id)
 
     async def _fail(self, error: Exception, scope: Scope, path: str, answer: Answer) -> None:
         fault = Fault.of(error)
         where = {"request_id": answer.request_id, "client_request_id": _named_by_client(scope), "path": path}
+        if answer.trace_id:
+            where["trace_id"] = answer.trace_id
         tell_fault(self._log, "request failed", error, fault, **where)
         if not answer.started:
             await send_json(answer, fault.status, fault.body_for(path, answer.request_id), fault.headers)
@@ -126,6 +128,12 @@ class Answer:
         await self._send(message)
         if is_stream and self._ping_seconds:
             self._send = self._pings = Pings(self._send, self._ping_seconds)
+
+    @property
+    def trace_id(self) -> str:
+        """That of the trace that the request is in, as collectors write it; empty where there is none."""
+        span = self._passage.span
+        return "" if span is None else f"{span.get_span_context().trace_id:032x}"
 
     def close(self) -> None:
         """Whatever became of it, nothing more is said."""

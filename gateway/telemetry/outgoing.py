@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from contextvars import ContextVar
 
 from gateway.telemetry.passage import PASSAGE, Passage
 from llm.transport import Response, Transport
+
+TRACE: ContextVar[Mapping[str, str] | None] = ContextVar("trace", default=None)
+"""The headers that tell an upstream which trace its request is part of."""
 
 
 class WatchedTransport:
@@ -16,6 +20,9 @@ class WatchedTransport:
         self._transport = transport
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        trace = TRACE.get()
+        if trace is not None:
+            headers = {**headers, **trace}
         passage = PASSAGE.get()
         if passage is None:
             return await self._transport.request(method, url, headers, body)

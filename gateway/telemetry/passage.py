@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from time import perf_counter_ns
+from typing import Any
 
 PARTS = ("gate", "endpoint", "read", "parse", "limits", "graph", "upstream", "write")
 GATE, ENDPOINT, READ, PARSE, LIMITS, GRAPH, UPSTREAM, WRITE = range(len(PARTS))
@@ -22,14 +23,16 @@ class Passage:
     Attributes:
         begun: when its head had come.
         part: where it is.
+        span: that of its trace, if there is one.
         spent: how long it has been in each of :data:`PARTS`, in nanoseconds, up to when it came to where it is.
     """
 
-    __slots__ = ("_since", "_waits", "begun", "part", "spent")
+    __slots__ = ("_since", "_waits", "begun", "part", "span", "spent")
 
     def __init__(self) -> None:
         self.begun = self._since = perf_counter_ns()
         self.part = GATE
+        self.span: Any = None
         self.spent = [0] * len(PARTS)
         self._waits = 0
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway.api_handler import Endpoint
+from gateway.edge.context import Scope
 from gateway.errors import TABLE
 from gateway.telemetry import families
 from gateway.telemetry.metrics import Cell, Metrics
 from gateway.telemetry.passage import GATE, PARTS, PASSAGE, READ, UPSTREAM, WRITE, Passage
+
+if TYPE_CHECKING:
+    from gateway.telemetry.traces import Traces
 
 LEFT = 499
 """The status of a request whose client had left before there was one."""
@@ -16,23 +22,29 @@ class RequestMetrics:
     """Counts requests by their row of the table; those that have none are of the row ``none``."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self.traces: Traces | None = None
+        """Who makes spans of them too, if anybody does."""
         self._metrics = metrics
         self._in_flight = metrics.cell(families.IN_FLIGHT)
         self._rows: dict[tuple[str, str], _Row] = {}
         self._none = _Row(metrics, "none", "none")
 
-    def begin(self) -> Passage:
+    def begin(self, scope: Scope) -> Passage:
         """A request has come. :meth:`end` must follow."""
         self._in_flight.add()
         passage = Passage()
         PASSAGE.set(passage)
+        if self.traces is not None:
+            passage.span = self.traces.request(scope)
         return passage
 
-    def end(self, passage: Passage, endpoint: Endpoint | None, status: int) -> None:
+    def end(self, passage: Passage, endpoint: Endpoint | None, status: int, request_id: str) -> None:
         """It has been answered with this status, or with none (0)."""
         self._in_flight.add(-1)
         passage.turn(GATE)
         self._row(endpoint).count(passage, status or LEFT)
+        if self.traces is not None and passage.span is not None:
+            self.traces.answered(passage.span, endpoint, status or LEFT, request_id)
 
     def fail(self, endpoint: Endpoint | None, error: Exception) -> None:
         """It failed, before its answer had begun or after."""

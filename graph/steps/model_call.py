@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from graph.event import Event
+from graph.instrument import LanguageCall
 from graph.meter import StepUsage
 from graph.tape import Tape
 from llm import (
@@ -103,8 +104,13 @@ class _Heard:
 
 
 async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
-    heard, step = _Heard(), event.at
-    capped = event.run is None or event.run.capped
+    heard, step, run = _Heard(), event.at, event.run
+    capped = run is None or run.capped
+    call = LanguageCall(model, request, heard.texts) if run is not None and run.hooks.after_call else None
+    if run is not None and call is not None:
+        for begun in run.hooks.before_call:
+            begun(run, event, call)
+    usage: Usage | None = None
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
             async for chunk in chunks:
@@ -112,12 +118,20 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
                 if capped:
                     event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
                 yield chunk
-    except (asyncio.CancelledError, GeneratorExit):
-        heard.worked = True
+    except BaseException as error:
+        heard.worked = heard.worked or isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        if call is not None:
+            call.error = error
         raise
     finally:
-        if heard.worked:
-            usage = await _book(model, request, event, heard, step)
+        try:
+            if heard.worked:
+                usage = await _book(model, request, event, heard, step)
+        finally:
+            if run is not None and call is not None:
+                call.usage = usage
+                for ended in run.hooks.after_call:
+                    ended(run, event, call)
     event.meter.check(step)
     if heard.worked and heard.usage is None:
         yield ChatChunk(usage=usage)
