@@ -85,6 +85,7 @@ class _Heard:
     usage: Usage | None = None
     worked: bool = False
     """Whether the model has done something that costs."""
+    error: BaseException | None = None
 
     def hear(self, chunk: ChatChunk) -> None:
         """Takes in all that the model has written in a chunk: text, thoughts, tool calls; and what it cost."""
@@ -98,18 +99,20 @@ class _Heard:
             if isinstance(value, str):
                 self._write(value)
 
+    def broke(self, error: BaseException) -> None:
+        """It ends early. Who leaves does so after the model has begun to work."""
+        self.worked = self.worked or isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        self.error = error
+
     def _write(self, text: str) -> None:
         self.texts.append(text)
         self.characters += len(text)
 
 
 async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenerator[ChatChunk, None]:
-    heard, step, run = _Heard(), event.at, event.run
-    capped = run is None or run.capped
-    call = LanguageCall(model, request, heard.texts) if run is not None and run.hooks.after_call else None
-    if run is not None and call is not None:
-        for begun in run.hooks.before_call:
-            begun(run, event, call)
+    heard, step = _Heard(), event.at
+    capped = event.run is None or event.run.capped
+    call = _begun(model, request, event, heard)
     usage: Usage | None = None
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
@@ -119,22 +122,36 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
                     event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
                 yield chunk
     except BaseException as error:
-        heard.worked = heard.worked or isinstance(error, (asyncio.CancelledError, GeneratorExit))
-        if call is not None:
-            call.error = error
+        heard.broke(error)
         raise
     finally:
         try:
             if heard.worked:
                 usage = await _book(model, request, event, heard, step)
         finally:
-            if run is not None and call is not None:
-                call.usage = usage
-                for ended in run.hooks.after_call:
-                    ended(run, event, call)
+            _ended(call, event, heard, usage)
     event.meter.check(step)
     if heard.worked and heard.usage is None:
         yield ChatChunk(usage=usage)
+
+
+def _begun(model: Model, request: ChatRequest, event: Event, heard: _Heard) -> LanguageCall | None:
+    """The call, told to those who watch; none where nobody does."""
+    run = event.run
+    if run is None or not run.hooks.after_call:
+        return None
+    call = LanguageCall(model, request, heard.texts)
+    for hook in run.hooks.before_call:
+        hook(run, event, call)
+    return call
+
+
+def _ended(call: LanguageCall | None, event: Event, heard: _Heard, usage: Usage | None) -> None:
+    run = event.run
+    if call is not None and run is not None:
+        call.usage, call.error = usage, heard.error
+        for hook in run.hooks.after_call:
+            hook(run, event, call)
 
 
 async def _book(model: Model, request: ChatRequest, event: Event, heard: _Heard, step: str) -> Usage:

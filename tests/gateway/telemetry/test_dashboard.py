@@ -32,3 +32,12 @@ def test_nothing_that_is_told_is_missing_in_it() -> None:
     """Each metric has a place."""
     shown = {SAMPLES[name].name for query in QUERIES for name in re.findall(r"penstock_\w+", query) if name in SAMPLES}
     assert {family.name for family in FAMILIES} - shown == set()
+
+
+def test_the_documentation_names_them_all() -> None:
+    """And none that is not."""
+    page = (Path(__file__).parents[3] / "docs" / "gateway" / "observability.md").read_text(encoding="utf-8")
+    rows = {
+        name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(penstock_\w+)`", line)
+    }
+    assert rows == {f"{family.name}_total" if family.kind == "counter" else family.name for family in FAMILIES}
