@@ -92,7 +92,7 @@ class Reloading:
         self._started_with = settings
         self._seen = wanted.at
         self._current = self._made(settings, None)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[Generation, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
         self._known = self._before = stamps(settings.files)
         self._refused = standing.metrics.cell(families.SETTINGS_REFUSED)
@@ -135,9 +135,7 @@ class Reloading:
                 raise self._refuse(error) from error
             before, self._current = self._current, made
             made.catalog.take_over(before.catalog)
-            retiring = asyncio.create_task(self._retire(before))
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._retiring[before] = asyncio.create_task(self._retire(before))
             self._accept(made.settings)
 
     def _read(self) -> Generation:
@@ -175,6 +173,7 @@ class Reloading:
         await generation.over.wait()
         await self._standing.background.settled()
         await generation.end()
+        del self._retiring[generation]
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The lifespan protocol of ASGI."""
@@ -189,8 +188,10 @@ class Reloading:
         await receive()
         watching.cancel()
         await asyncio.wait((watching,))
-        for retiring in list(self._retiring):
+        await self._standing.background.close()
+        for before, retiring in list(self._retiring.items()):
             retiring.cancel()
+            await before.end()
         await self._current.end()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -1,17 +1,12 @@
-"""Metrics: what a worker counts on its board, and what ``/metrics`` tells of all boards."""
+"""Metrics: what a worker counts on its board."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector, CollectorRegistry
-
-from gateway.telemetry.board import Boards, Figures, Labels
-from gateway.telemetry.families import BREAKER, FAMILIES, LEFT_OUT, QUEUE, WORKERS, Family
+from gateway.telemetry.board import Boards
+from gateway.telemetry.families import BREAKER, FAMILIES, QUEUE, WORKERS, Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +52,6 @@ class Metrics:
         self._board = self._boards.board(number)
         self._board.clear(family.name for family in FAMILIES if family.kind == "gauge")
         self.cells = self._board.cells
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Told(self._boards))
         self.cell(WORKERS).set(1)
 
     def at(self, family: Family, *labels: str) -> int:
@@ -83,34 +76,6 @@ class Metrics:
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics of all workers in the form that a scraper accepts, and the type of that."""
-        encode, kind = choose_encoder(accept)
-        return encode(self._registry), kind
+        from gateway.telemetry.exposition import told  # noqa: PLC0415 - only for who is asked
 
-
-class _Told(Collector):
-    """The boards, in the words of Prometheus."""
-
-    def __init__(self, boards: Boards) -> None:
-        self._boards = boards
-
-    def collect(self) -> Iterator[Metric]:
-        figures: Figures = {**self._boards.figures(), LEFT_OUT.name: {(): [self._boards.left_out]}}
-        for family in FAMILIES:
-            if family.name in figures:
-                metric = _KINDS[family.kind](family.name, family.help, labels=family.labels)
-                for labels, cells in sorted(figures[family.name].items()):
-                    _add(metric, family, labels, cells)
-                yield metric
-
-
-_KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
-
-
-def _add(metric: Metric, family: Family, labels: Labels, cells: list[int]) -> None:
-    if isinstance(metric, HistogramMetricFamily):
-        *counts, total = cells
-        edges = [str(edge / family.scale) for edge in family.buckets] + ["+Inf"]
-        buckets = [(edge, float(sum(counts[: at + 1]))) for at, edge in enumerate(edges)]
-        metric.add_metric(labels, buckets, total / family.scale)
-    elif isinstance(metric, (CounterMetricFamily, GaugeMetricFamily)):
-        metric.add_metric(labels, cells[0] / family.scale if family.scale > 1 else cells[0])
+        return told(self._boards, accept)

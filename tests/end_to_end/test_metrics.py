@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import signal
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from llm.testing import Cut, Json, ScriptedUpstream, Stream
 from llm.testing.upstream import answer
+from tests.gateway.test_workers import gateway as workers
 from tests.serving import Gateway, serving, serving_upstream
 
 HI: Any = [{"role": "user", "content": "hi"}]
@@ -143,3 +149,36 @@ async def test_metrics_take_the_role_that_the_table_says() -> None:
     rule = {"path": "/metrics", "method": "GET", "action": "ALLOW", "role": "user"}
     async with serving_upstream(auth=keys, api=[rule]) as (gateway, _):
         assert "penstock_workers 1.0" in (await scraped(gateway, Authorization="Bearer app-key-123")).text
+
+
+async def test_workers_that_were_killed_have_counted(tmp_path: Path) -> None:
+    """Whichever worker is asked, after the death of one or the other, tells of every request that was answered."""
+    async with (
+        ScriptedUpstream(*[answer("Hello")] * 12) as upstream,
+        workers(tmp_path, upstream.base_url) as it,
+    ):
+        await it.listen()
+        for _ in range(12):
+            async with aiohttp.ClientSession() as http:
+                body = {"model": "up", "messages": HI}
+                async with http.post(it.address + CHAT, json=body) as answered:
+                    assert answered.status == 200
+        for pid in await it.workers():
+            os.kill(pid, signal.SIGKILL)
+            assert "is started again" in await it.says()
+            await it.workers()
+            async with asyncio.timeout(60):
+                while (samples := await of_two(it.address)) is None:
+                    pass
+            assert samples.sum("runs_total", model="up", outcome="answered") == 12
+            assert samples.sum("request_seconds_count", **ROW) == 12
+
+
+async def of_two(address: str) -> Samples | None:
+    """What is told once there are two workers again; None before."""
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"{address}/metrics") as answered:
+            samples = Samples(await answered.text())
+    except aiohttp.ClientError:
+        return None
+    return samples if samples.sum("workers") == 2 else None
