@@ -45,5 +45,8 @@ def _add(metric: Metric, family: Family, labels: Labels, cells: list[int]) -> No
         edges = [str(edge / family.scale) for edge in family.buckets] + ["+Inf"]
         buckets = [(edge, float(sum(counts[: at + 1]))) for at, edge in enumerate(edges)]
         metric.add_metric(labels, buckets, total / family.scale)
+    elif isinstance(metric, CounterMetricFamily) and family.values:
+        for value, cell in zip(family.values, cells, strict=True):
+            metric.add_metric([*labels, value], cell / family.scale)
     elif isinstance(metric, (CounterMetricFamily, GaugeMetricFamily)):
         metric.add_metric(labels, cells[0] / family.scale if family.scale > 1 else cells[0])

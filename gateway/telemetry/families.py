@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from gateway.telemetry.passage import PARTS as PART_NAMES
+
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 NANO = 10**9
 MILLISECOND = 10**6
@@ -27,11 +29,14 @@ class Family:
     labels: tuple[str, ...] = ()
     scale: int = 1
     buckets: tuple[int, ...] = ()
+    values: tuple[str, ...] = ()
+    """Those of its last label, where they are known: then their cells stand side by side."""
 
     @property
     def width(self) -> int:
-        """How many cells a series has: a histogram one for each bucket, one for what is above, and the sum."""
-        return len(self.buckets) + 2 if self.kind == "histogram" else 1
+        """How many cells a series has: a histogram one for each bucket, one for what is above, and the sum; others one,
+        or one for each value of their last label."""
+        return len(self.buckets) + 2 if self.kind == "histogram" else len(self.values) or 1
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -47,7 +52,12 @@ IN_FLIGHT = Family("penstock_requests_in_flight", "gauge", "Requests that are be
 ERRORS = Family("penstock_errors", "counter", "Requests that failed, by class of error.", (*ROW, "error"))
 SECONDS = Family("penstock_request_seconds", "histogram", "From head to last byte.", ROW, NANO, WAITS)
 PARTS = Family(
-    "penstock_request_part_seconds", "counter", "The same by part; parts add up to the whole.", (*ROW, "part"), NANO
+    "penstock_request_part_seconds",
+    "counter",
+    "The same by part; parts add up to the whole.",
+    (*ROW, "part"),
+    NANO,
+    values=PART_NAMES,
 )
 OVERHEAD = Family(
     "penstock_overhead_seconds", "histogram", "What the gateway itself took of a request.", ROW, NANO, COSTS

@@ -81,7 +81,8 @@ class Feed:
 
     def __init__(self, workers: int = 1) -> None:
         memory = memoryview(mmap(-1, HEAD + SIZE * workers))
-        self._until = memory[:8].cast("q")
+        self.until = memory[:8].cast("q")
+        """Until when events are written, in seconds of the monotonic clock; 0 while nobody has ever listened."""
         parts = (memory[HEAD + number * SIZE : HEAD + (number + 1) * SIZE] for number in range(workers))
         self.rings = [Ring(part) for part in parts]
         self.epoch = token_hex(4)
@@ -90,12 +91,12 @@ class Feed:
     @property
     def is_heard(self) -> bool:
         """Whether anybody listens, or did of late."""
-        until = self._until[0]
+        until = self.until[0]
         return until != 0 and time.monotonic() < until
 
     def listen(self) -> None:
         """Somebody does."""
-        self._until[0] = int(time.monotonic() + LISTENED)
+        self.until[0] = int(time.monotonic() + LISTENED)
 
     def write(self, worker: int, event: dict[str, Any]) -> None:
         """Writes an event of a worker."""

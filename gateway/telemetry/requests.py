@@ -9,7 +9,7 @@ from gateway.edge.context import Scope
 from gateway.errors import TABLE
 from gateway.telemetry import families
 from gateway.telemetry.metrics import Cell, Metrics
-from gateway.telemetry.passage import GATE, PARTS, PASSAGE, READ, UPSTREAM, WRITE, Passage
+from gateway.telemetry.passage import GATE, PASSAGE, READ, UPSTREAM, WRITE, Passage
 
 if TYPE_CHECKING:
     from gateway.telemetry.traces import Traces
@@ -25,13 +25,14 @@ class RequestMetrics:
         self.traces: Traces | None = None
         """Who makes spans of them too, if anybody does."""
         self._metrics = metrics
-        self._in_flight = metrics.cell(families.IN_FLIGHT)
+        self._cells = metrics.cells
+        self._in_flight = metrics.at(families.IN_FLIGHT)
         self._rows: dict[tuple[str, str], _Row] = {}
         self._none = _Row(metrics, "none", "none")
 
     def begin(self, scope: Scope) -> Passage:
         """A request has come. :meth:`end` must follow."""
-        self._in_flight.add()
+        self._cells[self._in_flight] += 1
         passage = Passage()
         PASSAGE.set(passage)
         if self.traces is not None:
@@ -40,7 +41,7 @@ class RequestMetrics:
 
     def end(self, passage: Passage, endpoint: Endpoint | None, status: int, request_id: str) -> None:
         """It has been answered with this status, or with none (0)."""
-        self._in_flight.add(-1)
+        self._cells[self._in_flight] -= 1
         passage.turn(GATE)
         self._row(endpoint).count(passage, status or LEFT)
         if self.traces is not None and passage.span is not None:
@@ -67,7 +68,8 @@ class _Row:
         self._name = (method, path)
         self._seconds = metrics.histogram(families.SECONDS, *self._name)
         self._overhead = metrics.histogram(families.OVERHEAD, *self._name)
-        self._parts = [metrics.at(families.PARTS, *self._name, part) for part in PARTS]
+        self._cells = metrics.cells
+        self._parts = metrics.at(families.PARTS, *self._name)
         self._statuses: dict[int, Cell] = {}
         self._errors: dict[str, Cell] = {}
 
@@ -76,11 +78,12 @@ class _Row:
         if cell is None:
             cell = self._statuses[status] = self._metrics.cell(families.REQUESTS, *self._name, str(status))
         cell.add()
-        cells, spent = self._metrics.cells, passage.spent
-        for at, nanoseconds in zip(self._parts, spent, strict=True):
+        cells, at, spent = self._cells, self._parts, passage.spent
+        for part, nanoseconds in enumerate(spent):
             if nanoseconds:
-                cells[at] += nanoseconds
-        self._seconds.observe(whole := sum(spent))
+                cells[at + part] += nanoseconds
+        whole = sum(spent)
+        self._seconds.observe(whole)
         self._overhead.observe(whole - spent[READ] - spent[UPSTREAM] - spent[WRITE])
 
     def fail(self, error: str) -> None:
