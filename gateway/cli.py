@@ -1,4 +1,4 @@
-"""The command line: ``penstock serve | run | replay | routes | version | graph … | prompts … | keys … | usage …``."""
+"""The command line: ``penstock serve | check | run | replay | routes | version | graph … | prompts … | keys … | …``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,24 @@ def serve(
         give_up(str(error))
     except WorkerFailed:
         raise typer.Exit(2) from None
+
+
+@app.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="Settings file (YAML).", show_default=False)] = None,
+) -> None:
+    """Looks whether the gateway could serve by a settings file, without starting anything."""
+    from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
+
+    settings = settings_of(file)
+    try:
+        catalog = Catalog.of(settings)
+        endpoints = create_app(settings, catalog).table.listed()
+    except InvalidSettings as error:
+        give_up(str(error))
+    source = settings.files[0] if settings.files else "the embedded settings"
+    names = ", ".join(served.name for served in catalog) or "nothing"
+    typer.echo(f"{source} can be used: {len(endpoints)} endpoints; served are {names}")
 
 
 @graphs.command("list")

@@ -62,13 +62,13 @@ class RunRecord:
     def enter(self, event: Event) -> None:
         """A visit begins."""
         if len(self.steps) < MAX_STEPS:
-            self.steps.append(StepRecord(_place(event), self.age, len(self.meter.calls)))
+            self.steps.append(StepRecord(place_of(event), self.age, len(self.meter.calls)))
         else:
             self.steps_left_out += 1
 
     def leave(self, event: Event, error: str | None = None) -> None:
         """The visit of the event's step that began last ends."""
-        step = _place(event)
+        step = place_of(event)
         visit = next((visit for visit in reversed(self.steps) if visit.step == step and visit.seconds is None), None)
         if visit is not None:
             self.end(visit, error)
@@ -178,7 +178,7 @@ def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:
     return {"source": usage.source, "usd": usd, **usage.to_wire()}
 
 
-def _place(event: Event) -> str:
+def place_of(event: Event) -> str:
     """The name of the step that the event is in, with those of the flows around it."""
     place, meter = event.at, event.meter
     while meter.outer is not None:

@@ -330,7 +330,7 @@ async def test_a_recorded_run_is_replayed_with_its_deployments() -> None:
         from graph.tape import Recording, Replay  # noqa: PLC0415
         from llm import ChatRequest  # noqa: PLC0415
 
-        flow = next(iter(gateway.server._catalog)).flow
+        flow = next(iter(gateway.server._app.catalog)).flow
         recording = Recording()
         booked = []
         for tape in (recording, Replay(recording.entries, recording.steps)):
