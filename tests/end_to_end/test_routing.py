@@ -98,7 +98,7 @@ async def test_bytes_pass_through_a_route() -> None:
         assert (ups["a"].received[1].body["n"], ups["a"].received[1].body["top_k"]) == (2, 3)
 
 
-@pytest.mark.parametrize("failing", [DOWN, LIMITED, Stream([Cut()]), Stream([*Stream.words()[:1], Cut()])], ids=str)
+@pytest.mark.parametrize("failing", [DOWN, LIMITED, Stream([Cut()]), Stream([*Stream.words()[:1], Cut()])])
 async def test_a_deployment_that_fails_before_its_first_word_is_replaced(failing: Reply) -> None:
     """The client reads one whole answer, of the other deployment; the run tells of both."""
     async with routing({"a": [failing], "b": [Stream.of_text("Hel", "lo")]}) as (gateway, _):
