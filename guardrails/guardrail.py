@@ -68,7 +68,7 @@ class Guardrail:
         """What is found in a piece of a text that these matches make up, and by which rule; the piece begins at
         ``offset``."""
         found: list[tuple[Span, Rule]] = []
-        for number in dict.fromkeys(match.rule for match in matches):
+        for number in sorted({match.rule for match in matches}):
             rule, kind = self.sought[number].rule, self.sought[number].kind
             for start, end in _merged([match for match in matches if match.rule == number]):
                 piece = text[start - offset : end - offset]
@@ -76,7 +76,7 @@ class Guardrail:
                 found += [
                     (Span(start + first, start + last, kind.name, rule.name, rule.does), rule) for first, last in parts
                 ]
-        return sorted(found, key=lambda pair: (pair[0].start, -pair[0].end))
+        return _outermost(found)
 
     def _passed_over(self) -> frozenset[str]:
         """The rules whose sample this text is not in."""
@@ -91,6 +91,17 @@ def _program(sought: Sequence[Sought]) -> Program:
         for term in each.kind.terms:
             program.add_term(term, number)
     return program
+
+
+def _outermost(found: list[tuple[Span, Rule]]) -> list[tuple[Span, Rule]]:
+    """What is found, by its beginning; of what a rule finds within something else that it found only the latter."""
+    outer: dict[str, int] = {}
+    kept = []
+    for span, rule in sorted(found, key=lambda pair: (pair[0].start, -pair[0].end)):
+        if span.end > outer.get(rule.name, -1):
+            outer[rule.name] = span.end
+            kept.append((span, rule))
+    return kept
 
 
 def _merged(matches: Sequence[Match]) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from guardrails.verdict import Action
 
 MESSAGE = "The text holds personal data."
 DIGIT_OR_LETTER = re.compile(r"[0-9A-Za-z]+")
-ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|3[04-689]|6|50|5[6-8]|1800|2131|9792|220")
+ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|3[04-9]|6|50|5[6-8]|1800|2131|9792|220")
 """What card numbers begin with; Luhn's check alone lets every tenth number pass."""
 MOST_GROUPS = 34
 """How many characters the longest number has, and so into how many groups it may be written."""
@@ -74,7 +74,7 @@ def _cards(text: str) -> Parts:
 
     def is_card(digits: str) -> bool:
         return (
-            12 <= len(digits) <= 19 and len(set(digits)) > 1 and bool(ISSUERS.match(digits)) and luhn.is_valid(digits)
+            13 <= len(digits) <= 19 and len(set(digits)) > 1 and bool(ISSUERS.match(digits)) and luhn.is_valid(digits)
         )
 
     return _groups(text, is_card)
@@ -88,13 +88,15 @@ def _ibans(text: str) -> Parts:
 
 
 def _groups(text: str, is_one: Callable[[str], bool]) -> Parts:
-    """The longest runs of groups that, put together, pass a check; they do not overlap."""
+    """The longest runs of groups that, put together, pass a check; they do not overlap. Single signs make one only
+    where they are all there is: a list of numbers is none."""
     groups = [(found.start(), found.end()) for found in DIGIT_OR_LETTER.finditer(text)]
     first = 0
     while first < len(groups):
         for last in range(min(first + MOST_GROUPS, len(groups)), first, -1):
             joined = "".join(text[start:end] for start, end in groups[first:last])
-            if len(joined) <= MOST_GROUPS and is_one(joined):
+            loose = any(end - start < 2 for start, end in groups[first:last]) and last - first < len(groups)
+            if len(joined) <= MOST_GROUPS and not loose and is_one(joined):
                 yield groups[first][0], groups[last - 1][1]
                 first = last - 1
                 break
