@@ -42,15 +42,12 @@ def personal_data(
     Raises:
         ValueError: when there is no such kind or country.
     """
-    known = {kind.name: kind for kind in (EMAIL, CARD, IBAN, IP, phone(regions))}
-    wanted = kinds or (*known, "national_id")
-    if unknown := set(wanted) - {*known, "national_id"}:
-        raise ValueError(
-            f"there is no personal data of the kind '{min(unknown)}'; there is: {', '.join(known)}, national_id"
-        )
-    found = [known[kind] for kind in wanted if kind in known]
-    if "national_id" in wanted:
-        found += national_kinds(countries)
+    known = {kind.name: [kind] for kind in (EMAIL, CARD, IBAN, IP)}
+    known |= {"national_id": national_kinds(countries), "phone": [phone(regions)]}
+    wanted = kinds or tuple(known)
+    if unknown := set(wanted) - known.keys():
+        raise ValueError(f"there is no personal data of the kind '{min(unknown)}'; there is: {', '.join(known)}")
+    found = [kind for name, those in known.items() if name in wanted for kind in those]
     return SpanRule(name, message, action, kinds=tuple(found))
 
 
