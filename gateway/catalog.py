@@ -19,6 +19,8 @@ from gateway.config_providers import Provider
 from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
+from gateway.guarding import Guards
+from gateway.policies import guards_of
 from gateway.telemetry.logs import logger
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
@@ -104,10 +106,12 @@ class Catalog:
         models = {entry.name: _model(entry, providers[entry.provider]) for entry in rows}
         toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
         created = int(time.time())
+        guards = guards_of(settings)
         served: dict[str, Deployed] = {}
         for entry in settings.models:
             if entry.class_name is None:
-                served[entry.name] = Deployed.of(_served_model(entry, models[entry.name], created))
+                row = _served_model(entry, models[entry.name], created)
+                served[entry.name] = Deployed.of(_under(guards, row, entry.guardrails))
             else:
                 served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created))
         for graph in settings.graphs:
@@ -118,7 +122,7 @@ class Catalog:
             takes: Takes = "inputs" if takes_inputs(flow) else "chat"
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
             row = replace(row, embeddings=flow if graph.embeddings else None)
-            served[graph.name] = Deployed.of(row)
+            served[graph.name] = Deployed.of(_under(guards, row, graph.guardrails))
         return cls(served, providers, prompts, toolsets)
 
     async def start(self) -> None:
@@ -193,6 +197,12 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
         return build(*arguments)
     except (GraphError, PromptError, ValueError, TypeError, ImportError, AttributeError) as error:
         raise InvalidSettings(f"{what}: {error}") from error
+
+
+def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:
+    """What is served under policies: nothing passes as bytes where one of them looks at answers."""
+    passes = served.passes and not guards.sees_answers(names)
+    return replace(served, guards=guards, guardrails=names, passes=passes)
 
 
 def _prompts(settings: Settings) -> PromptStore:

@@ -23,6 +23,7 @@ from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, is_loopback, written
+from gateway.config_guardrails import PolicyEntry
 from gateway.config_providers import Provider
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
@@ -61,6 +62,8 @@ class Key(Section):
     key: OwnKey
     role: Literal["user", "admin"] = "user"
     models: tuple[str, ...] = ("*",)
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for its requests."""
 
 
 class Auth(Section):
@@ -103,6 +106,8 @@ class ModelEntry(Section):
     """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
     price: PriceEntry | None = None
     """What it costs; without, what runs cost in money is not known."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
     tokenizer: Literal["", "o200k_base", "cl100k_base", "characters"] = ""
     """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
     description: str = ""
@@ -118,6 +123,8 @@ class GraphEntry(Section):
     """A YAML file with the graph itself."""
     models: Mapping[str, str] = Field(default_factory=dict)
     """The model of each role; a role that is not named gets the default model."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
     embeddings: bool = False
     """Whether it answers ``/v1/embeddings``: then it is given an ``EmbeddingRequest`` and gives ``Embeddings``."""
     description: str = ""
@@ -171,6 +178,7 @@ class Settings(Section):
     graphs: tuple[GraphEntry, ...] = SHIPPED
     tools: tuple[ToolsEntry, ...] = ()
     api: tuple[ApiRow, ...] = ()
+    guardrails: tuple[PolicyEntry, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
 

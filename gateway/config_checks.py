@@ -49,6 +49,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         yield from _kind_of_model(("models", at), entry, known)
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
+    yield from _policies(settings)
     yield from _roles(settings)
     yield from _targets(settings)
     if not keys and not settings.server.is_loopback:
@@ -84,6 +85,22 @@ def _kind_of_model(place: Place, entry: ModelEntry, providers: Sequence[str]) ->
     for key in sorted(entry.model_fields_set & others):
         kind = "a class" if entry.class_name is not None else "a provider"
         yield (*place, key), f"'{key}' says nothing to a model of {kind}: leave it out"
+
+
+def _policies(settings: Settings) -> Iterator[Fault]:
+    """The policies that keys, models and graphs name."""
+    entries = settings.guardrails
+    yield from _no_two("policy", [(("guardrails", at), entry.name) for at, entry in enumerate(entries)])
+    known = [entry.name for entry in entries]
+    places: Sequence[tuple[Place, Sequence[Any]]] = (
+        (("auth", "keys"), settings.auth.keys),
+        (("models",), settings.models),
+        (("graphs",), settings.graphs),
+    )
+    for place, rows in places:
+        for at, row in enumerate(rows):
+            for number, name in enumerate(row.guardrails):
+                yield from _known("policy", (*place, at, "guardrails", number), name, known)
 
 
 def _roles(settings: Settings) -> Iterator[Fault]:

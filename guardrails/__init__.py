@@ -2,6 +2,7 @@
 
 from guardrails.errors import ContentRefused, GuardrailError, GuardrailUnavailable, PatternRefused
 from guardrails.guardrail import Checked, Guardrail
+from guardrails.policy import Policy
 from guardrails.rule import Kind, LengthRule, Rule, SpanRule, TextRule
 from guardrails.verdict import Action, Span, Verdict
 from guardrails.window import Window
@@ -16,6 +17,7 @@ __all__ = [
     "Kind",
     "LengthRule",
     "PatternRefused",
+    "Policy",
     "Rule",
     "Span",
     "SpanRule",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from graph import Event, FlowRun, Instrument, Meter, StepUsage
+from guardrails import Verdict
 from llm import Usage
 
 KEPT = 200
@@ -153,6 +154,7 @@ class RunRecorder(Instrument):
             "outcome": outcome(run),
             "error": type(run.error or run.limit).__name__ if run.error or run.limit else None,
             "streamed": run.streamed,
+            "guardrails": _said(run.verdict),
             "usage": _cost(run.usage, record.meter.usd),
         }
         self._ended.append(record)
@@ -175,6 +177,14 @@ def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:
     return {"source": usage.source, "usd": usd, **usage.to_wire()}
 
 
+def _said(verdict: Verdict | None) -> dict[str, Any] | None:
+    """What guardrails said of a run; never what they found."""
+    if verdict is None:
+        return None
+    found = Counter(f"{span.rule}/{span.kind}" for span in verdict.spans)
+    return {"action": verdict.action, "rule": verdict.rule or None, "found": found, "flags": list(verdict.flags)}
+
+
 def _place(event: Event) -> str:
     """The name of the step that the event is in, with those of the flows around it."""
     place, meter = event.at, event.meter
@@ -184,7 +194,10 @@ def _place(event: Event) -> str:
 
 
 def outcome(run: FlowRun) -> str:
-    """How a run ended: ``answered``, ``limited`` to its best draft by a cap, ``left`` by its client, or ``failed``."""
+    """How a run ended: ``answered``, ``limited`` to its best draft by a cap, ``left`` by its client,
+    ``refused`` by a guardrail, or ``failed``."""
+    if run.verdict is not None and not run.verdict.allowed:
+        return "refused"
     if run.error is None:
         return "limited" if run.limit else "answered"
     return "left" if isinstance(run.error, (asyncio.CancelledError, GeneratorExit)) else "failed"

@@ -1,0 +1,146 @@
+"""The rows under ``guardrails``: named policies, and the rules in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from gateway.config_fields import Name, Section
+from guardrails.guardrail import MAX_HELD
+from guardrails.policy import Place
+from guardrails.rules.injection import THRESHOLD
+from guardrails.rules.secrets import LEAST_ENTROPY
+
+BOTH: tuple[Place, ...] = ("input", "output")
+
+
+class RuleRow(Section):
+    """What all rules have in common."""
+
+    name: Name | None = None
+    """What it is called in verdicts and metrics; by default as the rule."""
+    on: tuple[Place, ...] = BOTH
+    """The texts that it looks at."""
+    action: Literal["refuse", "redact", "flag"] | None = None
+    """What becomes of a text in which it finds something; by default what the rule does."""
+    mode: Literal["enforce", "shadow"] = "enforce"
+    """``shadow`` records what it would have done, and does nothing."""
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The share of texts that it looks at."""
+    message: str = ""
+    """What a caller whose text is refused is told."""
+
+    @model_validator(mode="after")
+    def _redacts_parts(self) -> Self:
+        if self.action == "redact" and isinstance(self, WHOLE):
+            raise ValueError("this rule is about the whole text, so there is nothing to redact; write refuse or flag")
+        return self
+
+
+class PatternsRow(RuleRow):
+    """What regular expressions match."""
+
+    rule: Literal["patterns"]
+    patterns: Annotated[tuple[str, ...], Field(min_length=1)]
+    ignore_case: bool = False
+
+
+class TermsRow(RuleRow):
+    """Words and phrases, in any case: in the settings, or one a line of a file."""
+
+    rule: Literal["terms"]
+    terms: tuple[str, ...] = ()
+    file: Path | None = None
+
+
+class PersonalDataRow(RuleRow):
+    """E-mail, phone, card, IBAN, IP, national ids."""
+
+    rule: Literal["personal_data"]
+    kinds: tuple[Literal["email", "phone", "card", "iban", "ip", "national_id"], ...] = ()
+    regions: tuple[str, ...] = ("US", "GB")
+    """Countries whose phone numbers are known without ``+`` too."""
+    countries: tuple[str, ...] = ()
+    """Countries whose national ids are looked for; by default all that are known."""
+
+
+class SecretsRow(RuleRow):
+    """Keys and passwords."""
+
+    rule: Literal["secrets"]
+    least_entropy: Annotated[float, Field(ge=0, le=8)] = LEAST_ENTROPY
+
+
+class InjectionRow(RuleRow):
+    """Texts that try to change the instructions."""
+
+    rule: Literal["prompt_injection"]
+    on: tuple[Place, ...] = ("input", "tool_results")
+    threshold: Annotated[float, Field(gt=0)] = THRESHOLD
+
+
+class LengthRow(RuleRow):
+    """At most so many characters."""
+
+    rule: Literal["length"]
+    on: tuple[Place, ...] = ("input",)
+    most: Annotated[int, Field(ge=1)]
+
+
+class LanguageRow(RuleRow):
+    """Only these languages."""
+
+    rule: Literal["language"]
+    on: tuple[Place, ...] = ("input",)
+    languages: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class JsonSchemaRow(RuleRow):
+    """JSON that a schema describes."""
+
+    rule: Literal["json_schema"]
+    on: tuple[Place, ...] = ("output",)
+    describes: Mapping[str, Any] = Field(alias="schema")
+
+
+class FormRow(RuleRow):
+    """All of the text matches a regular expression."""
+
+    rule: Literal["form"]
+    on: tuple[Place, ...] = ("output",)
+    pattern: str
+
+
+WHOLE = (InjectionRow, LengthRow, LanguageRow, JsonSchemaRow, FormRow)
+AnyRule: TypeAlias = Annotated[
+    PatternsRow
+    | TermsRow
+    | PersonalDataRow
+    | SecretsRow
+    | InjectionRow
+    | LengthRow
+    | LanguageRow
+    | JsonSchemaRow
+    | FormRow,
+    Field(discriminator="rule"),
+]
+
+
+class PolicyEntry(Section):
+    """A policy: rules that keys, models and graphs name under ``guardrails``."""
+
+    name: Name
+    everywhere: bool = False
+    """Whether it holds for every request."""
+    rules: Annotated[tuple[AnyRule, ...], Field(min_length=1)]
+    refusal: str = ""
+    """What is answered, instead of an error, to a request that is refused."""
+    replacement: str = ""
+    """What is said in place of the rest of an answer that is refused."""
+    reversible: bool = False
+    """Whether what is redacted in a request is put back into the answer, by numbered placeholders."""
+    max_held: Annotated[int, Field(ge=64, le=1_000_000)] = MAX_HELD
+    """How many characters of an answer may be held back; one that would need more is refused."""
