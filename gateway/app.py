@@ -21,7 +21,7 @@ from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
 from gateway.edge.keys import KeyRing
-from gateway.endpoints import admin, health, models
+from gateway.endpoints import admin, guardrails, health, models
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
@@ -70,6 +70,7 @@ def create_app(
     control = _control_plane(catalog, readiness, background)
     for routes in (
         admin.router(catalog, recorder),
+        guardrails.router(catalog.guards, bodies),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -121,6 +122,8 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
+        Endpoint("GET", "/admin/guardrails", "admin", control),
+        Endpoint("POST", "/admin/guardrails/test", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
         Endpoint("GET", "/admin/runs/{id}", "admin", control),
         Endpoint("GET", "/openapi.json", "user", describing),

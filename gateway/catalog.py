@@ -86,11 +86,13 @@ class Catalog:
         providers: Mapping[str, ModelProvider],
         prompts: PromptStore | None = None,
         toolsets: Mapping[str, Toolset] | None = None,
+        guards: Guards | None = None,
     ) -> None:
         self._deployed = served
         self.providers = providers
         self.prompts = prompts or PromptStore()
         self.toolsets = toolsets or {}
+        self.guards = guards or Guards({}, (), {})
         self._started = False
 
     @classmethod
@@ -123,7 +125,7 @@ class Catalog:
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
             row = replace(row, embeddings=flow if graph.embeddings else None)
             served[graph.name] = Deployed.of(_under(guards, row, graph.guardrails))
-        return cls(served, providers, prompts, toolsets)
+        return cls(served, providers, prompts, toolsets, guards)
 
     async def start(self) -> None:
         """Makes providers and tools ready, once.

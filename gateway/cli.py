@@ -1,4 +1,4 @@
-"""The command line: ``penstock serve | run | replay | routes | version``, ``penstock graph | prompts …``."""
+"""The command line: ``penstock serve | run | replay | routes | version``, ``penstock graph | prompts | guard …``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gateway.catalog import Catalog
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_guard import guard
 from gateway.cli_prompts import prompts
 from gateway.config_faults import InvalidSettings
 from graph import ReplayDiffers, ToolsetUnavailable
@@ -27,6 +28,7 @@ app = typer.Typer(
 graphs = typer.Typer(help="The graphs that are served.", no_args_is_help=True)
 app.add_typer(graphs, name="graph")
 app.add_typer(prompts, name="prompts")
+app.add_typer(guard, name="guard")
 
 
 @app.command()

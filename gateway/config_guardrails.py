@@ -22,7 +22,7 @@ class RuleRow(Section):
 
     name: Name | None = None
     """What it is called in verdicts and metrics; by default as the rule."""
-    on: tuple[Place, ...] = BOTH
+    places: tuple[Place, ...] = BOTH
     """The texts that it looks at."""
     action: Literal["refuse", "redact", "flag"] | None = None
     """What becomes of a text in which it finds something; by default what the rule does."""
@@ -78,7 +78,7 @@ class InjectionRow(RuleRow):
     """Texts that try to change the instructions."""
 
     rule: Literal["prompt_injection"]
-    on: tuple[Place, ...] = ("input", "tool_results")
+    places: tuple[Place, ...] = ("input", "tool_results")
     threshold: Annotated[float, Field(gt=0)] = THRESHOLD
 
 
@@ -86,7 +86,7 @@ class LengthRow(RuleRow):
     """At most so many characters."""
 
     rule: Literal["length"]
-    on: tuple[Place, ...] = ("input",)
+    places: tuple[Place, ...] = ("input",)
     most: Annotated[int, Field(ge=1)]
 
 
@@ -94,7 +94,7 @@ class LanguageRow(RuleRow):
     """Only these languages."""
 
     rule: Literal["language"]
-    on: tuple[Place, ...] = ("input",)
+    places: tuple[Place, ...] = ("input",)
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -102,7 +102,7 @@ class JsonSchemaRow(RuleRow):
     """JSON that a schema describes."""
 
     rule: Literal["json_schema"]
-    on: tuple[Place, ...] = ("output",)
+    places: tuple[Place, ...] = ("output",)
     describes: Mapping[str, Any] = Field(alias="schema")
 
 
@@ -110,7 +110,7 @@ class FormRow(RuleRow):
     """All of the text matches a regular expression."""
 
     rule: Literal["form"]
-    on: tuple[Place, ...] = ("output",)
+    places: tuple[Place, ...] = ("output",)
     pattern: str
 
 

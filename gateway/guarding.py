@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -35,6 +35,9 @@ class Guards:
         self._everywhere = tuple(everywhere)
         self._keys = keys
         self._joined: dict[tuple[str, ...], Policy | None] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._policies)
 
     def __getitem__(self, name: str) -> Policy:
         return self._policies[name]

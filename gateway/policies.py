@@ -57,7 +57,7 @@ def policy_of(entry: PolicyEntry) -> Policy:
         OSError: when a file of terms cannot be read.
     """
     return Policy(
-        [Placed(rule_of(row), row.on) for row in entry.rules],
+        [Placed(rule_of(row), row.places) for row in entry.rules],
         refusal=entry.refusal,
         replacement=entry.replacement,
         reversible=entry.reversible,

@@ -82,6 +82,10 @@ class AnswerWindow:
         except orjson.JSONDecodeError:
             return self._vault.restored(arguments)
 
+    def _last_of(self, restoring: Window) -> str:
+        """What is left in a window of an answer that has just been refused."""
+        return "" if self.verdict.allowed else restoring.end()
+
     def _say(self, name: str, text: str) -> str:
         if not self.verdict.allowed:
             return ""
@@ -92,7 +96,7 @@ class AnswerWindow:
         said = self._take(guarding, guarding.feed(text)) if guarding else text
         if restoring is None:
             return said
-        return restoring.feed(said) + ("" if self.verdict.allowed else restoring.end())
+        return restoring.feed(said) + self._last_of(restoring)
 
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]

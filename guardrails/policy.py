@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import orjson
 
@@ -19,6 +19,7 @@ from llm import ChatRequest, Message
 Place: TypeAlias = Literal["system", "input", "tool_results", "tool_arguments", "output"]
 """A kind of text: of the system or developer, of the user (and of earlier answers), what tools returned, what they are
 called with, and what the model says."""
+PLACES: tuple[Place, ...] = get_args(Place)
 ROLES: Mapping[str, Place] = {
     "system": "system",
     "developer": "system",

@@ -116,7 +116,7 @@ async def test_a_policy_may_answer_instead_of_an_error() -> None:
 
 async def test_what_is_taken_out_of_a_request_is_put_back_into_the_answer() -> None:
     """The model never sees it; its placeholder may come in pieces."""
-    policy = {**REDACTING, "reversible": True, "rules": [{"rule": "personal_data", "on": ["input"]}]}
+    policy = {**REDACTING, "reversible": True, "rules": [{"rule": "personal_data", "places": ["input"]}]}
     async with serving_upstream(
         Stream.of_text("I wrote to [EM", "AIL", "_1], not [EMAIL_2]."), guardrails=[policy]
     ) as (
@@ -149,7 +149,7 @@ async def test_calls_of_tools_are_held_until_they_are_whole() -> None:
     policy = {
         "name": "tools",
         "everywhere": True,
-        "rules": [{"rule": "terms", "terms": ["nightjar"], "on": ["tool_arguments"]}],
+        "rules": [{"rule": "terms", "terms": ["nightjar"], "places": ["tool_arguments"]}],
     }
     replies = [calls('{"to": "night', 'jar"}'), calls('{"to": "a', 'll"}')]
     async with serving_upstream(*replies, guardrails=[policy]) as (gateway, _):
@@ -183,3 +183,26 @@ async def test_policies_hold_for_whom_they_are_attached_to() -> None:
     assert "smith" in wires[0]
     assert "smith" not in wires[1]
     assert "[EMAIL]" in wires[1]
+
+
+async def test_an_admin_tries_a_policy_on_a_text() -> None:
+    """What would be found, and the text as it would go on; a refused one is not shown."""
+    async with serving_upstream(guardrails=[REFUSING, {**REDACTING, "everywhere": False}]) as (gateway, _):
+        _, _, listed = await gateway.get("/admin/guardrails")
+        tried = [
+            await gateway.post("/admin/guardrails/test", body)
+            for body in (
+                {"policy": "soft", "text": f"Ask {SECRET}"},
+                {"policy": "strict", "text": f"Ask {SECRET}", "place": "output"},
+                {"policy": "none", "text": ""},
+            )
+        ]
+    assert [policy["name"] for policy in listed["policies"]] == ["strict", "soft"]
+    assert [(status, body.get("action"), body.get("text")) for status, _, body in tried] == [
+        (200, "redact", "Ask [EMAIL]"),
+        (200, "refuse", None),
+        (400, None, None),
+    ]
+    assert tried[0][2]["spans"] == [
+        {"start": 4, "end": 26, "rule": "personal_data", "kind": "email", "action": "redact"}
+    ]

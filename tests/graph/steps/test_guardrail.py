@@ -33,7 +33,7 @@ async def heard(flow: Flow, event: Event) -> list[str]:
 async def test_only_the_clean_answer_streams() -> None:
     """The drafts before it are never heard; the writer reads why they were refused."""
     drafts = [say("It is project Nightjar."), say("Ask bob@example.org."), say("I cannot tell you.")]
-    async with ScriptedProvider(drafts) as provider:
+    with ScriptedProvider(drafts) as provider:
         event = Event(ChatRequest.of_text("guarded", "What is it called?"))
         assert await heard(loop(provider), event) == ["I ", "cannot ", "tell ", "you."]
     assert event.notes["guard"][REFUSALS] == 2
@@ -44,7 +44,7 @@ async def test_only_the_clean_answer_streams() -> None:
 
 async def test_a_writer_that_never_is_clean_is_never_heard() -> None:
     """The cap ends the loop with an error, and nothing has been said."""
-    async with ScriptedProvider([say("Nightjar!"), say("nightjar")]) as provider:
+    with ScriptedProvider([say("Nightjar!"), say("nightjar")]) as provider:
         with pytest.raises(MaxIterationsExceeded):
             await heard(loop(provider, 2), Event(ChatRequest.of_text("guarded", "Tell me.")))
 
