@@ -108,7 +108,7 @@ class Catalog:
         models = {entry.name: _model(entry, providers[entry.provider]) for entry in rows}
         toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
         created = int(time.time())
-        guards = guards_of(settings)
+        guards = guards_of(settings, models)
         served: dict[str, Deployed] = {}
         for entry in settings.models:
             if entry.class_name is None:
@@ -149,6 +149,7 @@ class Catalog:
                 held.push_async_callback(provider.close)
             for tools in self.toolsets.values():
                 held.push_async_callback(tools.close)
+            held.push_async_callback(self.guards.close)
             for served in self:
                 held.push_async_callback(served.flow.aclose)
                 if served.embeddings is not None and served.embeddings is not served.flow:
@@ -203,7 +204,7 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
 
 def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:
     """What is served under policies: nothing passes as bytes where one of them looks at answers."""
-    passes = served.passes and not guards.sees_answers(names)
+    passes = served.passes and guards.passes(names)
     return replace(served, guards=guards, guardrails=names, passes=passes)
 
 

@@ -10,11 +10,11 @@ from typing import Annotated
 import orjson
 import typer
 
+from gateway.catalog import Catalog
 from gateway.cli_common import Config, give_up, settings_of
 from gateway.config_faults import InvalidSettings
 from gateway.endpoints.guardrails import verdict_on
 from gateway.guarding import Guards
-from gateway.policies import guards_of
 from guardrails import Policy
 from guardrails.policy import PLACES, Place
 
@@ -44,7 +44,7 @@ def check_file(
 
 def _guards(config: Path | None) -> Guards:
     try:
-        return guards_of(settings_of(config))
+        return Catalog.of(settings_of(config)).guards
     except InvalidSettings as error:
         give_up(str(error))
 

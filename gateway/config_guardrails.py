@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from gateway.config_fields import Name, Section
+from gateway.config_fields import Name, Secret, Section, written
+from gateway.config_tools import Line
 from guardrails.guardrail import MAX_HELD
 from guardrails.policy import Place
 from guardrails.rules.injection import THRESHOLD
 from guardrails.rules.secrets import LEAST_ENTROPY
 
+BaseUrl: TypeAlias = Annotated[str, written(r"https?://[^\s?#@]+", "an address such as https://host/path")]
 BOTH: tuple[Place, ...] = ("input", "output")
 
 
@@ -114,7 +116,45 @@ class FormRow(RuleRow):
     pattern: str
 
 
-WHOLE = (InjectionRow, LengthRow, LanguageRow, JsonSchemaRow, FormRow)
+class JudgedRow(RuleRow):
+    """What rules that ask somebody have in common."""
+
+    places: tuple[Literal["input", "output"], ...] = ("input",)
+    fail: Literal["closed", "open"] = "closed"
+    """Whether a text is refused or passes when nobody answers."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    every: Annotated[int, Field(ge=1)] = 400
+    """Of an answer that streams: after how many characters it is asked at the latest; else at the end of a sentence."""
+
+
+class JudgeRow(JudgedRow):
+    """A model is asked whether a text keeps to a rubric."""
+
+    rule: Literal["judge"]
+    model: str
+    """The name of a row under ``models``."""
+    rubric: Annotated[str, Field(min_length=1)]
+
+
+class ModerationRow(JudgedRow):
+    """An endpoint as OpenAI's ``/v1/moderations`` is asked."""
+
+    rule: Literal["moderation"]
+    base_url: BaseUrl
+    """The address that ``/moderations`` is under, such as https://api.openai.com/v1."""
+    api_key: Secret = SecretStr("")
+    model: str = ""
+
+
+class HttpRow(JudgedRow):
+    """A server of one's own is sent ``{"text": …}`` and answers ``{"allowed": …, "reason": …}``."""
+
+    rule: Literal["http"]
+    url: BaseUrl
+    headers: Mapping[str, Line] = Field(default_factory=dict)
+
+
+WHOLE = (InjectionRow, LengthRow, LanguageRow, JsonSchemaRow, FormRow, JudgedRow)
 AnyRule: TypeAlias = Annotated[
     PatternsRow
     | TermsRow
@@ -124,7 +164,10 @@ AnyRule: TypeAlias = Annotated[
     | LengthRow
     | LanguageRow
     | JsonSchemaRow
-    | FormRow,
+    | FormRow
+    | JudgeRow
+    | ModerationRow
+    | HttpRow,
     Field(discriminator="rule"),
 ]
 

@@ -12,10 +12,14 @@ from gateway.config_faults import InvalidSettings
 from gateway.config_guardrails import (
     AnyRule,
     FormRow,
+    HttpRow,
     InjectionRow,
     JsonSchemaRow,
+    JudgedRow,
+    JudgeRow,
     LanguageRow,
     LengthRow,
+    ModerationRow,
     PatternsRow,
     PersonalDataRow,
     PolicyEntry,
@@ -24,6 +28,7 @@ from gateway.config_guardrails import (
 )
 from gateway.guarding import Guards
 from guardrails import Policy, Rule
+from guardrails.judge import JudgeRule, by_http, by_model, by_moderation
 from guardrails.policy import Placed
 from guardrails.rules.injection import prompt_injection
 from guardrails.rules.language import language
@@ -31,33 +36,33 @@ from guardrails.rules.personal import personal_data
 from guardrails.rules.secrets import secrets
 from guardrails.rules.text import form, json_schema, length
 from guardrails.rules.words import patterns, terms
+from llm import Model
+from llm.transport import AiohttpTransport, Timeouts, Transport
 
 
-def guards_of(settings: Settings) -> Guards:
-    """The policies by name, and whom they hold for.
+def guards_of(settings: Settings, models: Mapping[str, Model]) -> Guards:
+    """The policies by name, and whom they hold for; ``models`` are those that judges may be.
 
     Raises:
         InvalidSettings: when a rule cannot be made; the message names its policy.
     """
-    policies = {}
+    policies: dict[str, Policy] = {}
+    transports: list[Transport] = []
     for entry in settings.guardrails:
         try:
-            policies[entry.name] = policy_of(entry)
+            policies[entry.name] = _policy(entry, models, transports)
         except (ValueError, OSError) as error:
             raise InvalidSettings(f"guardrails '{entry.name}': {error}") from error
     everywhere = [entry.name for entry in settings.guardrails if entry.everywhere]
-    return Guards(policies, everywhere, {key.name: key.guardrails for key in settings.auth.keys})
+    return Guards(policies, everywhere, {key.name: key.guardrails for key in settings.auth.keys}, transports)
 
 
-def policy_of(entry: PolicyEntry) -> Policy:
-    """The policy of a row.
-
-    Raises:
-        ValueError: when one of its rules cannot be made.
-        OSError: when a file of terms cannot be read.
-    """
+def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Transport]) -> Policy:
+    made = [
+        _judge(row, models, transports) if isinstance(row, JudgedRow) else MAKERS[type(row)](row) for row in entry.rules
+    ]
     return Policy(
-        [Placed(rule_of(row), row.places) for row in entry.rules],
+        [Placed(_as_said(rule, row), row.places) for rule, row in zip(made, entry.rules, strict=True)],
         refusal=entry.refusal,
         replacement=entry.replacement,
         reversible=entry.reversible,
@@ -65,9 +70,28 @@ def policy_of(entry: PolicyEntry) -> Policy:
     )
 
 
-def rule_of(row: AnyRule) -> Rule:
-    """The rule of a row."""
-    rule = MAKERS[type(row)](row)
+def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transport]) -> JudgeRule:
+    if isinstance(row, JudgeRow):
+        if row.model not in models:
+            raise ValueError(f"judge: there is no model '{row.model}'; there are: {', '.join(models) or 'none'}")
+        ask = by_model(models[row.model], row.rubric)
+    else:
+        transport = AiohttpTransport(Timeouts())
+        transports.append(transport)
+        if isinstance(row, HttpRow):
+            headers = {name: value.get_secret_value() for name, value in row.headers.items()}
+            ask = by_http(transport, row.url, headers)
+        else:
+            assert isinstance(row, ModerationRow)  # noqa: S101 - there is no other
+            headers = {"authorization": f"Bearer {row.api_key.get_secret_value()}"}
+            ask = by_moderation(transport, f"{row.base_url.rstrip('/')}/moderations", headers, row.model)
+    message = "The text was not let pass."
+    fails_open = row.fail == "open"
+    return JudgeRule(row.rule, message, ask=ask, seconds=row.timeout_seconds, fails_open=fails_open, every=row.every)
+
+
+def _as_said(rule: Rule, row: AnyRule) -> Rule:
+    """The rule with what its row says of it."""
     said = {"name": row.name, "action": row.action, "message": row.message or None}
     given = {key: value for key, value in said.items() if value is not None}
     return replace(rule, mode=row.mode, sample=row.sample, **given)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import orjson
 
 from guardrails.errors import ContentRefused
 from guardrails.guardrail import MAX_HELD, Guardrail
+from guardrails.judge import JudgeRule
 from guardrails.rule import Rule
 from guardrails.vault import Vault
 from guardrails.verdict import Verdict
@@ -66,6 +67,12 @@ class Policy:
         self.reversible = reversible
         self.max_held = max_held
         places = dict.fromkeys(place for placed in rules for place in placed.places)
+        self._judges = {
+            place: tuple(
+                placed.rule for placed in rules if place in placed.places and isinstance(placed.rule, JudgeRule)
+            )
+            for place in places
+        }
         self.guardrails: Mapping[Place, Guardrail] = {
             place: Guardrail(place, [placed.rule for placed in rules if place in placed.places], max_held=max_held)
             for place in places
@@ -83,10 +90,19 @@ class Policy:
             max_held=min((policy.max_held for policy in policies), default=MAX_HELD),
         )
 
+    def judges(self, place: Place) -> tuple[JudgeRule, ...]:
+        """The rules that ask somebody about a kind of text."""
+        return self._judges.get(place, ())
+
     @property
     def sees_answers(self) -> bool:
         """Whether anything looks at what a model says."""
         return bool(self.guardrails.keys() & {"output", "tool_arguments"}) or self.reversible
+
+    @property
+    def passes(self) -> bool:
+        """Whether an answer may go out as the bytes that it came in: nobody looks at it, and no judge adds its cost."""
+        return not self.sees_answers and not any(self._judges.values())
 
     def admit(self, request: ChatRequest, vault: Vault) -> tuple[ChatRequest, Verdict]:
         """The request as it may go on, and what was said of it.
