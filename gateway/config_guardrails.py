@@ -136,6 +136,16 @@ class JudgeRow(JudgedRow):
     rubric: Annotated[str, Field(min_length=1)]
 
 
+class TopicsRow(JudgedRow):
+    """A text must be like one of the examples, by the embeddings of a model."""
+
+    rule: Literal["topics"]
+    model: str
+    """The name of a row under ``models`` that makes embeddings."""
+    examples: Annotated[tuple[str, ...], Field(min_length=1)]
+    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.5
+
+
 class ModerationRow(JudgedRow):
     """An endpoint as OpenAI's ``/v1/moderations`` is asked."""
 
@@ -166,6 +176,7 @@ AnyRule: TypeAlias = Annotated[
     | JsonSchemaRow
     | FormRow
     | JudgeRow
+    | TopicsRow
     | ModerationRow
     | HttpRow,
     Field(discriminator="rule"),

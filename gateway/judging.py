@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
-from graph import FlowRun
+from graph import Event, FlowRun
+from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
 from guardrails import ContentRefused, Policy
 from guardrails.judge import JudgeRule
-from llm import ChatChunk, ChatRequest, Model, text_of
+from llm import ChatChunk, ChatRequest, EmbeddingRequest, Model, text_of
 
 END: Final = object()
+PLACE = "guardrails"
+"""Where what judges cost stands in the record of a run."""
 
 
 class Judges:
@@ -62,7 +65,7 @@ class Judges:
             return
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [(rule, group.create_task(rule.judge(text, self._ask))) for rule in judges]
+                tasks = [(rule, group.create_task(rule.judge(text, self))) for rule in judges]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         for rule, task in tasks:
@@ -94,8 +97,25 @@ class Judges:
         for each in held:
             yield each
 
-    async def _ask(self, model: Model, request: ChatRequest) -> str:
-        return (await ask(model, request, self._run.event)).content
+    async def ask(self, model: Model, request: ChatRequest) -> str:
+        return (await ask(model, request, self._own())).content
+
+    async def embed(self, model: Model, texts: list[str]) -> list[list[float]]:
+        event = self._own()
+        event.body = EmbeddingRequest(texts)
+        await EmbeddingStep(model).do(event)
+        vectors: list[list[float]] = event.body.vectors
+        return vectors
+
+    async def fetch(self, asked: list[str], make: Callable[[], Awaitable[Any]]) -> Any:
+        event = self._own()
+        return await (make() if event.tape is None else event.tape.value(event.at, asked, make))
+
+    def _own(self) -> Event:
+        """An event beside the one that walks, which shares what the run spends and its tape."""
+        event = self._run.event.having(None)
+        event.at = PLACE
+        return event
 
 
 def _asked(body: Any) -> str:

@@ -25,10 +25,11 @@ from gateway.config_guardrails import (
     PolicyEntry,
     SecretsRow,
     TermsRow,
+    TopicsRow,
 )
 from gateway.guarding import Guards
 from guardrails import Policy, Rule
-from guardrails.judge import JudgeRule, by_http, by_model, by_moderation
+from guardrails.judge import JudgeRule, by_examples, by_http, by_model, by_moderation
 from guardrails.policy import Placed
 from guardrails.rules.injection import prompt_injection
 from guardrails.rules.language import language
@@ -72,9 +73,11 @@ def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Tr
 
 def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transport]) -> JudgeRule:
     if isinstance(row, JudgeRow):
-        if row.model not in models:
-            raise ValueError(f"judge: there is no model '{row.model}'; there are: {', '.join(models) or 'none'}")
-        ask = by_model(models[row.model], row.rubric)
+        ask = by_model(_named(models, row), row.rubric)
+    elif isinstance(row, TopicsRow):
+        if not _named(models, row).embeds:
+            raise ValueError(f"topics: the model '{row.model}' does not make embeddings")
+        ask = by_examples(_named(models, row), row.examples, row.threshold)
     else:
         transport = AiohttpTransport(Timeouts())
         transports.append(transport)
@@ -88,6 +91,12 @@ def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transpo
     message = "The text was not let pass."
     fails_open = row.fail == "open"
     return JudgeRule(row.rule, message, ask=ask, seconds=row.timeout_seconds, fails_open=fails_open, every=row.every)
+
+
+def _named(models: Mapping[str, Model], row: JudgeRow | TopicsRow) -> Model:
+    if row.model not in models:
+        raise ValueError(f"{row.rule}: there is no model '{row.model}'; there are: {', '.join(models) or 'none'}")
+    return models[row.model]
 
 
 def _as_said(rule: Rule, row: AnyRule) -> Rule:

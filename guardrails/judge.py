@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from math import hypot
+from operator import mul
+from typing import Any, Protocol, TypeAlias
 
 import orjson
 
@@ -18,9 +21,24 @@ from guardrails.rule import Rule
 from llm import ChatRequest, Model, ModelError
 from llm.transport import Transport
 
-AskModel: TypeAlias = Callable[[Model, ChatRequest], Awaitable[str]]
-"""Asks a model in the name of a run, which pays for it."""
-Ask: TypeAlias = Callable[[str, AskModel], Awaitable[str]]
+
+class Asker(Protocol):
+    """Asks in the name of a run, which pays for it and keeps what came on its tape."""
+
+    async def ask(self, model: Model, request: ChatRequest) -> str:
+        """What a model answers."""
+        ...
+
+    async def embed(self, model: Model, texts: list[str]) -> list[list[float]]:
+        """The vectors of texts."""
+        ...
+
+    async def fetch(self, asked: list[str], make: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes from elsewhere, which a replay takes from its tape by what was asked."""
+        ...
+
+
+Ask: TypeAlias = Callable[[str, Asker], Awaitable[str]]
 """Why a text is refused; empty when it is not."""
 MAX_REASON = 200
 SENTENCE = re.compile(r"[.!?。！？\n][\"')\]]*\s*$")
@@ -60,7 +78,7 @@ class JudgeRule(Rule):
     fails_open: bool = False
     every: int = 400
 
-    async def judge(self, text: str, ask_model: AskModel) -> str:
+    async def judge(self, text: str, asker: Asker) -> str:
         """Why a text is refused; empty when it is not.
 
         Raises:
@@ -68,7 +86,7 @@ class JudgeRule(Rule):
         """
         try:
             async with asyncio.timeout(self.seconds):
-                return await self.ask(text, ask_model)
+                return await self.ask(text, asker)
         except (ModelError, TimeoutError, GuardrailUnavailable) as error:
             if self.fails_open:
                 return ""
@@ -84,10 +102,10 @@ class JudgeRule(Rule):
 def by_model(model: Model, rubric: str) -> Ask:
     """A model is asked whether a text keeps to a rubric."""
 
-    async def ask(text: str, ask_model: AskModel) -> str:
+    async def ask(text: str, asker: Asker) -> str:
         messages = [{"role": "system", "content": FORM + rubric}, {"role": "user", "content": text}]
         request = ChatRequest(model.name, messages, {"temperature": 0, "response_format": ANSWER})
-        return _refusal(_parsed(await ask_model(model, request)))
+        return _refusal(_parsed(await asker.ask(model, request)))
 
     return ask
 
@@ -95,8 +113,9 @@ def by_model(model: Model, rubric: str) -> Ask:
 def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], model: str = "") -> Ask:
     """An endpoint as OpenAI's ``/v1/moderations`` is asked (https://platform.openai.com/docs/api-reference/moderations)."""
 
-    async def ask(text: str, _: AskModel) -> str:
-        said = await _posted(transport, url, headers, {"input": text, **({"model": model} if model else {})})
+    async def ask(text: str, asker: Asker) -> str:
+        body = {"input": text, **({"model": model} if model else {})}
+        said = await asker.fetch([url, text], partial(_posted, transport, url, headers, body))
         results = said.get("results")
         if not isinstance(results, list) or not all(isinstance(each, dict) and "flagged" in each for each in results):
             raise GuardrailUnavailable("the moderation endpoint did not answer in its form")
@@ -115,10 +134,31 @@ def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], mo
 def by_http(transport: Transport, url: str, headers: Mapping[str, str]) -> Ask:
     """A server of one's own is sent ``{"text": …}`` and answers ``{"allowed": …, "reason": …}``."""
 
-    async def ask(text: str, _: AskModel) -> str:
-        return _refusal(await _posted(transport, url, headers, {"text": text}))
+    async def ask(text: str, asker: Asker) -> str:
+        return _refusal(await asker.fetch([url, text], partial(_posted, transport, url, headers, {"text": text})))
 
     return ask
+
+
+def by_examples(model: Model, examples: Sequence[str], threshold: float) -> Ask:
+    """A text must be like one of the examples of what is allowed: the cosine of their embeddings decides."""
+    known: list[list[float]] = []
+
+    async def ask(text: str, asker: Asker) -> str:
+        if not known:
+            made = await asker.embed(model, list(examples))
+            known[:] = made
+        (vector,) = await asker.embed(model, [text])
+        nearest = max(_cosine(vector, each) for each in known)
+        return "" if nearest >= threshold else "It is not about what is talked about here."
+
+    return ask
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    if len(one) != len(other):
+        raise GuardrailUnavailable("the embeddings are not all of one length")
+    return sum(map(mul, one, other)) / ((hypot(*one) * hypot(*other)) or 1.0)
 
 
 async def _posted(transport: Transport, url: str, headers: Mapping[str, str], body: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from llm.testing import ScriptedUpstream
-from llm.testing.upstream import Hang, Json, Stream, answer
+from llm.testing.upstream import Hang, Json, Stream, answer, embeddings
 from tests.serving import serving, serving_upstream
 
 CHAT: dict[str, Any] = {"model": "up", "messages": [{"role": "user", "content": "Who knows?"}]}
@@ -94,3 +94,20 @@ async def test_a_judge_in_shadow_is_recorded_only() -> None:
             status, _, _ = await gateway.post("/v1/chat/completions", CHAT)
             (run,) = await gateway.runs()
     assert (status, run["guardrails"]["action"], run["guardrails"]["flags"]) == (200, "flag", ["http"])
+
+
+async def test_a_text_off_the_topics_is_refused_by_its_embedding() -> None:
+    """The examples are embedded once; what embeddings cost is part of the run."""
+    script = [embeddings([1.0, 0.0]), embeddings([0.9, 0.1]), answer("Nobody."), embeddings([0.0, 1.0])]
+    async with ScriptedUpstream(script[2], Hang()) as up, ScriptedUpstream(*script[:2], script[3]) as embedder:
+        named = {"up": up, "embedder": embedder}
+        providers = [
+            {"name": name, "kind": "openai", "base_url": each.base_url, "api_key": "sk-of-nobody"}
+            for name, each in named.items()
+        ]
+        models = [{"name": name, "provider": name} for name in named]
+        rule = policy(rule="topics", model="embedder", examples=["Who knows the way?"], threshold=0.8)
+        async with serving(providers=providers, models=models, graphs=[], guardrails=[rule]) as gateway:
+            allowed, refused = [await gateway.post("/v1/chat/completions", CHAT) for _ in range(2)]
+    assert (allowed[0], allowed[2]["usage"]["total_tokens"]) == (200, 10 + 7 + 7)
+    assert (refused[0], refused[2]["error"]["code"]) == (400, "content_filter")
