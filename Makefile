@@ -8,7 +8,7 @@ BIN  := .venv/bin
 PIP  := $(BIN)/pip --disable-pip-version-check --quiet
 CODE := gateway graph guardrails llm prompts tests benchmarks
 
-.PHONY: help run install test test-fast lint format bench model lock clean
+.PHONY: help run install test test-fast test-clients lint format bench model lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -18,12 +18,15 @@ run: .venv/run.stamp  ## start the gateway (PORT=, CONFIG=)
 
 install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
 
-test: .venv/huggingface.stamp  ## the whole suite, with the tests that need torch
+test: .venv/huggingface.stamp tests/clients/node/node_modules/stamp test-clients  ## the whole suite, with the tests that need torch
 	@scripts/system-packages curl
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 	@$(BIN)/python -m pytest -m "not huggingface"
+
+test-clients: .venv-clients/stamp  ## the tests of clients that have an environment of their own
+	@.venv-clients/bin/python -W ignore -m pytest -W ignore tests/clients --ignore tests/clients/test_node.py --ignore tests/clients/test_published_types.py
 
 lint: .venv/huggingface.stamp  ## ruff and mypy --strict, with the types of torch
 	@$(BIN)/ruff check $(CODE)
@@ -46,7 +49,7 @@ lock: .venv/dev.stamp  ## write the lock files anew
 	@scripts/lock $(BIN)/uv
 
 clean:  ## remove what make made
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-clients tests/clients/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -74,4 +77,16 @@ llm/tokens/vocabularies/o200k_base.tiktoken: scripts/vocabularies locks/vocabula
 	@echo "installing torch and transformers for the tests that need them ..."
 	@$(PIP) install --require-hashes --no-deps -r locks/huggingface.txt
 	@$(PIP) install torch==2.13.0
+	@touch $@
+
+.venv-clients/stamp: .venv/dev.stamp locks/clients.txt
+	@echo "installing clients of other people into .venv-clients ..."
+	@$(BIN)/python -m venv --clear --without-pip .venv-clients
+	@$(BIN)/uv pip install --quiet --python .venv-clients/bin/python --require-hashes --no-deps -r locks/clients.txt
+	@$(BIN)/uv pip install --quiet --python .venv-clients/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tests/clients/node/node_modules/stamp: .venv/dev.stamp tests/clients/node/package.json tests/clients/node/package-lock.json
+	@echo "installing the official SDK for Node ..."
+	@$(BIN)/npm ci --prefix tests/clients/node --no-audit --no-fund --ignore-scripts --silent
 	@touch $@

@@ -18,7 +18,7 @@ MAX_ID = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """What to embed: texts, or texts as token ids of the model's own vocabulary."""
+    """What to embed: texts, or texts as token ids; of the model's own vocabulary, unless its provider says which."""
 
     inputs: Sequence[str] | Sequence[Sequence[int]]
     parameters: dict[str, Any] = field(default_factory=dict)

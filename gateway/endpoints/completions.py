@@ -153,6 +153,7 @@ class CompletionDialect:
         if not given or "content" not in given:
             return given or None
         tokens = given["content"] or ()
+        tops = [_tops(token) for token in tokens]
         offsets, at = [], self._offset
         for token in tokens:
             offsets.append(at)
@@ -160,13 +161,13 @@ class CompletionDialect:
         return {
             "tokens": [token["token"] for token in tokens],
             "token_logprobs": [token["logprob"] for token in tokens],
-            "top_logprobs": [_tops(token) for token in tokens],
+            "top_logprobs": tops if any(tops) else None,
             "text_offset": offsets,
         }
 
 
-def _tops(token: Mapping[str, Any]) -> dict[str, float] | None:
-    return {top["token"]: top["logprob"] for top in token.get("top_logprobs") or ()} or None
+def _tops(token: Mapping[str, Any]) -> dict[str, float]:
+    return {top["token"]: top["logprob"] for top in token.get("top_logprobs") or ()}
 
 
 def _reason(reason: str) -> str:

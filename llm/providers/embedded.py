@@ -27,6 +27,7 @@ from llm.embedded import (
 )
 from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import ContextLengthExceeded, InvalidRequest
+from llm.tokens import text_of_ids
 from llm.usage import Usage
 
 T = TypeVar("T")
@@ -89,21 +90,25 @@ class EmbeddedProvider:
             self._let_go(generation)
 
     async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
-        """See :class:`~llm.embeddings.EmbeddingProvider`: the mean of the last hidden states, at length 1."""
+        """See :class:`~llm.embeddings.EmbeddingProvider`: the mean of the last hidden states, at length 1.
+
+        Token ids are read as cl100k_base, which is what clients that send ids cut texts with; none has our vocabulary.
+        """
         if "dimensions" in request.parameters:
             message = "The embedded model has no embeddings of other dimensions."
             raise InvalidRequest(message, param="dimensions", code="unsupported_parameter")
         vectors, tokens = [], 0
         for given in request.inputs:
             with _our_errors("input"):
-                vector, read = await self._run(self._embed, given)
+                text = given if isinstance(given, str) else await asyncio.to_thread(_text, given)
+                vector, read = await self._run(self._embed, text)
             vectors.append(vector)
             tokens += read
         return Embeddings(vectors, Usage.of(tokens, 0))
 
-    def _embed(self, given: str | Sequence[int]) -> tuple[list[float], int]:
+    def _embed(self, text: str) -> tuple[list[float], int]:
         engine = self._load()
-        ids = engine.tokenizer.encode(given, engine.context_length) if isinstance(given, str) else given
+        ids = engine.tokenizer.encode(text, engine.context_length)
         return engine.embed(ids), len(ids)
 
     async def count(self, model: str, request: ChatRequest, answer: str) -> Usage:
@@ -147,6 +152,14 @@ def _check_text(messages: Sequence[Message]) -> None:
         except UnicodeEncodeError as error:
             param = f"messages[{index}].content"
             raise InvalidRequest(f"Invalid '{param}': {error.reason}.", param=param, code="invalid_value") from error
+
+
+def _text(ids: Sequence[int]) -> str:
+    """The text of ids as clients make them."""
+    try:
+        return text_of_ids(ids)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
 
 
 @contextmanager

@@ -107,8 +107,19 @@ def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls
         finish_reason(choice.get("finish_reason")),
         usage,
         extra or None,
-        logprobs if isinstance(logprobs, dict) else None,
+        _logprobs(logprobs) if isinstance(logprobs, dict) else None,
     )
+
+
+def _logprobs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a choice; lists of likeliest tokens, which some upstreams leave out, are then empty."""
+    return {name: _topped(said) if name in ("content", "refusal") else said for name, said in given.items()}
+
+
+def _topped(tokens: object) -> list[Any] | None:
+    if not isinstance(tokens, list):
+        return None
+    return [{**token, "top_logprobs": token.get("top_logprobs") or []} for token in tokens if isinstance(token, dict)]
 
 
 def finish_reason(said: object) -> str | None:

@@ -1,8 +1,8 @@
 """An OpenAI-compatible upstream's answer on its way through: its own bytes, under the name that the caller asked for.
 
 An event is looked into as far as it must be: the first ones are parsed, and each that differs from the one before in
-more than the text of its delta. What strict clients would trip over is mended, in that event only: a role that is
-missing or said twice, another word for the end, tool calls whose index or id slips. Usage is read, and told once, at
+more than the text of its delta. What strict clients would trip over is mended, in that event only (see
+:mod:`llm.providers.openai_mending`). Usage is read, and told once, at
 the end, to callers who asked for it.
 """
 
@@ -10,17 +10,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from llm.chat import ChatChunk, ChatRequest
-from llm.chat.chunk import ToolCallDelta
 from llm.errors import UpstreamError, UpstreamGarbled
 from llm.providers.http import parsed_object
 from llm.providers.openai_answer import DONE, chunk_of, usage_in
 from llm.providers.openai_errors import error_of_event
+from llm.providers.openai_mending import (
+    ChoiceState,
+    index_of,
+    mend_answer,
+    mend_choice,
+    mend_delta,
+    mend_head,
+    mend_usage,
+    new_head,
+)
 from llm.providers.openai_tool_calls import ToolCallIndexes
 from llm.usage import Usage
 
@@ -28,16 +37,8 @@ MODEL = re.compile(rb'\{[^{\[]*?"model"\s*:\s*("[^"\\]*")')
 """The value of ``model`` in the head of an object: before it there is nothing that could hold another one."""
 NO_USAGE = b',"usage":null'
 QUOTE, BACKSLASH = b'"\\'
+STREAMED, WHOLE = "chat.completion.chunk", "chat.completion"
 HEAD = ("id", "object", "created", "model", "system_fingerprint")
-
-
-@dataclass(slots=True)
-class _Choice:
-    """What one choice of an answer has said so far."""
-
-    calls: ToolCallIndexes = field(default_factory=ToolCallIndexes)
-    begun: bool = False
-    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Passage:
         self._name = orjson.dumps(request.model)
         self._model = request.model
         self._told = request.include_usage
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, ChoiceState] = {}
         self._mould: _Mould | None = None
         self._head: Mapping[str, Any] = {}
         self._usage = b""
@@ -115,7 +116,7 @@ class Passage:
         open_ = [(index, choice) for index, choice in self._choices.items() if not choice.finished]
         return ChatChunk(wire=b"".join([*(self._stopped(*each) for each in open_), self._usage]))
 
-    def _stopped(self, index: int, choice: _Choice) -> bytes:
+    def _stopped(self, index: int, choice: ChoiceState) -> bytes:
         delta = {} if choice.begun else {"role": "assistant", "content": ""}
         said = {"index": index, "delta": delta, "logprobs": None, "finish_reason": "stop"}
         return _frame(orjson.dumps({**self._head, "model": self._model, "choices": [said]}))
@@ -128,12 +129,13 @@ class Passage:
         usage = usage_in(event)
         if not event.get("choices"):
             return self._uncalled_for(event, data, usage)
+        chunks, mended = self._mended(event["choices"])
+        changed = mend_head(event, self._head or new_head(STREAMED)) or usage is not None
         if not self._head:
             self._head = {name: event[name] for name in HEAD if name in event}
-        changed = usage is not None
         if usage is not None:
-            self._usage = self._usage_frame({**self._head, "choices": [], "usage": event.pop("usage")})
-        chunks, mended = self._mended(event["choices"])
+            del event["usage"]
+            self._usage = self._usage_frame({**self._head, "choices": [], "usage": usage.to_wire()})
         chunk = _together(chunks) or ChatChunk()
         chunk.usage = usage
         chunk.wire = self._frame(event, None if changed or mended else data)
@@ -141,13 +143,14 @@ class Passage:
             self._learn(event, data, chunk.wire)
         return chunk
 
-    def _uncalled_for(self, event: Mapping[str, Any], data: bytes, usage: Usage | None) -> ChatChunk | None:
+    def _uncalled_for(self, event: dict[str, Any], data: bytes, usage: Usage | None) -> ChatChunk | None:
         """An event without choices: that of the usage, or one that many clients would trip over."""
         if event.get("choices") is None:
             raise UpstreamGarbled("the upstream sent a chunk of another shape than OpenAI's")
         if usage is None:
             return None
-        self._usage = self._usage_frame(event, data)
+        mended = mend_head(event, self._head or new_head(STREAMED)) | mend_usage(event)
+        self._usage = self._usage_frame(event, None if mended else data)
         return ChatChunk(usage=usage, wire=b"")
 
     def _usage_frame(self, event: Mapping[str, Any], data: bytes | None = None) -> bytes:
@@ -182,11 +185,11 @@ class Passage:
             raise UpstreamGarbled("the upstream sent a chunk of another shape than OpenAI's")
         chunks, mended = [], False
         for choice in choices:
-            state = self._choices.setdefault(_index(choice), _Choice())
+            state = self._choices.setdefault(index_of(choice), ChoiceState())
             delta = choice.get("delta") or {}
             chunk = chunk_of(choice, delta, None, state.calls)
-            mended |= _mend_delta(delta, chunk, state)
-            mended |= _mend_choice(choice, delta, chunk)
+            mended |= mend_delta(delta, chunk, state)
+            mended |= mend_choice(choice, delta, chunk)
             state.finished = state.finished or chunk.finish_reason is not None
             chunks.append(chunk)
         return chunks, mended
@@ -221,7 +224,10 @@ def whole(body: bytes, request: ChatRequest) -> ChatChunk:
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise UpstreamGarbled("the upstream's answer has another shape than OpenAI's")
     chunks = [chunk_of(choice, choice.get("message"), None, ToolCallIndexes()) for choice in choices]
-    mended = [_mend_answer(choice, chunk) for choice, chunk in zip(choices, chunks, strict=True)]
+    mended = [
+        mend_answer(choice, chunk, index) for index, (choice, chunk) in enumerate(zip(choices, chunks, strict=True))
+    ]
+    mended += [mend_head(answer, new_head(WHOLE)), mend_usage(answer)]
     edited = None if any(mended) else renamed(body, orjson.dumps(request.model))
     made = _together(chunks) or ChatChunk()
     made.usage = usage_in(answer)
@@ -255,72 +261,3 @@ def _together(chunks: list[ChatChunk]) -> ChatChunk | None:
         extra or None,
         wire=b"".join(chunk.wire or b"" for chunk in chunks),
     )
-
-
-def _mend_delta(delta: dict[str, Any], chunk: ChatChunk, state: _Choice) -> bool:
-    """The role in the first delta and no other; tool calls with the index, id and name that are right."""
-    mended = False
-    if state.begun and "role" in delta:
-        del delta["role"]
-        mended = True
-    elif not state.begun and delta.get("role") != "assistant":
-        delta["role"] = "assistant"
-        mended = True
-    state.begun = True
-    pieces = delta.get("tool_calls") or ()
-    if not all(map(_is_right, pieces, chunk.tool_calls)):
-        delta["tool_calls"] = [
-            {**_others(piece), **call.to_wire()} for piece, call in zip(pieces, chunk.tool_calls, strict=True)
-        ]
-        mended = True
-    return mended
-
-
-def _mend_choice(choice: dict[str, Any], delta: dict[str, Any], chunk: ChatChunk) -> bool:
-    """The index, the delta and the reason for the end, in OpenAI's words; each of them always there."""
-    right = {"index": _index(choice), "delta": delta, "finish_reason": chunk.finish_reason}
-    mended = any(name not in choice or choice[name] != value for name, value in right.items())
-    choice.update(right)
-    return mended
-
-
-def _mend_answer(choice: dict[str, Any], chunk: ChatChunk) -> bool:
-    """The same of a whole answer, which ends for a reason, and whose calls have ids."""
-    reason = chunk.finish_reason or "stop"
-    mended = choice.get("finish_reason") != reason
-    choice["finish_reason"] = reason
-    pieces = choice["message"].get("tool_calls") or ()
-    if not all(_has_head(piece, call) for piece, call in zip(pieces, chunk.tool_calls, strict=True)):
-        calls = ({**_others(piece), **call.to_wire()} for piece, call in zip(pieces, chunk.tool_calls, strict=True))
-        choice["message"]["tool_calls"] = [
-            {name: value for name, value in call.items() if name != "index"} for call in calls
-        ]
-        mended = True
-    return mended
-
-
-def _index(choice: Mapping[str, Any]) -> int:
-    index = choice.get("index")
-    return index if isinstance(index, int) else 0
-
-
-def _is_right(piece: Mapping[str, Any], call: ToolCallDelta) -> bool:
-    return piece.get("index") == call.index and _has_head(piece, call)
-
-
-def _has_head(piece: Mapping[str, Any], call: ToolCallDelta) -> bool:
-    """Whether a piece of a tool call says of itself what it must, and what it must not say again."""
-    called = piece.get(call.kind)
-    if not isinstance(called, Mapping) or isinstance(called.get("arguments"), Mapping):
-        return False
-    type_ = call.kind if call.id is not None else piece.get("type")
-    return ((piece.get("id") or None), piece.get("type"), called.get("name") or None) == (
-        call.id,
-        type_,
-        call.name or None,
-    )
-
-
-def _others(piece: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a piece of a tool call that OpenAI's API does not have."""
-    return {name: value for name, value in piece.items() if name not in ("index", "id", "type", "function", "custom")}

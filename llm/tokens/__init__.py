@@ -1,7 +1,7 @@
 """Counting tokens, for calls whose provider does not say what they cost."""
 
 from llm.tokens.counter import CHARACTERS, CharacterCounter, TokenCounter, counted
-from llm.tokens.openai import TIKTOKEN, ChatText, TiktokenCounter
+from llm.tokens.openai import TIKTOKEN, ChatText, TiktokenCounter, text_of_ids
 
 __all__ = [
     "CHARACTERS",
@@ -11,4 +11,5 @@ __all__ = [
     "TiktokenCounter",
     "TokenCounter",
     "counted",
+    "text_of_ids",
 ]

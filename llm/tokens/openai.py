@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -95,6 +95,23 @@ class TiktokenCounter:
 
 
 TIKTOKEN = TiktokenCounter()
+
+
+def text_of_ids(ids: Sequence[int], encoding: str = "cl100k_base", folder: Path = FOLDER) -> str:
+    """The text that token ids of an encoding stand for; bytes that are no UTF-8 become U+FFFD.
+
+    The first call reads the vocabulary, about a second.
+
+    Raises:
+        ValueError: when one of them is no id of that encoding, or its vocabulary is not there.
+    """
+    path = folder / f"{encoding}.tiktoken"
+    if not path.exists():
+        raise ValueError(f"token ids cannot be read, because the vocabulary of {encoding} is not installed")
+    try:
+        return _read(path).decode(list(ids))
+    except KeyError as error:
+        raise ValueError(f"token ids are those of {encoding}, and one of these is none") from error
 
 
 def encoding_of(model: str) -> str:

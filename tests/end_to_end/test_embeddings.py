@@ -36,7 +36,7 @@ TAKEN = [
     ({"model": "penstock-demo", "input": [[1, "a"]]}, "input[0][1]", "invalid_type"),
     ({"model": "penstock-demo", "input": [[True]]}, "input[0][0]", "invalid_type"),
     ({"model": "penstock-demo", "input": [-1]}, "input[0][0]", "integer_below_min_value"),
-    ({"model": "penstock-demo", "input": [99999]}, "input", "invalid_value"),
+    ({"model": "penstock-demo", "input": [100256]}, "input", "invalid_value"),
     ({"model": "penstock-demo", "input": ["a"] * 2049}, "input", "array_above_max_length"),
     ({"model": "penstock-demo", "input": "a", "encoding_format": "hex"}, "encoding_format", "invalid_value"),
     ({"model": "penstock-demo", "input": "a", "dimensions": 0}, "dimensions", "integer_below_min_value"),
@@ -76,6 +76,15 @@ async def test_the_embedded_model_embeds() -> None:
     assert made.usage.total_tokens == made.usage.prompt_tokens > 12
     assert last["usage"]["total_tokens"] == plain.usage.total_tokens
     assert (last["usage"]["source"], last["steps"][0]["step"]) == ("real", "embedding")
+
+
+async def test_token_ids_of_clients_are_texts_to_the_embedded_model() -> None:
+    """Clients that send ids know no vocabulary but cl100k_base; the vector is that of the text."""
+    async with serving() as gateway, gateway.sdk() as client:
+        made = await client.embeddings.create(model="penstock-demo", input=[[15561, 304, 81801], [15339]])
+        texts = await client.embeddings.create(model="penstock-demo", input=["weather in Lisbon", "hello"])
+    assert [row.embedding for row in made.data] == [row.embedding for row in texts.data]
+    assert made.usage == texts.usage
 
 
 async def test_an_upstream_embeds() -> None:

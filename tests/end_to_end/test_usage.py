@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from gateway.catalog import Catalog
@@ -116,7 +116,7 @@ LEAVES = some.none() | some.none() | some.tuples(some.integers(0, 5), some.sampl
 
 
 @given(calls=CALLS, leaves=LEAVES, stream=some.booleans(), priced=some.booleans())
-@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 def test_usage_is_conserved(calls: list[Call], leaves: tuple[int, str] | None, stream: bool, priced: bool) -> None:
     """Steps = run = what the client is told = the record, whatever fails, is tried again, or is left."""
     asyncio.run(conserved(calls, leaves, stream, PRICE if priced else None))

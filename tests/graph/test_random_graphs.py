@@ -36,7 +36,6 @@ EXAMPLES = settings(
     max_examples=int(os.environ.get("PENSTOCK_EXAMPLES", "200")),
     derandomize="PENSTOCK_EXAMPLES" not in os.environ,
     database=None,
-    deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

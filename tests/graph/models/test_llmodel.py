@@ -86,7 +86,6 @@ async def test_38_of_openai_the_usage_is_its_own_object() -> None:
 
 
 @pytest.mark.huggingface
-@pytest.mark.timeout(180)
 @pytest.mark.filterwarnings("default")
 async def test_38_of_hugging_face_the_tokens_are_counted_with_its_own_tokenizer() -> None:
     """The total is what was asked and answered. They are the very tokens that were made here, so nothing is a guess."""

@@ -6,8 +6,6 @@ import json
 from functools import cache
 from typing import Any
 
-import pytest
-
 from llm.embedded import FOLDER, Engine
 from llm.embedded.training.calls import Calls
 from llm.embedded.training.evaluate import HELDOUT, THRESHOLDS, below, measure
@@ -25,7 +23,6 @@ def figures() -> dict[str, Any]:
     return measure(Calls(Engine.load(FOLDER)), few)
 
 
-@pytest.mark.timeout(240)
 def test_the_graphs_calls_are_right() -> None:
     """No figure is further below its threshold than so few items may bring it."""
     assert below(figures(), leeway=12) == []

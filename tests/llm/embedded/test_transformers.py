@@ -18,7 +18,7 @@ from llm.embedded.tokenizer import Tokenizer
 from llm.embedded.training.corpus.mixture import conversation
 from tests.llm.embedded.conftest import ATTRACTIONS, WEATHER, options, text
 
-pytestmark = [pytest.mark.huggingface, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.huggingface, pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
 PROMPTS = [
     "Who are you?",

@@ -16,7 +16,7 @@ from llm.huggingface.forms import HERMES, LLAMA, MISTRAL, OURS, CallForm, form_o
 
 torch = pytest.importorskip("torch", reason="needs the extra huggingface")
 transformers = pytest.importorskip("transformers", reason="needs the extra huggingface")
-pytestmark = [pytest.mark.huggingface, pytest.mark.timeout(180), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.huggingface, pytest.mark.filterwarnings("default")]
 SCHEMA = {
     "type": "object",
     "properties": {

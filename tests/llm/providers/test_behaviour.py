@@ -211,7 +211,6 @@ APIS = [
 ]
 LOCAL = [
     pytest.mark.huggingface,
-    pytest.mark.timeout(180),  # the first test imports torch
     pytest.mark.filterwarnings("default"),  # those of torch and transformers are not ours
 ]
 

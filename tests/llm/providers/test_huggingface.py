@@ -35,7 +35,6 @@ torch = pytest.importorskip("torch", reason="needs the extra huggingface")
 transformers = pytest.importorskip("transformers", reason="needs the extra huggingface")
 pytestmark = [
     pytest.mark.huggingface,
-    pytest.mark.timeout(180),  # the first test imports torch
     pytest.mark.filterwarnings("default"),  # those of torch and transformers are not ours
 ]
 WEATHER = {

@@ -271,7 +271,7 @@ async def test_other_words_for_the_end_are_told_in_openais(said: str | None, mea
 async def test_custom_tools_logprobs_and_other_members_pass_through() -> None:
     """What OpenAI's API has beside text and functions comes out as it went in, streamed or not."""
     custom = {"id": "call_a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
-    logprobs = {"content": [{"token": "Hi", "logprob": -0.1}], "refusal": None}
+    logprobs = {"content": [{"token": "Hi", "logprob": -0.1, "top_logprobs": []}], "refusal": None}
     audio, notes = {"id": "audio_1"}, [{"type": "url_citation"}]
     message = {"role": "assistant", "content": "Hi", "tool_calls": [custom], "audio": audio, "annotations": notes}
     whole = {"choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "tool_calls"}]}

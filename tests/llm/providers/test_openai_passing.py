@@ -89,7 +89,7 @@ def test_usage_beside_the_last_words_is_told_at_the_end() -> None:
     assert "usage" not in stop
     assert (usage["choices"], usage["usage"], usage["id"]) == (
         [],
-        {"prompt_tokens": 1, "completion_tokens": 2},
+        {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
         "chatcmpl-1",
     )
     assert b"usage" not in passed(ROLE + last + DONE)[0]
@@ -225,9 +225,40 @@ def test_only_the_name_of_the_answer_is_changed(nested: bytes) -> None:
 
 def test_a_whole_answer_passes_too() -> None:
     """As the bytes that it is, but for the name; where its end is told in other words, that is mended."""
-    body = b'{"id":"1", "model": "upstream", "choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"%b"}]}'
+    body = (
+        b'{"id":"1", "object":"chat.completion", "created":1, "model": "upstream", '
+        b'"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"%b"}]}'
+    )
     kept, other = (whole(body % reason, request()) for reason in (b"stop", b"eos"))
     assert kept.wire == body.replace(b'"upstream"', b'"served"') % b"stop"
     assert other.wire is not None
     assert orjson.loads(other.wire)["choices"][0]["finish_reason"] == "stop"
     assert (kept.content, kept.usage) == ("Hi", None)
+
+
+def test_what_every_whole_answer_has_is_there() -> None:
+    """Id, kind, time, indexes, roles, counts and lists of likeliest tokens, where the upstream leaves them out."""
+    said = {"message": {"role": "model", "content": "Hi"}, "logprobs": {"content": [{"token": "Hi", "logprob": -1.0}]}}
+    body = {"id": 5, "created": 1.5, "choices": [said, said], "usage": {"prompt_tokens": 7, "completion_tokens": None}}
+    made = orjson.loads(whole(orjson.dumps(body), request()).wire or b"")
+    assert made["id"].startswith("chatcmpl-")
+    assert (made["object"], type(made["created"])) == ("chat.completion", int)
+    assert made["usage"] == {"prompt_tokens": 7, "completion_tokens": 0, "total_tokens": 7}
+    assert [(each["index"], each["message"]["role"]) for each in made["choices"]] == [
+        (0, "assistant"),
+        (1, "assistant"),
+    ]
+    assert made["choices"][1]["logprobs"] == {"content": [{"token": "Hi", "logprob": -1.0, "top_logprobs": []}]}
+
+
+def test_what_every_event_has_is_there() -> None:
+    """One id, kind and time in all of them, also in that of the usage, whose counts are all there."""
+    bare = [{"choices": [{"delta": {"content": word}}]} for word in "ab"]
+    usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    wire, _, fault = passed(b"".join(map(frame, [*bare, usage])) + DONE, include_usage=True)
+    events = [orjson.loads(each[6:]) for each in wire.split(b"\n\n")[:-1]]
+    assert fault is None
+    assert len({(each["id"], each["object"], each["created"]) for each in events}) == 1
+    assert (events[0]["object"], type(events[0]["created"])) == ("chat.completion.chunk", int)
+    assert [each["choices"][0]["finish_reason"] for each in events[:-1]] == [None, None, "stop"]
+    assert events[-1]["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.endpoints.v2.elements import BF16, BYTES, DATATYPES, HELD_AS, from_bytes, from_json, to_bytes, to_json
@@ -38,7 +38,6 @@ def elements_of(datatype: str) -> st.SearchStrategy[list[Any]]:
 samples = st.sampled_from(DATATYPES).flatmap(lambda name: st.tuples(st.just(name), elements_of(name)))
 
 
-@settings(deadline=None)
 @given(samples)
 def test_json_comes_back(sample: tuple[str, list[Any]]) -> None:
     """JSON to elements to JSON is the same list, for every datatype."""
@@ -48,7 +47,6 @@ def test_json_comes_back(sample: tuple[str, list[Any]]) -> None:
     assert back == data or np.array_equal(np.array(back, held), np.array(data, held))
 
 
-@settings(deadline=None)
 @given(samples)
 def test_bytes_come_back(sample: tuple[str, list[Any]]) -> None:
     """Elements to bytes to elements to bytes are the same bytes, for every datatype."""
@@ -60,7 +58,6 @@ def test_bytes_come_back(sample: tuple[str, list[Any]]) -> None:
     assert to_bytes(datatype, back) == raw
 
 
-@settings(deadline=None)
 @given(st.sampled_from(DATATYPES), st.binary(max_size=64), st.integers(0, 20))
 def test_any_bytes_are_elements_or_refused(datatype: str, raw: bytes, count: int) -> None:
     """Whatever a client sends, it is so many elements, which come back as these bytes, or it is refused."""
@@ -73,7 +70,6 @@ def test_any_bytes_are_elements_or_refused(datatype: str, raw: bytes, count: int
         assert to_bytes(datatype, elements) == raw
 
 
-@settings(deadline=None)
 @given(st.sampled_from(DATATYPES), st.lists(st.none() | st.booleans() | st.integers() | st.text() | st.floats()))
 def test_any_values_are_elements_or_refused(datatype: str, data: list[Any]) -> None:
     """Whatever stands in JSON, it is a list of that datatype or refused."""

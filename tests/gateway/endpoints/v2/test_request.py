@@ -41,7 +41,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(bodies, st.none() | st.binary(max_size=12))
 def test_any_body_is_a_request_or_refused(body: Any, raw: bytes | None) -> None:
     """Nothing but InvalidBody is raised; and what is a request can be given to a model."""
@@ -53,7 +53,6 @@ def test_any_body_is_a_request_or_refused(body: Any, raw: bytes | None) -> None:
                 assert tensor.array().shape == tensor.shape
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40), st.none() | st.text(max_size=4))
 def test_any_frame_is_cut_or_refused(body: bytes, length: str | None) -> None:
     """Whatever the header says."""
@@ -63,7 +62,6 @@ def test_any_frame_is_cut_or_refused(body: bytes, length: str | None) -> None:
         parsed(document)
 
 
-@settings(deadline=None)
 @given(anything)
 def test_whatever_a_model_returns_can_be_sent(outputs: Any) -> None:
     """Each output has as many elements as its shape says, in JSON."""
