@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.config import ModelEntry, Settings
     from gateway.config_providers import Provider
 
-OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer"})
+OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "guardrails"})
 OF_CLASSES = frozenset({"path", "version", "parameters"})
 """Keys of a model that are for one kind of it only."""
 Place: TypeAlias = tuple[str | int, ...]

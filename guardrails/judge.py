@@ -158,7 +158,8 @@ def by_examples(model: Model, examples: Sequence[str], threshold: float) -> Ask:
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
     if len(one) != len(other):
         raise GuardrailUnavailable("the embeddings are not all of one length")
-    return sum(map(mul, one, other)) / ((hypot(*one) * hypot(*other)) or 1.0)
+    product: float = sum(map(mul, one, other))
+    return product / ((hypot(*one) * hypot(*other)) or 1.0)
 
 
 async def _posted(transport: Transport, url: str, headers: Mapping[str, str], body: Any) -> Mapping[str, Any]:
