@@ -58,6 +58,8 @@ class Guards:
 
     def of(self, caller: str, names: Sequence[str]) -> Policy | None:
         """What holds for a caller of a model, or graph, that names these policies; None for nothing."""
+        if not self._policies:
+            return None
         joined = tuple(dict.fromkeys((*self._everywhere, *names, *self._keys.get(caller, ()))))
         if joined not in self._joined:
             self._joined[joined] = Policy.of(self._policies[name] for name in joined) if joined else None

@@ -140,3 +140,14 @@ def test_shadow_records_and_does_nothing() -> None:
     assert (text, verdict.action) == ("A nightjar.", "flag")
     unseen = Guardrail("one", [replace(terms("nightjar"), sample=0.0)])
     assert unseen.check("A nightjar.").verdict.action == "allow"
+
+
+OVERLAPPING = Guardrail("overlapping", [patterns("ab", "bcd", "d+a", "ca", name="each", action="redact")])
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text("abcd", max_size=14), cuts=st.lists(st.integers(0, 14)))
+def test_matches_that_overlap_are_decided_together(text: str, cuts: list[int]) -> None:
+    """Where one ends another may have begun in it: none is decided before the other is."""
+    assert streamed(OVERLAPPING, text, cuts) == streamed(OVERLAPPING, text, [])
+    assert streamed(OVERLAPPING, text, list(range(len(text)))) == streamed(OVERLAPPING, text, [])
