@@ -20,7 +20,7 @@ from gateway.config import Settings
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
-from gateway.endpoints import admin, deployments, health, keys, metrics, models, reload, run_events, usage
+from gateway.endpoints import admin, deployments, guardrails, health, keys, metrics, models, reload, run_events, usage
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
@@ -73,6 +73,7 @@ def create_app(
         usage.router(shared.usage),
         keys.router(settings, shared.book, bodies),
         deployments.router(catalog),
+        guardrails.router(catalog.guards, bodies),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -136,6 +137,8 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("POST", "/admin/reload", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
+        Endpoint("GET", "/admin/guardrails", "admin", control),
+        Endpoint("POST", "/admin/guardrails/test", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
         Endpoint("GET", "/admin/runs/events", "admin", control),
         Endpoint("GET", "/admin/runs/{id}", "admin", control),

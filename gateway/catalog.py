@@ -20,6 +20,8 @@ from gateway.config_providers import Provider
 from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
+from gateway.guarding import Guards
+from gateway.policies import guards_of
 from gateway.routing.building import models_of
 from gateway.routing.routed import RoutedProvider
 from gateway.telemetry.logs import logger
@@ -93,13 +95,16 @@ class Catalog:
         providers: Mapping[str, ModelProvider],
         prompts: PromptStore | None = None,
         toolsets: Mapping[str, Toolset] | None = None,
+        *,
         routed: Sequence[RoutedProvider] = (),
+        guards: Guards | None = None,
     ) -> None:
         self._deployed = served
         self.providers = providers
         self.prompts = prompts or PromptStore()
         self.toolsets = toolsets or {}
         self.routed = routed
+        self.guards = guards or Guards({}, (), {})
         self._started = False
         self._rows: Mapping[tuple[str, str], Section] = {}
         self._borrowed: set[int] = set()
@@ -128,10 +133,12 @@ class Catalog:
             for entry in settings.tools
         }
         created = int(time.time())
+        guards = guards_of(settings, models)
         served: dict[str, Deployed] = {}
         for entry in settings.models:
             if entry.class_name is None:
-                served[entry.name] = Deployed.of(_served_model(entry, models[entry.name], created))
+                row = _served_model(entry, models[entry.name], created)
+                served[entry.name] = Deployed.of(_under(guards, row, entry.guardrails))
             else:
                 served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created))
         for graph in settings.graphs:
@@ -142,8 +149,8 @@ class Catalog:
             takes: Takes = "inputs" if takes_inputs(flow) else "chat"
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
             row = replace(row, embeddings=flow if graph.embeddings else None, models=roles.given)
-            served[graph.name] = Deployed.of(row)
-        catalog = cls(served, providers, prompts, toolsets, routed)
+            served[graph.name] = Deployed.of(_under(guards, row, graph.guardrails))
+        catalog = cls(served, providers, prompts, toolsets, routed=routed, guards=guards)
         catalog._rows, catalog._borrowed = entries, set(map(id, same.values()))
         return catalog
 
@@ -178,6 +185,7 @@ class Catalog:
         async with AsyncExitStack() as held:
             for part in (*self._owned(self.providers), *self.routed, *self._owned(self.toolsets)):
                 held.push_async_callback(part.close)
+            held.push_async_callback(self.guards.close)
             for served in self:
                 held.push_async_callback(served.flow.aclose)
                 if served.embeddings is not None and served.embeddings is not served.flow:
@@ -228,6 +236,12 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
         return build(*arguments)
     except (GraphError, PromptError, ValueError, TypeError, ImportError, AttributeError) as error:
         raise InvalidSettings(f"{what}: {error}") from error
+
+
+def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:
+    """What is served under policies: nothing passes as bytes where one of them looks at answers."""
+    passes = served.passes and guards.passes(names)
+    return replace(served, guards=guards, guardrails=names, passes=passes)
 
 
 def _prompts(settings: Settings) -> PromptStore:

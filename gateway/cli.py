@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gateway.catalog import Catalog
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_guard import guard
 from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
 from gateway.cli_usage import usage
@@ -31,6 +32,7 @@ app.add_typer(graphs, name="graph")
 app.add_typer(prompts, name="prompts")
 app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
+app.add_typer(guard, name="guard")
 
 
 @app.command()

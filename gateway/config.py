@@ -23,6 +23,7 @@ from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback, written
+from gateway.config_guardrails import PolicyEntry
 from gateway.config_limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
 from gateway.config_providers import OVER_HTTP, Provider
 from gateway.config_routing import DeploymentEntry, Fallbacks, PriceEntry, Routing, Tokenizer
@@ -64,6 +65,8 @@ class Key(KeyTerms):
 
     name: Name
     key: OwnKey
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for its requests."""
 
 
 class Auth(Section):
@@ -102,6 +105,8 @@ class ModelEntry(Section):
     """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
     price: PriceEntry | None = None
     """What it costs; without, what runs cost in money is not known."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
     tokenizer: Tokenizer = ""
     """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
     deployments: tuple[DeploymentEntry, ...] = ()
@@ -134,6 +139,8 @@ class GraphEntry(Section):
     """A YAML file with the graph itself."""
     models: Mapping[str, str] = Field(default_factory=dict)
     """The model of each role; a role that is not named gets the default model."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
     embeddings: bool = False
     """Whether it answers ``/v1/embeddings``: then it is given an ``EmbeddingRequest`` and gives ``Embeddings``."""
     description: str = ""
@@ -196,6 +203,7 @@ class Settings(Section):
     graphs: tuple[GraphEntry, ...] = SHIPPED
     tools: tuple[ToolsEntry, ...] = ()
     api: tuple[ApiRow, ...] = ()
+    guardrails: tuple[PolicyEntry, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
     store: StoreEntry = StoreEntry()

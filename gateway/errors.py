@@ -65,6 +65,7 @@ from graph import (
     ToolsetUnavailable,
     UnknownRoute,
 )
+from guardrails import ContentRefused, GuardrailError, GuardrailUnavailable
 from llm import (
     InvalidRequest,
     ModelError,
@@ -335,6 +336,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     ToolsetUnavailable: Row(502, SERVER, "tools_unavailable", "A server of tools cannot be used."),
     LimitExceeded: Row(500, SERVER, "limit_exceeded", hopeless=True),
     GraphError: INTERNAL,
+    ContentRefused: Row(400, CALLER, "content_filter"),
+    GuardrailUnavailable: Row(503, SERVER, "guardrail_unavailable", "A guardrail that must be asked did not answer."),
+    GuardrailError: INTERNAL,
     PromptError: INTERNAL,
 }
 
