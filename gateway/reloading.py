@@ -196,10 +196,11 @@ class Reloading:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _watch(self) -> None:
-        """Follows the files, and whoever asks any of the workers. A file counts once it has stayed as it is for a
-        moment, as whoever writes it may not be done."""
+        """Follows the breakers, the files, and whoever asks any of the workers. A file counts once it has stayed as it
+        is for a moment, as whoever writes it may not be done."""
         while True:
             await asyncio.sleep(LOOK)
+            self._tell_breakers()
             settings = self._current.settings
             now = stamps(settings.files) if settings.server.reload_on_change else self._known
             changed = now != self._known and now == self._before
@@ -208,6 +209,13 @@ class Reloading:
                 self._seen, self._known = self._wanted.at, now
                 with suppress(SettingsRefused):
                     await self._exchange()
+
+    def _tell_breakers(self) -> None:
+        """The metrics hear which deployments are left alone."""
+        for routed in self._current.catalog.routed:
+            for each in routed.deployments:
+                breaker = self._standing.metrics.breaker(f"{routed.name}/{each.name}")
+                breaker.set(int(each.breaker.state == "open"))
 
 
 def stamps(files: Sequence[Path]) -> Stamps:

@@ -171,6 +171,18 @@ async def test_when_nobody_is_in_service_the_client_is_told_when() -> None:
             assert 28 <= int(limited.value.response.headers["retry-after"]) <= 30
 
 
+async def test_the_metrics_tell_who_is_left_alone() -> None:
+    """Soon: what no request changes is looked at twice a second."""
+    cooldown = {"failures": 1, "seconds": 60}
+    async with routing({"a": [DOWN], "b": [answer("B")]}, {"cooldown": cooldown}, heavy="a") as (gateway, _):
+        await chat(gateway)
+        lines: list[str] = []
+        while 'penstock_breaker_open{breaker="fast/a/up"} 1.0' not in lines:
+            async with gateway.http.get(f"{gateway.address}/metrics") as told:
+                lines = (await told.text()).splitlines()
+        assert 'penstock_breaker_open{breaker="fast/b/up"} 0.0' in lines
+
+
 async def test_one_that_fails_cools_down_and_is_probed() -> None:
     """It is out after so many failures, and the first request after its cool-down brings it back."""
     cooldown = {"failures": 1, "seconds": 0.05}
