@@ -13,6 +13,7 @@ import orjson
 from gateway.edge.context import Receive, Scope, Send
 from gateway.edge.inflate import encoding_of, inflated
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
+from gateway.telemetry.passage import PARSE, READ, turn
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 REFUSED: Final = object()
@@ -50,7 +51,10 @@ class BodyReader:
         encoding = encoding_of(scope)
         if _declared(scope) > self.max_bytes:
             raise self._too_large()
-        return inflated(await self._in_time(self._read(receive)), encoding, self.max_bytes)
+        turn(READ)
+        body = await self._in_time(self._read(receive))
+        turn(PARSE)
+        return inflated(body, encoding, self.max_bytes)
 
     async def _in_time(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
         """What is read. Most bodies come together with their heads, and need no timer: it is started at the first

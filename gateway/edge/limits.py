@@ -20,6 +20,7 @@ from gateway.edge.context import Send
 from gateway.errors import PriceNeeded
 from gateway.store.leased import LeasedStore
 from gateway.store.protocol import NOTHING, Account, Amount, Decision, Hold, Store
+from gateway.telemetry.passage import LIMITS, turn
 from graph import FlowRun, Instrument
 
 Accounts: TypeAlias = tuple[Account, ...]
@@ -133,8 +134,7 @@ class Limiter(Instrument):
         self._check_price(run, admission.accounts)
         asked = admission.needs(self._bounds.of(run))
         hold = Hold(f"{self._name}{next(self._numbers)}", admission.accounts)
-        decision = self._advanced.draw(hold, asked) if self._advanced is not None else None
-        decision = decision or await self._reserve(admission, hold, asked)
+        decision = await self._reserve(admission, hold, asked)
         told = headers_of(admission.accounts, decision)
         admission.headers = [(name.encode(), value.encode()) for name, value in told.items()]
         if not decision.granted:
@@ -152,11 +152,15 @@ class Limiter(Instrument):
                 self._settle(admission, hold, amount)
 
     async def _reserve(self, admission: Admission, hold: Hold, asked: Amount) -> Decision:
+        was = turn(LIMITS)
         try:
-            return await self._store.reserve(hold, asked, self._lease)
+            drawn = self._advanced.draw(hold, asked) if self._advanced is not None else None
+            return drawn or await self._store.reserve(hold, asked, self._lease)
         except BaseException:
             self._settle(admission, hold, NOTHING)
             raise
+        finally:
+            turn(was)
 
     def _check_price(self, run: FlowRun, accounts: Accounts) -> None:
         model = self._bounds.unpriced(run)
