@@ -109,6 +109,9 @@ class Canned:
         for read in self.said:
             yield read
 
+    def leave(self) -> None:
+        """It holds nothing."""
+
     def close(self) -> None:
         """It holds nothing."""
 
