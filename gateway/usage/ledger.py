@@ -69,10 +69,14 @@ class UsageLedger(Instrument):
     def on_run_end(self, run: FlowRun) -> None:
         """Takes note of a run, not of those inside it."""
         if run.outer is None:
-            if len(self._waiting) >= WAITING:
-                self._give_up(self._waiting.popleft())
-            self._waiting.append(self._describe(run))
-            self._some.set()
+            self.add(self._describe(run))
+
+    def add(self, row: UsageRow) -> None:
+        """Takes in a row."""
+        if len(self._waiting) >= WAITING:
+            self._give_up(self._waiting.popleft())
+        self._waiting.append(row)
+        self._some.set()
 
     async def _write_on(self) -> None:
         while True:

@@ -31,7 +31,7 @@ class UsageRow:
     deployment: str
     """Who answered last: ``provider/model``; empty when nobody was asked."""
     outcome: str
-    """``answered``, ``limited``, ``left``, ``failed``; ``refused`` when a limit was reached."""
+    """``answered``, ``limited``, ``left``, ``failed``, ``refused`` by a limit; ``cached`` without a run."""
     error: str
     requests: int
     """1, or 0 for further choices of a request."""
@@ -46,6 +46,11 @@ class UsageRow:
     seconds: float
     steps: str
     """What each step took, as a JSON array."""
+
+    @classmethod
+    def of_cached(cls, request: str, key: str, team: str, model: str) -> UsageRow:
+        """The row of a request that was answered from a cache: nobody was asked, and nothing is paid."""
+        return cls(time.time(), request, key, team, model, "", "cached", "", 1, 0, 0, 0, 0, 0, 0, 0.0, "[]")
 
     def to_json(self) -> dict[str, Any]:
         """The row as it is exported."""
