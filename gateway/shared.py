@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.edge.bounds import Bounds
 from gateway.edge.keys import KeyRing
 from gateway.edge.limits import Limiter
-from gateway.endpoints.health import Readiness
 from gateway.exchanges.rows import ExchangeRows
 from gateway.exchanges.sqlite import SQLiteExchanges
 from gateway.keys.book import KeyBook
 from gateway.opening import book_of, opened
+from gateway.standing import Standing
 from gateway.store.guarded import GuardedStore
 from gateway.store.leased import LeasedStore
 from gateway.store.protocol import Limits, Store
@@ -40,19 +38,24 @@ class Shared:
     limiter: Limiter | None = None
     ledger: UsageLedger | None = None
     usage: UsageRows | None = None
+    memory: SQLiteStore | None = None
+    """What keeps exchanges without a store; it is not closed here."""
 
     @classmethod
-    def of(cls, settings: Settings, catalog: Catalog, readiness: Readiness, log: FilteringBoundLogger) -> Shared:
-        """That which the settings ask for. The log hears when the store is lost and when it is back."""
+    def of(cls, settings: Settings, catalog: Catalog, standing: Standing) -> Shared:
+        """That which the settings ask for. The log, the metrics and who asks for readiness hear when the store is lost
+        and when it is back."""
         if not _is_needed(settings):
             if settings.server.workers > 1:
                 alone = opened(settings.store, settings.usage)
                 return cls(KeyRing(settings.auth), alone.exchanges, alone.store)
-            memory = SQLiteStore(None)
-            return cls(KeyRing(settings.auth), SQLiteExchanges(memory), memory)
+            return cls(KeyRing(settings.auth), SQLiteExchanges(standing.memory), memory=standing.memory)
+
+        log, breaker = standing.log, standing.metrics.breaker("store")
 
         def tell(lost: str) -> None:
-            readiness.store_lost = bool(lost)
+            standing.readiness.store_lost = bool(lost)
+            breaker.set(int(bool(lost)))
             if lost:
                 log.error("store_lost", because=lost, meanwhile="each worker grants a part of the limits by itself")
             else:
@@ -86,6 +89,8 @@ class Shared:
 
     async def start(self, life: AsyncExitStack) -> None:
         """Makes all of it ready, and has it closed in order at the end of ``life``."""
+        if self.memory is not None:
+            await self.memory.start()
         for each in (self.store, self.book, self.limiter, self.ledger):
             if each is not None:
                 life.push_async_callback(each.close)

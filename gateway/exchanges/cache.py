@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
+import orjson
+
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_exchanges import CacheEntry
@@ -24,8 +26,8 @@ from llm import ModelError
 SHARE = 10
 """An answer is kept if it takes no more than one part in so many of its cache."""
 ANSWERED = 200
-NEVERMIND = {"server", "auth", "store", "limits", "usage", "record", "idempotency"}
-"""The settings that no answer depends on; who changes any other begins with an empty cache."""
+NEVERMIND = {"server", "auth", "store", "limits", "usage", "record", "traces", "idempotency"}
+"""The settings that no answer depends on, or (keys) in ways that are looked at; who changes others begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,14 @@ class ModelCache:
 
     Attributes:
         name: that of the model.
+        policies: those of each key, by its name; who is under others is given other answers.
         version: a digest of what stands behind it; answers of another one are not found.
     """
 
     name: str
     entry: CacheEntry
     version: bytes
+    policies: Mapping[str, Sequence[str]]
 
 
 def caches_of(settings: Settings) -> dict[str, ModelCache]:
@@ -47,7 +51,8 @@ def caches_of(settings: Settings) -> dict[str, ModelCache]:
     asked = {row.name: row.cache for row in settings.models} | {row.name: row.cache for row in settings.graphs}
     behind = settings.model_dump_json(exclude=NEVERMIND)
     version = digest(behind.encode())
-    return {name: ModelCache(name, entry, version) for name, entry in asked.items() if entry is not None}
+    policies = {key.name: key.guardrails for key in settings.auth.keys}
+    return {name: ModelCache(name, entry, version, policies) for name, entry in asked.items() if entry is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +197,11 @@ class Keeping:
 
 
 def _place(cache: ModelCache, scope: Scope, body: Mapping[str, Any]) -> Place:
-    whose = "" if cache.entry.shared else context_of(scope).principal.name
-    return Place(f"cache:{cache.name}", digest(cache.version, whose.encode(), question_of(scope, body)).hex())
+    name = context_of(scope).principal.name
+    whose = "" if cache.entry.shared else name
+    under = orjson.dumps(sorted(cache.policies.get(name, ())))
+    told = digest(cache.version, whose.encode(), under, question_of(scope, body))
+    return Place(f"cache:{cache.name}", told.hex())
 
 
 async def _each(frames: Sequence[bytes]) -> AsyncGenerator[bytes, None]:

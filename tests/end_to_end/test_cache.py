@@ -30,14 +30,20 @@ def as_key(name: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def caching(
-    *replies: Reply, auth: Any = (), price: Any = None, store: Any = None, **cache: Any
+    *replies: Reply, auth: Any = (), price: Any = None, store: Any = None, guardrails: Any = (), **cache: Any
 ) -> AsyncGenerator[tuple[Gateway, ScriptedUpstream], None]:
     """A gateway whose model ``up`` has a cache, and ``plain`` none."""
     async with ScriptedUpstream(*replies) as upstream:
         provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url, "api_key": "sk-gateways-own"}
         model = {"provider": "scripted", "model": "upstream-model", "price": price}
         models = [{"name": "up", **model, "cache": {"ttl_seconds": 60, **cache}}, {"name": "plain", **model}]
-        tree = {"providers": [provider], "models": models, "graphs": [], "auth": {"keys": list(auth)}}
+        tree = {
+            "providers": [provider],
+            "models": models,
+            "graphs": [],
+            "auth": {"keys": list(auth)},
+            "guardrails": guardrails,
+        }
         async with serving(**tree, **({"store": store} if store else {})) as gateway:
             yield gateway, upstream
 
@@ -202,3 +208,21 @@ async def test_without_its_store_every_request_is_a_miss(free_tcp_port: int) -> 
     async with caching(answer("1"), answer("2"), auth=KEYS, store=store) as (gateway, _):
         marks = [(await said(gateway, QUESTION, **as_key("app")))[0] for _ in range(2)]
     assert marks == ["miss", "miss"]
+
+
+async def test_a_key_under_other_guardrails_is_given_answers_of_its_own() -> None:
+    """Even where answers are shared: what one may read, the other may not."""
+    policy = {
+        "name": "quiet",
+        "rules": [{"rule": "terms", "terms": ["hello"], "action": "refuse", "places": ["output"]}],
+    }
+    guarded = {"name": "guarded", "key": "sk-guarded-key", "guardrails": ["quiet"]}
+    async with caching(answer("hello"), answer("hello"), auth=[*KEYS, guarded], guardrails=[policy], shared=True) as (
+        gateway,
+        _,
+    ):
+        _, text = await said(gateway, QUESTION, **as_key("app"))
+        async with gateway.http.post(gateway.address + CHAT, json=QUESTION, headers=as_key("guarded")) as response:
+            other = await response.read()
+    assert b"hello" in text
+    assert b"hello" not in other
