@@ -67,6 +67,7 @@ async def test_it_is_abandoned_when_nobody_follows_here_or_elsewhere() -> None:
         await recording({**START})
         await anext(frames)
         waiting = asyncio.create_task(recording.abandoned(0, others))
+        await asyncio.sleep(0)
         await recording(body("a"))
         await anext(frames)
         assert (waiting.done(), asked) == (False, [])
