@@ -17,6 +17,7 @@ from gateway.api_handler import APIHandler, Endpoint
 from gateway.api_handler_config import APIHandlerConfig
 from gateway.catalog import Catalog
 from gateway.config import Settings
+from gateway.config_api import ApiRow
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
@@ -37,6 +38,7 @@ from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
+from gateway.exchanges.around import Around
 from gateway.shared import Shared
 from gateway.standing import Standing
 from gateway.telemetry.recordings import Recordings
@@ -84,12 +86,17 @@ def create_app(
     hot: dict[str, ASGIApp] = dict(answering)
     hot[ChatApi.path] = ChatEndpoint(answering[ChatApi.path], bodies, kept)
     hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
-    hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
+    around = Around.of(settings, shared.exchanges, catalog, bodies, shared.note_cached)
+    hot = {path: around(endpoint) for path, endpoint in hot.items()}
+    hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     describing = OpenAPIEndpoint(control)
-    own = partial(MappedEndpoint, catalog=catalog, hooks=hooks, bodies=bodies)
+
+    def own(row: ApiRow) -> ASGIApp:
+        return around(MappedEndpoint(row, catalog, hooks, bodies))
+
     rows = settings.api + (api.rows if api is not None else ())
-    endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
+    endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies, around))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
     return Gate(
@@ -153,19 +160,20 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
     )
 
 
-def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint]:
+def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader, around: Around) -> Iterator[Endpoint]:
     """The rows of inference, which are hot: of a model, and of one of its versions."""
     infer = InferEndpoint(catalog, hooks, bodies)
-    generate = GenerateEndpoint(catalog, hooks, bodies, streamed=False)
-    stream = GenerateEndpoint(catalog, hooks, bodies, streamed=True)
+    by_url, by_body = around(infer), around(infer.by_body)
+    generate = around(GenerateEndpoint(catalog, hooks, bodies, streamed=False))
+    stream = around(GenerateEndpoint(catalog, hooks, bodies, streamed=True))
     for path in ("/v2/models", "/v2/models/"):
-        yield Endpoint("POST", path, "user", infer.by_body)
+        yield Endpoint("POST", path, "user", by_body)
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        yield Endpoint("POST", path, "user", infer.by_body)
-        yield Endpoint("POST", f"{path}/infer", "user", infer)
+        yield Endpoint("POST", path, "user", by_body)
+        yield Endpoint("POST", f"{path}/infer", "user", by_url)
         yield Endpoint("POST", f"{path}/generate", "user", generate)
         yield Endpoint("POST", f"{path}/generate_stream", "user", stream)
-        yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
+        yield Endpoint("POST", f"{path}/{{operation}}", "user", by_url)
 
 
 def _control_plane(catalog: Catalog, standing: Standing, shared: Shared) -> FastAPI:

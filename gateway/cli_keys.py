@@ -108,7 +108,7 @@ def _with(config: Path | None, work: Callable[[KeyBook], Awaitable[Made]]) -> Ma
     settings = settings_of(config)
 
     async def do() -> Made:
-        store, _, rows = opened(settings.store, settings.usage)
+        store, _, rows, _ = opened(settings.store, settings.usage)
         book = book_of(settings, rows)
         if book is None:
             give_up("keys are kept only where auth.secret is set: openssl rand -hex 32 makes one")

@@ -80,7 +80,7 @@ def _with(config: Path | None, work: Callable[[UsageRows], Awaitable[Made]]) -> 
     settings = settings_of(config)
 
     async def do() -> Made:
-        store, rows, _ = opened(settings.store, settings.usage)
+        store, rows, _, _ = opened(settings.store, settings.usage)
         try:
             return await work(rows)
         finally:

@@ -21,6 +21,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
+from gateway.config_exchanges import CacheEntry, IdempotencyEntry
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback, written
 from gateway.config_guardrails import PolicyEntry
@@ -114,6 +115,8 @@ class ModelEntry(Section):
     routing: Routing | None = None
     fallbacks: Fallbacks = Fallbacks()
     """The models that are asked when none of them answers."""
+    cache: CacheEntry | None = None
+    """Whether who asks the same again may be given the same answer. Without, nobody is."""
     description: str = ""
 
     @property
@@ -143,6 +146,7 @@ class GraphEntry(Section):
     """The policies that hold for whoever asks it."""
     embeddings: bool = False
     """Whether it answers ``/v1/embeddings``: then it is given an ``EmbeddingRequest`` and gives ``Embeddings``."""
+    cache: CacheEntry | None = None
     description: str = ""
 
     @model_validator(mode="after")
@@ -209,6 +213,7 @@ class Settings(Section):
     store: StoreEntry = StoreEntry()
     limits: LimitsEntry = LimitsEntry()
     usage: UsageEntry = UsageEntry()
+    idempotency: IdempotencyEntry = IdempotencyEntry()
     traces: TracesEntry = TracesEntry()
 
     _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)

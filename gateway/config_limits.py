@@ -93,7 +93,8 @@ class UsageEntry(Section):
 
 
 class StoreEntry(Section):
-    """Where workers share what they have spent. It is opened only if there are keys."""
+    """Where workers share what they have spent and what they keep. It is opened only if there are keys or several
+    workers."""
 
     url: SecretStr = SecretStr("sqlite:///penstock.db")
     """``sqlite:///file`` for the workers of one machine (``sqlite:////absolute/file``), or ``redis://host:6379/0``,

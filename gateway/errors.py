@@ -28,6 +28,9 @@
     ├── PriceNeeded          a budget cannot be held, as nobody has said what a model costs
     ├── NoSuchKey            there is no key of this name in the store
     ├── KeyChangeRefused     the key stands in the settings, or is revoked, or its name is taken
+    ├── KeyReused            the Idempotency-Key stands for another request
+    ├── AnswerGone           what the client comes back for is not kept, or no longer
+    ├── AnswerLost           an answer broke off, as the worker that made it is gone
     ├── ModelUnloaded        the model is out of service until an admin loads it
     ├── LoadFailed           the model could not be loaded; what was in service before still is
     ├── SettingsRefused      the settings that were read again cannot be used; those before still are
@@ -229,6 +232,18 @@ class KeyChangeRefused(GatewayError):
     """A key cannot be made or changed so: it stands in the settings, is revoked, or its name is taken."""
 
 
+class KeyReused(GatewayError):
+    """The Idempotency-Key stands for another request of the same caller."""
+
+
+class AnswerGone(GatewayError):
+    """What a client comes back for is not kept, or no longer."""
+
+
+class AnswerLost(GatewayError):
+    """An answer broke off, as the worker that made it is gone."""
+
+
 class LoadFailed(GatewayError):
     """The model could not be loaded. The message is for an admin and says why; what was in service before still is."""
 
@@ -291,6 +306,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     StoreUnavailable: Row(503, SERVER, "store_unavailable", "The gateway cannot reach its store now."),
     NoSuchKey: Row(404, CALLER),
     KeyChangeRefused: Row(409, CALLER, "key_change_refused"),
+    KeyReused: Row(422, CALLER, "idempotency_key_reused"),
+    AnswerGone: Row(410, CALLER, "answer_gone"),
+    AnswerLost: Row(503, SERVER, "answer_lost"),
     UnknownVersion: Row(404, CALLER, "version_not_found"),
     ModelUnloaded: Row(503, SERVER, "model_unloaded", hopeless=True),
     LoadFailed: Row(500, SERVER, "load_failed", hopeless=True),

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from gateway.config import Settings
 from gateway.config_limits import StoreEntry, UsageEntry
+from gateway.exchanges.rows import ExchangeRows
+from gateway.exchanges.sqlite import SQLiteExchanges
 from gateway.keys.book import KeyBook
 from gateway.keys.rows import KeyRows
 from gateway.keys.sqlite import SQLiteKeys
@@ -22,6 +24,7 @@ class Opened(NamedTuple):
     store: Store
     usage: UsageRows
     keys: KeyRows
+    exchanges: ExchangeRows
 
 
 def opened(entry: StoreEntry, usage: UsageEntry) -> Opened:
@@ -29,13 +32,14 @@ def opened(entry: StoreEntry, usage: UsageEntry) -> Opened:
     if entry.file is not None:
         path = Path(entry.file)
         file = SQLiteStore(path)
-        return Opened(file, SQLiteUsage(file, path), SQLiteKeys(file))
-    from gateway.keys.redis import RedisKeys  # noqa: PLC0415 - who shares a file needs no client of Redis
+        return Opened(file, SQLiteUsage(file, path), SQLiteKeys(file), SQLiteExchanges(file))
+    from gateway.exchanges.redis import RedisExchanges  # noqa: PLC0415 - who shares a file needs no client of Redis
+    from gateway.keys.redis import RedisKeys  # noqa: PLC0415
     from gateway.store.redis import RedisStore  # noqa: PLC0415
     from gateway.usage.redis import RedisUsage  # noqa: PLC0415
 
     redis = RedisStore(entry.url.get_secret_value(), entry.timeout_seconds)
-    return Opened(redis, RedisUsage(redis, usage.keep_seconds), RedisKeys(redis))
+    return Opened(redis, RedisUsage(redis, usage.keep_seconds), RedisKeys(redis), RedisExchanges(redis))
 
 
 def book_of(settings: Settings, rows: KeyRows) -> KeyBook | None:

@@ -11,6 +11,8 @@ from gateway.config import Settings
 from gateway.edge.bounds import Bounds
 from gateway.edge.keys import KeyRing
 from gateway.edge.limits import Limiter
+from gateway.exchanges.rows import ExchangeRows
+from gateway.exchanges.sqlite import SQLiteExchanges
 from gateway.keys.book import KeyBook
 from gateway.opening import book_of, opened
 from gateway.standing import Standing
@@ -19,28 +21,35 @@ from gateway.store.leased import LeasedStore
 from gateway.store.protocol import Limits, Store
 from gateway.store.sqlite import SQLiteStore
 from gateway.usage.ledger import UsageLedger
-from gateway.usage.row import Describer, UsageRow
+from gateway.usage.row import Describer, Ended, UsageRow
 from gateway.usage.rows import UsageRows
 from graph import Instrument
 
 
 @dataclass(slots=True)
 class Shared:
-    """What is there of it; of a gateway without keys only an empty key ring is, and no file is made."""
+    """What is there of it; of one worker without keys only an empty key ring and what it keeps in memory are, and no
+    file is made."""
 
     ring: KeyRing
+    exchanges: ExchangeRows
     store: Store | None = None
     book: KeyBook | None = None
     limiter: Limiter | None = None
     ledger: UsageLedger | None = None
     usage: UsageRows | None = None
+    memory: SQLiteStore | None = None
+    """What keeps exchanges without a store; it is not closed here."""
 
     @classmethod
     def of(cls, settings: Settings, catalog: Catalog, standing: Standing) -> Shared:
         """That which the settings ask for. The log, the metrics and who asks for readiness hear when the store is lost
         and when it is back."""
         if not _is_needed(settings):
-            return cls(KeyRing(settings.auth))
+            if settings.server.workers > 1:
+                alone = opened(settings.store, settings.usage)
+                return cls(KeyRing(settings.auth), alone.exchanges, alone.store)
+            return cls(KeyRing(settings.auth), SQLiteExchanges(standing.memory), memory=standing.memory)
 
         log, breaker = standing.log, standing.metrics.breaker("store")
 
@@ -55,11 +64,11 @@ class Shared:
         def give_up(row: UsageRow) -> None:
             log.error("usage_not_kept", **row.to_json())
 
-        inner, usage, keys = opened(settings.store, settings.usage)
+        inner, usage, keys, exchanges = opened(settings.store, settings.usage)
         guarded = GuardedStore(inner, SQLiteStore(None), tell)
         store = guarded if settings.limits.exact else LeasedStore(guarded)
         book = book_of(settings, keys)
-        shared = cls(KeyRing(settings.auth, book), store, book)
+        shared = cls(KeyRing(settings.auth, book), exchanges, store, book)
         bounds = Bounds(catalog, settings.limits, lambda model: settings.costs(model.name))
         shared.limiter = Limiter(store, bounds, settings.limits.lease_seconds)
         if settings.usage.record:
@@ -73,8 +82,15 @@ class Shared:
         """What watches runs."""
         return tuple(each for each in (self.limiter, self.ledger) if each is not None)
 
+    def note_cached(self, request: str, key: str, model: str) -> None:
+        """An answer came from a cache: a row of the ledger which costs nothing."""
+        if self.ledger is not None:
+            self.ledger.add(Ended.cached(request, key, model))
+
     async def start(self, life: AsyncExitStack) -> None:
         """Makes all of it ready, and has it closed in order at the end of ``life``."""
+        if self.memory is not None:
+            await self.memory.start()
         for each in (self.store, self.book, self.limiter, self.ledger):
             if each is not None:
                 life.push_async_callback(each.close)

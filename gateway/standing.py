@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
@@ -16,6 +17,7 @@ from gateway.endpoints.health import Readiness
 from gateway.endpoints.responses.background import Background
 from gateway.in_force import InForce
 from gateway.kept import AnswersInMemory
+from gateway.store.sqlite import SQLiteStore
 from gateway.telemetry.feed import Feed
 from gateway.telemetry.logs import logger
 from gateway.telemetry.metrics import Metrics
@@ -40,6 +42,8 @@ class Standing:
     readiness: Readiness = field(default_factory=Readiness)
     recorder: RunRecorder = field(default_factory=RunRecorder)
     kept: AnswersInMemory = field(default_factory=AnswersInMemory)
+    memory: SQLiteStore = field(default_factory=partial(SQLiteStore, None))
+    """What keeps exchanges where no store is shared; started by whoever uses it."""
     in_force: InForce = field(default_factory=InForce)
     log: FilteringBoundLogger = field(init=False)
     requests: RequestMetrics = field(init=False)
@@ -69,6 +73,7 @@ class Standing:
             if not self._generations:
                 self.readiness.ready = False
                 await self.background.close()
+                await self.memory.close()
                 if self.traces is not None:
                     await asyncio.to_thread(self.traces.close)
 

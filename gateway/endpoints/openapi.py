@@ -11,7 +11,6 @@ from gateway.api_handler import RANK, Listed
 from gateway.config_api import PLACEHOLDER, ApiRow
 from gateway.edge.body import send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
-from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.openapi_hot import HOT, error_of
 from gateway.endpoints.openapi_schemas import schemas
 
@@ -49,7 +48,7 @@ class OpenAPIEndpoint:
 def _operation(row: Listed, known: Mapping[str, Any] | None) -> dict[str, Any]:
     """One endpoint: what is known of it, and what holds for all."""
     endpoint = row.endpoint
-    own = endpoint.app.row if isinstance(endpoint.app, MappedEndpoint) else None
+    own: ApiRow | None = getattr(endpoint.app, "row", None)
     described = _described(own) if own is not None else dict(known or HOT.get((endpoint.method, endpoint.path), {}))
     errors = dict.fromkeys(("4XX", "5XX") if own is None else ("default",), error_of(endpoint.path))
     answers = {"200": {"description": "The answer."}, **described.get("responses", {})}

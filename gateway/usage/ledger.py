@@ -69,10 +69,14 @@ class UsageLedger(Instrument):
     def on_run_end(self, run: FlowRun) -> None:
         """Takes note of a run, not of those inside it."""
         if run.outer is None:
-            if len(self._waiting) >= WAITING:
-                self._give_up(self._describe(self._waiting.popleft()))
-            self._waiting.append(Ended.of(run))
-            self._some.set()
+            self.add(Ended.of(run))
+
+    def add(self, ended: Ended) -> None:
+        """Takes note of what is over."""
+        if len(self._waiting) >= WAITING:
+            self._give_up(self._describe(self._waiting.popleft()))
+        self._waiting.append(ended)
+        self._some.set()
 
     async def _write_on(self) -> None:
         while True:

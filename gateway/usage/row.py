@@ -30,7 +30,7 @@ class UsageRow:
     deployment: str
     """Who answered last: ``provider/model``; empty when nobody was asked."""
     outcome: str
-    """``answered``, ``limited``, ``left``, ``failed``; ``refused`` when a limit was reached."""
+    """``answered``, ``limited``, ``left``, ``failed``, ``refused`` by a limit; ``cached`` without a run."""
     error: str
     requests: int
     """1, or 0 for further choices of a request."""
@@ -73,6 +73,11 @@ class Ended:
         ended = "refused" if isinstance(error, LimitReached) else outcome(run)
         name = type(error).__name__ if error else ""
         return cls(time.time(), event.id, event.caller, run.plan.name, ended, name, run.seconds, event.meter)
+
+    @classmethod
+    def cached(cls, request: str, caller: str, model: str) -> Ended:
+        """A request that was answered from a cache: nobody was asked, and nothing is paid."""
+        return cls(time.time(), request, caller, model, "cached", "", 0.0, Meter())
 
 
 COLUMNS = tuple(each.name for each in fields(UsageRow))
