@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from gateway.store.periods import starts
 from gateway.store.protocol import (
+    LATE,
     SLICE,
     SLICES,
     Amount,
@@ -70,7 +71,7 @@ class RedisStore:
     async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
         """See :meth:`Store.reserve`."""
         by = time.time() + self._ahead()
-        given = [self._ahead(), SLICE, SLICES, hold.id, seconds, *_numbers(asked)]
+        given = [self._ahead(), SLICE, SLICES, LATE, hold.id, seconds, *_numbers(asked)]
         for account in hold.accounts:
             given += [*_limits(account.limits), " ".join(map(str, starts(account.period, by)))]
         granted, now, standings = await self._run("reserve", hold, given)
@@ -83,7 +84,7 @@ class RedisStore:
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
         """See :meth:`Store.renew`."""
-        await asyncio.gather(*(self._run("renew", hold, [self._ahead(), hold.id, seconds]) for hold in holds))
+        await asyncio.gather(*(self._run("renew", hold, [self._ahead(), hold.id, seconds, LATE]) for hold in holds))
 
     async def _run(self, name: str, hold: Hold, given: Sequence[Any]) -> Any:
         return await self.within(self._scripts[name](keys=_keys(hold), args=given))
