@@ -95,11 +95,28 @@ class RedisStore:
         Raises:
             StoreUnavailable: when it does not.
         """
+        cancelled = _cancellations()
         try:
             async with asyncio.timeout(self._seconds):
-                return await answer
+                told = await answer
         except (RedisError, OSError, TimeoutError) as error:
+            _heed(cancelled)
             raise StoreUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+        _heed(cancelled)
+        return told
+
+
+def _cancellations() -> int:
+    """How often the current task was told to stop."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _heed(before: int) -> None:
+    """Stops where the current task was told to: redis-py takes a cancellation that meets its own time-out for that, and
+    goes on."""
+    if _cancellations() > before:
+        raise asyncio.CancelledError
 
 
 def _client(url: str, seconds: float) -> Any:
