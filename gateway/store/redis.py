@@ -54,6 +54,8 @@ class RedisStore:
         self.client = _client(url, seconds)
         self._seconds = seconds
         self._ahead = ahead
+        self._asking: dict[str, asyncio.Task[Any]] = {}
+        """Reservations that are asked for, by id: on another connection what ends one could be heard before it."""
         folder = files("gateway.store")
         self._scripts = {
             name: self.client.register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
@@ -74,17 +76,28 @@ class RedisStore:
         given = [self._ahead(), SLICE, SLICES, LATE, hold.id, seconds, *_numbers(asked)]
         for account in hold.accounts:
             given += [*_limits(account.limits), " ".join(map(str, starts(account.period, by)))]
-        granted, now, standings = await self._run("reserve", hold, given)
+        asking = self._asking[hold.id] = asyncio.create_task(self._run("reserve", hold, given))
+        asking.add_done_callback(lambda task: self._asked(hold.id, task))
+        granted, now, standings = await asyncio.shield(asking)
         return Decision(bool(granted), float(now), tuple(map(_standing, standings)))
 
     async def adjust(self, hold: Hold, amount: Amount, *, final: bool) -> bool:
         """See :meth:`Store.adjust`."""
+        asking = self._asking.get(hold.id)
+        if asking is not None:
+            await asyncio.wait((asking,))
         given = [self._ahead(), SLICE, SLICES, hold.id, int(final), *_numbers(amount)]
         return bool(await self._run("adjust", hold, given))
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
         """See :meth:`Store.renew`."""
         await asyncio.gather(*(self._run("renew", hold, [self._ahead(), hold.id, seconds, LATE]) for hold in holds))
+
+    def _asked(self, name: str, task: asyncio.Task[Any]) -> None:
+        if self._asking.get(name) is task:
+            del self._asking[name]
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone
 
     async def _run(self, name: str, hold: Hold, given: Sequence[Any]) -> Any:
         return await self.within(self._scripts[name](keys=_keys(hold), args=given))

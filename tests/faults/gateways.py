@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,9 @@ class Faulty:
         async with asyncio.timeout(30):
             agreed = 0
             while agreed < 10:
-                async with aiohttp.ClientSession() as http:
-                    async with http.get(f"{self.process.address}/v2/health/ready") as answered:
-                        said = (await answered.read()).decode()
+                url = f"{self.process.address}/v2/health/ready"
+                async with aiohttp.ClientSession() as http, http.get(url) as answered:
+                    said = (await answered.read()).decode()
                 agreed = agreed + 1 if ("unreachable" in said) == (state == "unreachable") else 0
 
     async def kill_one(self) -> None:

@@ -168,7 +168,7 @@ async def test_the_upstream_breaks_off(end: type[Cut | Hang], tmp_path: Path) ->
 async def test_a_worker_is_killed_in_mid_stream(tmp_path: Path) -> None:
     """What it had reserved stays spent, what the ledger had said stays in it, and the other one goes on."""
     pieces = [*Stream.words("first"), Hang()]
-    replies = [*[answer("Hello")] * 4, *[Stream(pieces)] * 8, *[answer("Hello")] * 4]
+    replies: list[Reply] = [*[answer("Hello")] * 4, *[Stream(pieces)] * 8, *[answer("Hello")] * 4]
     async with ScriptedUpstream(*replies) as upstream, gateway(tmp_path, upstream) as it:
         await answered(it, 4)
         before = await it.usage(4)
