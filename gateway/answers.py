@@ -13,7 +13,7 @@ from gateway.edge.body import send_json
 from gateway.edge.context import Send
 from gateway.edge.sse import HEADERS
 from gateway.errors import Fault
-from graph import Event, Flow, FlowRun, Hooks
+from graph import Event, FlowRun, Hooks
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage, text_of
 
 NOTHING: Final = object()
@@ -92,7 +92,15 @@ class Asked:
         return self.api.dialect(event, self.body)
 
 
-async def give(flow: Flow, event: Event, dialect: Dialect, send: Send, hooks: Hooks | None = None) -> None:
+class Startable(Protocol):
+    """A flow, or what stands around one."""
+
+    def start(self, event: Event, hooks: Hooks | None = None) -> FlowRun:
+        """A run of it."""
+        ...
+
+
+async def give(flow: Startable, event: Event, dialect: Dialect, send: Send, hooks: Hooks | None = None) -> None:
     """Runs a flow on a chat request and sends what it says, streamed or whole."""
     run = flow.start(event, hooks)
     if event.body.stream:

@@ -20,17 +20,15 @@ from gateway.config import Settings
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
-from gateway.endpoints import admin, deployments, health, keys, models, usage
+from gateway.endpoints import admin, deployments, guardrails, health, keys, metrics, models, reload, run_events, usage
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
-from gateway.endpoints.health import Readiness
 from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.messages.count_tokens import CountEndpoint
 from gateway.endpoints.openapi import OpenAPIEndpoint
 from gateway.endpoints.responses import routes as responses
-from gateway.endpoints.responses.background import Background
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
 from gateway.endpoints.responses.request import ResponsesApi
 from gateway.endpoints.stored import routes as stored
@@ -39,11 +37,9 @@ from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import Fault, GatewayError, InvalidBody
-from gateway.kept import AnswersInMemory
 from gateway.shared import Shared
-from gateway.telemetry import logs
+from gateway.standing import Standing
 from gateway.telemetry.recordings import Recordings
-from gateway.telemetry.runs import RunRecorder
 from graph import GraphError, Hooks
 from llm import ModelError
 
@@ -51,7 +47,7 @@ from llm import ModelError
 def create_app(
     settings: Settings,
     catalog: Catalog | None = None,
-    readiness: Readiness | None = None,
+    standing: Standing | None = None,
     api: APIHandlerConfig | None = None,
 ) -> Gate:
     """The ASGI app for these settings; over a catalog that has been built from them already, if there is one, and with
@@ -61,19 +57,23 @@ def create_app(
         InvalidSettings: when something that they name cannot be built.
     """
     catalog = catalog or Catalog.of(settings)
-    recorder = RunRecorder()
-    readiness = readiness or Readiness()
-    log = logs.logger(settings.secrets)
-    kept, background = AnswersInMemory(), Background(log)
-    shared = Shared.of(settings, catalog, readiness, log)
-    hooks = Hooks.of([*shared.instruments, recorder])
+    standing = standing or Standing()
+    standing.hide(settings.secrets)
+    kept, background = standing.kept, standing.background
+    standing.trace(settings)
+    shared = Shared.of(settings, catalog, standing)
+    hooks = Hooks.of([*shared.instruments, *standing.instruments])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
-    control = _control_plane(catalog, readiness, background, shared)
+    control = _control_plane(catalog, standing, shared)
     for routes in (
-        admin.router(catalog, recorder),
+        run_events.router(standing.feed, standing.readiness),
+        admin.router(catalog, standing.recorder),
+        metrics.router(standing.metrics),
+        reload.router(standing.in_force),
         usage.router(shared.usage),
         keys.router(settings, shared.book, bodies),
         deployments.router(catalog),
+        guardrails.router(catalog.guards, bodies),
         repository.router(catalog, bodies),
         responses.router(kept, background),
         stored.router(kept, bodies),
@@ -92,7 +92,15 @@ def create_app(
     endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
-    return Gate(table, shared.ring, control, log, ping_seconds=settings.server.ping_seconds, limiter=shared.limiter)
+    return Gate(
+        table,
+        shared.ring,
+        control,
+        standing.log,
+        requests=standing.requests,
+        limiter=shared.limiter,
+        ping_seconds=settings.server.ping_seconds,
+    )
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
@@ -124,9 +132,15 @@ def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp
         Endpoint("POST", "/v2/repository/models/{model}/load", "admin", control),
         Endpoint("POST", "/v2/repository/models/{model}/unload", "admin", control),
         Endpoint("GET", "/admin/deployments", "admin", control),
+        Endpoint("GET", "/metrics", "admin", control),
+        Endpoint("GET", "/admin/reload", "admin", control),
+        Endpoint("POST", "/admin/reload", "admin", control),
         Endpoint("GET", "/admin/graphs", "admin", control),
         Endpoint("GET", "/admin/graphs/{name}", "admin", control),
+        Endpoint("GET", "/admin/guardrails", "admin", control),
+        Endpoint("POST", "/admin/guardrails/test", "admin", control),
         Endpoint("GET", "/admin/runs", "admin", control),
+        Endpoint("GET", "/admin/runs/events", "admin", control),
         Endpoint("GET", "/admin/runs/{id}", "admin", control),
         Endpoint("GET", "/admin/usage", "admin", control),
         Endpoint("GET", "/admin/keys", "admin", control),
@@ -154,7 +168,7 @@ def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> Iterator[Endpoint
         yield Endpoint("POST", f"{path}/{{operation}}", "user", infer)
 
 
-def _control_plane(catalog: Catalog, readiness: Readiness, background: Background, shared: Shared) -> FastAPI:
+def _control_plane(catalog: Catalog, standing: Standing, shared: Shared) -> FastAPI:
     """The routes that are not hot, with their documentation, and the life of the providers."""
 
     @asynccontextmanager
@@ -163,12 +177,8 @@ def _control_plane(catalog: Catalog, readiness: Readiness, background: Backgroun
             life.push_async_callback(catalog.close)
             await catalog.start()
             await shared.start(life)
-            life.push_async_callback(background.close)
-            readiness.ready = True
-            try:
+            async with standing.generation():
                 yield
-            finally:
-                readiness.ready = False
 
     app = FastAPI(
         title="Penstock",
@@ -179,7 +189,7 @@ def _control_plane(catalog: Catalog, readiness: Readiness, background: Backgroun
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (models.router(catalog), metadata.router(catalog), health.router(readiness)):
+    for routes in (models.router(catalog), metadata.router(catalog), health.router(standing.readiness)):
         app.include_router(routes)
     for kind in (GatewayError, ModelError, GraphError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _tell)

@@ -24,7 +24,9 @@ def banner(settings: Settings, catalog: Catalog, address: str) -> str:
 
 
 def _lines(settings: Settings, catalog: Catalog, address: str) -> Iterator[str]:
-    who = "no key needed, this machine only" if settings.is_open else f"{len(settings.auth.keys)} keys"
+    who = "no key needed, this machine only" if settings.is_open else f"keys: {len(settings.auth.keys)} in the settings"
+    if settings.auth.secret.get_secret_value():
+        who += ", others in the store"
     yield f"Penstock {version('penstock')} listens on {address} ({who})."
     yield ""
     width = max((len(served.name) for served in catalog), default=0)

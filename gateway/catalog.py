@@ -15,13 +15,17 @@ import yaml
 
 from gateway.config import GraphEntry, ModelEntry, Settings
 from gateway.config_faults import InvalidSettings
+from gateway.config_fields import Section
 from gateway.config_providers import Provider
 from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
+from gateway.guarding import Guards
+from gateway.policies import guards_of
 from gateway.routing.building import models_of
 from gateway.routing.routed import RoutedProvider
 from gateway.telemetry.logs import logger
+from gateway.telemetry.outgoing import WatchedTransport
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
@@ -91,32 +95,50 @@ class Catalog:
         providers: Mapping[str, ModelProvider],
         prompts: PromptStore | None = None,
         toolsets: Mapping[str, Toolset] | None = None,
+        *,
         routed: Sequence[RoutedProvider] = (),
+        guards: Guards | None = None,
     ) -> None:
         self._deployed = served
         self.providers = providers
         self.prompts = prompts or PromptStore()
         self.toolsets = toolsets or {}
         self.routed = routed
+        self.guards = guards or Guards({}, (), {})
         self._started = False
+        self._rows: Mapping[tuple[str, str], Section] = {}
+        self._borrowed: set[int] = set()
+        """The ids of what another catalog owns, and starts and closes."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Catalog:
-        """Everything that the settings ask for, built and validated.
+    def of(cls, settings: Settings, before: Catalog | None = None) -> Catalog:
+        """Everything that the settings ask for, built and validated. Providers and tools whose rows are those of the
+        catalog ``before`` are the same ones, which that goes on to own until they are taken over.
 
         Raises:
             InvalidSettings: when a provider, prompt or graph cannot be built; the message names it and says why.
         """
         prompts = _built("prompts", _prompts, settings)
-        providers = {entry.name: _built(f"provider '{entry.name}'", _provider, entry) for entry in settings.providers}
+        entries: dict[tuple[str, str], Section] = {("provider", entry.name): entry for entry in settings.providers}
+        entries |= {("tools", entry.name): entry for entry in settings.tools}
+        same = before.made_of(entries) if before is not None else {}
+        providers = {
+            entry.name: same.get(("provider", entry.name)) or _built(f"provider '{entry.name}'", _provider, entry)
+            for entry in settings.providers
+        }
         rows = [entry for entry in settings.models if entry.class_name is None]
         models, routed = models_of(rows, providers)
-        toolsets = {entry.name: _built(f"tools '{entry.name}'", toolset_of, entry) for entry in settings.tools}
+        toolsets = {
+            entry.name: same.get(("tools", entry.name)) or _built(f"tools '{entry.name}'", toolset_of, entry)
+            for entry in settings.tools
+        }
         created = int(time.time())
+        guards = guards_of(settings, models)
         served: dict[str, Deployed] = {}
         for entry in settings.models:
             if entry.class_name is None:
-                served[entry.name] = Deployed.of(_served_model(entry, models[entry.name], created))
+                row = _served_model(entry, models[entry.name], created)
+                served[entry.name] = Deployed.of(_under(guards, row, entry.guardrails))
             else:
                 served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created))
         for graph in settings.graphs:
@@ -127,8 +149,23 @@ class Catalog:
             takes: Takes = "inputs" if takes_inputs(flow) else "chat"
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
             row = replace(row, embeddings=flow if graph.embeddings else None, models=roles.given)
-            served[graph.name] = Deployed.of(row)
-        return cls(served, providers, prompts, toolsets, routed)
+            served[graph.name] = Deployed.of(_under(guards, row, graph.guardrails))
+        catalog = cls(served, providers, prompts, toolsets, routed=routed, guards=guards)
+        catalog._rows, catalog._borrowed = entries, set(map(id, same.values()))
+        return catalog
+
+    def made_of(self, rows: Mapping[tuple[str, str], Section]) -> dict[tuple[str, str], Any]:
+        """Its providers and tools that were made of these very rows, by kind and name."""
+        parts: dict[str, Mapping[str, Any]] = {"provider": self.providers, "tools": self.toolsets}
+        return {key: parts[key[0]][key[1]] for key, row in rows.items() if self._rows.get(key) == row}
+
+    def take_over(self, before: Catalog) -> None:
+        """Owns from now on what it shares with the catalog before it: that will not close it."""
+        before._borrowed |= self._borrowed
+        self._borrowed = set()
+
+    def _owned(self, parts: Mapping[str, Any]) -> list[Any]:
+        return [part for part in parts.values() if id(part) not in self._borrowed]
 
     async def start(self) -> None:
         """Makes providers and tools ready, once.
@@ -139,19 +176,16 @@ class Catalog:
         """
         if self._started:
             return
-        for provider in (*self.providers.values(), *self.routed):
-            await provider.start()
-        for tools in self.toolsets.values():
-            await tools.start()
+        for part in (*self._owned(self.providers), *self.routed, *self._owned(self.toolsets)):
+            await part.start()
         self._started = True
 
     async def close(self) -> None:
         """Gives back what flows and providers hold; what cannot be closed keeps nothing else from it."""
         async with AsyncExitStack() as held:
-            for provider in (*self.providers.values(), *self.routed):
-                held.push_async_callback(provider.close)
-            for tools in self.toolsets.values():
-                held.push_async_callback(tools.close)
+            for part in (*self._owned(self.providers), *self.routed, *self._owned(self.toolsets)):
+                held.push_async_callback(part.close)
+            held.push_async_callback(self.guards.close)
             for served in self:
                 held.push_async_callback(served.flow.aclose)
                 if served.embeddings is not None and served.embeddings is not served.flow:
@@ -204,6 +238,12 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
         raise InvalidSettings(f"{what}: {error}") from error
 
 
+def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:
+    """What is served under policies: nothing passes as bytes where one of them looks at answers."""
+    passes = served.passes and guards.passes(names)
+    return replace(served, guards=guards, guardrails=names, passes=passes)
+
+
 def _prompts(settings: Settings) -> PromptStore:
     """The prompts, which say in the log when others come into force, and when they are refused."""
     log = logger(settings.secrets)
@@ -227,7 +267,8 @@ def _provider(entry: Provider) -> ModelProvider:
 
         options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
         return HuggingFaceProvider(entry.path, **options)
-    transport = HttpTransport(Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds))
+    timeouts = Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds)
+    transport = WatchedTransport(HttpTransport(timeouts))
     key = entry.api_key.get_secret_value()
     if entry.kind == "anthropic":
         return AnthropicProvider(entry.base_url, key, transport, max_tokens=entry.max_tokens)

@@ -1,4 +1,4 @@
-"""The command line: ``penstock serve | run | replay | routes | version | graph … | prompts … | keys … | usage …``."""
+"""The command line: ``penstock serve | check | run | replay | routes | version | graph … | prompts … | keys … | …``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gateway.catalog import Catalog
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_guard import guard
 from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
 from gateway.cli_usage import usage
@@ -31,6 +32,7 @@ app.add_typer(graphs, name="graph")
 app.add_typer(prompts, name="prompts")
 app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
+app.add_typer(guard, name="guard")
 
 
 @app.command()
@@ -50,6 +52,24 @@ def serve(
         give_up(str(error))
     except WorkerFailed:
         raise typer.Exit(2) from None
+
+
+@app.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="Settings file (YAML).", show_default=False)] = None,
+) -> None:
+    """Looks whether the gateway could serve by a settings file, without starting anything."""
+    from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
+
+    settings = settings_of(file)
+    try:
+        catalog = Catalog.of(settings)
+        endpoints = create_app(settings, catalog).table.listed()
+    except InvalidSettings as error:
+        give_up(str(error))
+    source = settings.files[0] if settings.files else "the embedded settings"
+    names = ", ".join(served.name for served in catalog) or "nothing"
+    typer.echo(f"{source} can be used: {len(endpoints)} endpoints; served are {names}")
 
 
 @graphs.command("list")

@@ -49,7 +49,7 @@ def show_usage(
 
 @usage.command("export")
 def export_usage(
-    format: Annotated[Format, typer.Option(help="parquet needs pip install 'penstock[parquet]'.")] = "csv",  # noqa: A002 - the option's name
+    format: Annotated[Format, typer.Option(help="parquet needs pip install 'penstock\\[parquet]'.")] = "csv",  # noqa: A002 - the option's name
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
     since: Day = None,
     until: Day = None,

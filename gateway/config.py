@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -22,9 +23,11 @@ from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback, written
+from gateway.config_guardrails import PolicyEntry
 from gateway.config_limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
 from gateway.config_providers import OVER_HTTP, Provider
 from gateway.config_routing import DeploymentEntry, Fallbacks, PriceEntry, Routing, Tokenizer
+from gateway.config_telemetry import TracesEntry
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -42,6 +45,8 @@ class Server(Section):
     """How long a client may take to send the body of a request."""
     ping_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15
     """How long a stream may be silent before a comment keeps it alive; 0 for never."""
+    reload_on_change: bool = True
+    """Whether a settings file that is written anew is read again; SIGHUP and ``POST /admin/reload`` do so anyway."""
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 20
 
     @property
@@ -60,6 +65,8 @@ class Key(KeyTerms):
 
     name: Name
     key: OwnKey
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for its requests."""
 
 
 class Auth(Section):
@@ -98,6 +105,8 @@ class ModelEntry(Section):
     """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
     price: PriceEntry | None = None
     """What it costs; without, what runs cost in money is not known."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
     tokenizer: Tokenizer = ""
     """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
     deployments: tuple[DeploymentEntry, ...] = ()
@@ -130,6 +139,8 @@ class GraphEntry(Section):
     """A YAML file with the graph itself."""
     models: Mapping[str, str] = Field(default_factory=dict)
     """The model of each role; a role that is not named gets the default model."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
     embeddings: bool = False
     """Whether it answers ``/v1/embeddings``: then it is given an ``EmbeddingRequest`` and gives ``Embeddings``."""
     description: str = ""
@@ -171,6 +182,15 @@ SHIPPED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where settings come from: a file, and what the command line says over it."""
+
+    path: Path | None = None
+    host: str | None = None
+    port: int | None = None
+
+
 class Settings(Section):
     """Everything that the operator decides. ``PENSTOCK_SERVER__PORT=9000`` in the environment beats the file."""
 
@@ -183,13 +203,16 @@ class Settings(Section):
     graphs: tuple[GraphEntry, ...] = SHIPPED
     tools: tuple[ToolsEntry, ...] = ()
     api: tuple[ApiRow, ...] = ()
+    guardrails: tuple[PolicyEntry, ...] = ()
     prompts: Prompts = Prompts()
     record: Record = Record()
     store: StoreEntry = StoreEntry()
     limits: LimitsEntry = LimitsEntry()
     usage: UsageEntry = UsageEntry()
+    traces: TracesEntry = TracesEntry()
 
     _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
+    _source: Source = PrivateAttr(default_factory=Source)
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +223,20 @@ class Settings(Section):
     def _check(self) -> Self:
         check_rows(self)
         return self
+
+    def again(self) -> Settings:
+        """The settings as their file and the environment have them now.
+
+        Raises:
+            InvalidSettings: like :func:`load`.
+        """
+        return load(self._source.path, host=self._source.host, port=self._source.port)
+
+    @property
+    def files(self) -> list[Path]:
+        """What they were read from, and the graphs that they name."""
+        own = [self._source.path] if self._source.path is not None else []
+        return own + [graph.file for graph in self.graphs if graph.file is not None]
 
     def where(self, *place: str | int) -> str:
         """Where something in the settings stands: its file and line, if they came from one, and its key."""
@@ -217,6 +254,7 @@ class Settings(Section):
         ones come first, so that of two keys that begin alike nothing is left over."""
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
         keys += [self.store.password, self.auth.secret]
+        keys += self.traces.headers.values()
         for row in self.tools:
             keys += [*row.headers.values(), *row.env.values()]
         values = {value for key in keys if (value := key.get_secret_value())}
@@ -277,6 +315,7 @@ def load(path: Path | None = None, *, host: str | None = None, port: int | None 
         settings = Settings.model_validate(_merged(_merged(tree, environment), command_line))
     except ValidationError as error:
         raise InvalidSettings(place_faults(error, path, Settings, environment)) from None
+    settings._source = Source(path, host, port)
     if path is not None and "api" not in environment:
         settings._lines = {place: f"{path}:{line}" for place, line in lines_of(path).items()}
     return settings

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from gateway.config import ModelEntry, Settings
     from gateway.config_providers import Provider
 
-OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
+OF_PROVIDERS = frozenset(
+    {"provider", "model", "repair", "price", "tokenizer", "guardrails", "deployments", "routing", "fallbacks"}
+)
 OF_ONE = frozenset({"provider", "model"})
 OF_CLASSES = frozenset({"path", "version", "parameters"})
 """Keys of a model that are for one kind of it only."""
@@ -53,6 +55,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _fallbacks(models)
+    yield from _policies(settings)
     yield from _roles(settings)
     yield from _targets(settings)
     if settings.is_open and not settings.server.is_loopback:
@@ -123,6 +126,22 @@ def _reached(behind: Mapping[str, Collection[str]], name: str) -> set[str]:
             reached.add(one)
             further += behind.get(one, ())
     return reached
+
+
+def _policies(settings: Settings) -> Iterator[Fault]:
+    """The policies that keys, models and graphs name."""
+    entries = settings.guardrails
+    yield from _no_two("policy", [(("guardrails", at), entry.name) for at, entry in enumerate(entries)])
+    known = [entry.name for entry in entries]
+    places: Sequence[tuple[Place, Sequence[Any]]] = (
+        (("auth", "keys"), settings.auth.keys),
+        (("models",), settings.models),
+        (("graphs",), settings.graphs),
+    )
+    for place, rows in places:
+        for at, row in enumerate(rows):
+            for number, name in enumerate(row.guardrails):
+                yield from _known("policy", (*place, at, "guardrails", number), name, known)
 
 
 def _roles(settings: Settings) -> Iterator[Fault]:

@@ -10,8 +10,9 @@ from typing import Literal, TypeAlias
 from gateway.config import ModelEntry
 from gateway.config_faults import InvalidSettings
 from gateway.errors import LoadFailed, ModelUnloaded, UnknownVersion
+from gateway.guarding import Guards, guarded
 from gateway.own_model import load_own_model
-from graph import Flow, V2ModelServer
+from graph import Event, Flow, FlowRun, Hooks, V2ModelServer
 from graph.steps.routes import Routes
 from llm import Model
 
@@ -41,6 +42,18 @@ class Served:
     """Whether it is one upstream and nothing looks into what that says, so that it may pass as the bytes that it is."""
     embeddings: Flow | None = None
     """The flow that makes embeddings, where there is one."""
+    guards: Guards | None = None
+    """Whose policies hold for its runs."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for whoever asks it."""
+
+    def start(self, event: Event, hooks: Hooks | None = None) -> FlowRun:
+        """A run of its flow, under the policies that hold for it and for the caller."""
+        run = self.flow.start(event, hooks)
+        policy = self.guards.of(event.caller, self.guardrails) if self.guards is not None else None
+        if policy is not None:
+            run.through = guarded(policy)
+        return run
 
 
 class OwnModel:

@@ -30,6 +30,7 @@
     ├── KeyChangeRefused     the key stands in the settings, or is revoked, or its name is taken
     ├── ModelUnloaded        the model is out of service until an admin loads it
     ├── LoadFailed           the model could not be loaded; what was in service before still is
+    ├── SettingsRefused      the settings that were read again cannot be used; those before still are
     └── NotReady             the gateway is starting or stopping
 
     StoreUnavailable (gateway.store)
@@ -64,6 +65,7 @@ from graph import (
     ToolsetUnavailable,
     UnknownRoute,
 )
+from guardrails import ContentRefused, GuardrailError, GuardrailUnavailable
 from llm import (
     InvalidRequest,
     ModelError,
@@ -231,6 +233,10 @@ class LoadFailed(GatewayError):
     """The model could not be loaded. The message is for an admin and says why; what was in service before still is."""
 
 
+class SettingsRefused(GatewayError):
+    """The settings that were read again cannot be used. The message is for an admin; those before stay in force."""
+
+
 class NotAChatModel(UnknownModel):
     """The model takes inputs of V2, and no messages."""
 
@@ -288,6 +294,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     UnknownVersion: Row(404, CALLER, "version_not_found"),
     ModelUnloaded: Row(503, SERVER, "model_unloaded", hopeless=True),
     LoadFailed: Row(500, SERVER, "load_failed", hopeless=True),
+    SettingsRefused: Row(500, SERVER, "settings_refused", hopeless=True),
     NotReady: Row(503, SERVER, "not_ready"),
     GatewayError: INTERNAL,
     InvalidSettings: INTERNAL,
@@ -329,6 +336,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     ToolsetUnavailable: Row(502, SERVER, "tools_unavailable", "A server of tools cannot be used."),
     LimitExceeded: Row(500, SERVER, "limit_exceeded", hopeless=True),
     GraphError: INTERNAL,
+    ContentRefused: Row(400, CALLER, "content_filter"),
+    GuardrailUnavailable: Row(503, SERVER, "guardrail_unavailable", "A guardrail that must be asked did not answer."),
+    GuardrailError: INTERNAL,
     PromptError: INTERNAL,
 }
 

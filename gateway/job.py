@@ -79,7 +79,7 @@ class Job:
     async def _one(self, row: int, line: bytes) -> dict[str, Any]:
         try:
             request = _request(self.served.name, line)
-            run = self.served.flow.start(Event(request, id=f"row-{row}", caller="job"))
+            run = self.served.start(Event(request, id=f"row-{row}", caller="job"))
             completion = await collected(run)
         except Exception as error:  # one row's error is that row's
             return {"row": row, "error": Fault.of(error).openai()["error"]}

@@ -8,22 +8,25 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
-from multiprocessing.connection import Connection
 from types import FrameType
 
 import uvicorn
 
-from gateway.app import create_app
 from gateway.banner import banner
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from gateway.edge.protocol import Http
-from gateway.endpoints.health import Readiness
-from gateway.workers import Workers
+from gateway.in_force import Wanted
+from gateway.reloading import Reloading
+from gateway.standing import Standing
+from gateway.telemetry.board import Boards
+from gateway.telemetry.feed import Feed
+from gateway.telemetry.metrics import Metrics
+from gateway.workers import Place, Workers
 
 BACKLOG = 2048
 
@@ -43,17 +46,42 @@ def run(settings: Settings) -> None:
         return
     with _held(settings.server.host, settings.server.port) as held:
         at = held.getsockname()[:2]
-        Workers(settings.server.workers, partial(_serve, settings, at)).run()
+        workers = settings.server.workers
+        memory = Memory(Boards(workers), Feed(workers), Wanted())
+        Workers(workers, partial(_serve, settings, at, memory), memory.wanted.ask).run()
 
 
-def _serve(
-    settings: Settings, at: tuple[str, int], alive: Connection, ready: Callable[[], None], is_first: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory that all workers have in common."""
+
+    boards: Boards
+    feed: Feed
+    wanted: Wanted
+
+
+def _serve(settings: Settings, at: tuple[str, int], memory: Memory, place: Place) -> None:
     """A worker; the first one tells the operator what is served."""
+    standing = Standing(Metrics(memory.boards, place.number), memory.feed, place.number)
+    listening = _listen(*at, reuse_port=True)
     try:
-        Server(settings, _listen(*at, reuse_port=True), alive, ready, announces=is_first).run()
+        if place.is_again:
+            settings = _again(settings, standing)
+        Server(settings, listening, standing, memory.wanted, place).run()
     except (InvalidSettings, OSError) as error:
         sys.exit(f"penstock: {error}")
+
+
+def _again(settings: Settings, standing: Standing) -> Settings:
+    """The settings as they are by now; those of the start where these cannot be used."""
+    try:
+        now = settings.again()
+        Catalog.of(now)
+    except InvalidSettings as error:
+        standing.hide(settings.secrets)
+        standing.log.error("settings_refused", because=str(error), in_force="those of the start")
+        return settings
+    return now
 
 
 class Server(uvicorn.Server):
@@ -63,21 +91,19 @@ class Server(uvicorn.Server):
         self,
         settings: Settings,
         listening: socket.socket | None = None,
-        alive: Connection | None = None,
-        ready: Callable[[], None] = lambda: None,
-        *,
-        announces: bool = True,
+        standing: Standing | None = None,
+        wanted: Wanted | None = None,
+        place: Place | None = None,
     ) -> None:
         self._settings = settings
-        self._alive = alive
-        self._tell_ready = ready
-        self._announces = announces
-        self._catalog = Catalog.of(settings)
-        self._readiness = Readiness()
+        self._place = place
+        self._standing = standing or Standing()
+        self._wanted = wanted or Wanted()
+        self._app = Reloading(settings, self._standing, self._wanted)
         self.socket = listening or _listen(settings.server.host, settings.server.port)
         super().__init__(
             uvicorn.Config(
-                create_app(settings, self._catalog, self._readiness),
+                self._app,
                 http=Http,
                 loop="uvloop",
                 lifespan="on",
@@ -105,32 +131,32 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to stop: whoever asks whether the gateway is ready hears no from here on."""
-        self._readiness.ready = False
+        self._standing.readiness.ready = False
         super().handle_exit(sig, frame)
 
     def _orphaned(self) -> None:
         """Begins to stop, as the process that started this one is gone."""
-        assert self._alive is not None  # noqa: S101 - it has become readable
-        asyncio.get_running_loop().remove_reader(self._alive.fileno())
+        assert self._place is not None  # noqa: S101 - it has become readable
+        asyncio.get_running_loop().remove_reader(self._place.alive.fileno())
         self.handle_exit(signal.SIGTERM, None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Makes everything ready and listens. What cannot be made ready is raised here: of what fails inside the app
         uvicorn prints a traceback."""
         try:
-            await self._catalog.start()
+            await self._app.catalog.start()
         except BaseException:
-            await self._catalog.close()
+            await self._app.catalog.close()
             raise
         await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._wanted.ask)
         gc.collect()
         gc.freeze()
-        if self.started:
-            self._tell_ready()
-            if self._alive is not None:
-                asyncio.get_running_loop().add_reader(self._alive.fileno(), self._orphaned)
-        if self.started and self._announces:
-            print(banner(self._settings, self._catalog, self.address), flush=True)  # noqa: T201
+        if self.started and self._place is not None:
+            self._place.ready()
+            asyncio.get_running_loop().add_reader(self._place.alive.fileno(), self._orphaned)
+        if self.started and (self._place is None or self._place.is_first):
+            print(banner(self._settings, self._app.catalog, self.address), flush=True)  # noqa: T201
 
 
 def _family(host: str) -> socket.AddressFamily:

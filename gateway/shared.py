@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.edge.bounds import Bounds
 from gateway.edge.keys import KeyRing
 from gateway.edge.limits import Limiter
-from gateway.endpoints.health import Readiness
 from gateway.keys.book import KeyBook
 from gateway.opening import book_of, opened
+from gateway.standing import Standing
 from gateway.store.guarded import GuardedStore
 from gateway.store.leased import LeasedStore
 from gateway.store.protocol import Limits, Store
@@ -38,13 +36,17 @@ class Shared:
     usage: UsageRows | None = None
 
     @classmethod
-    def of(cls, settings: Settings, catalog: Catalog, readiness: Readiness, log: FilteringBoundLogger) -> Shared:
-        """That which the settings ask for. The log hears when the store is lost and when it is back."""
+    def of(cls, settings: Settings, catalog: Catalog, standing: Standing) -> Shared:
+        """That which the settings ask for. The log, the metrics and who asks for readiness hear when the store is lost
+        and when it is back."""
         if not _is_needed(settings):
             return cls(KeyRing(settings.auth))
 
+        log, breaker = standing.log, standing.metrics.breaker("store")
+
         def tell(lost: str) -> None:
-            readiness.store_lost = bool(lost)
+            standing.readiness.store_lost = bool(lost)
+            breaker.set(int(bool(lost)))
             if lost:
                 log.error("store_lost", because=lost, meanwhile="each worker grants a part of the limits by itself")
             else:

@@ -15,18 +15,40 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import TypeAlias
 
 FORKED = get_context("fork")
+SIGNALS = 64
+"""How many signals are taken note of at a time."""
 PAUSE = 1.0
 """How many seconds are between two starts of a worker that dies at once."""
 
-Serve: TypeAlias = Callable[[Connection, Callable[[], None], bool], None]
-"""What a worker does until it is told to stop: given what is readable once the parent is gone, what to call when it is
-ready, and whether it was started before all others."""
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a worker is given.
+
+    Attributes:
+        number: which it is, from 0 on; one that is started again has that of the one before.
+        is_first: whether it is started before all others.
+        is_again: whether it is started in the place of one that died.
+        alive: what is readable once the parent is gone.
+        ready: to be called when it is ready.
+    """
+
+    number: int
+    is_first: bool
+    is_again: bool
+    alive: Connection
+    ready: Callable[[], None]
+
+
+Serve: TypeAlias = Callable[[Place], None]
+"""What a worker does until it is told to stop."""
 
 
 class WorkerFailed(Exception):
@@ -55,6 +77,8 @@ class Workers:
 
     number: int
     serve: Serve
+    reload: Callable[[], None]
+    """What SIGHUP calls."""
     _running: dict[int, Worker] = field(default_factory=dict)
     _stopping: bool = False
 
@@ -71,6 +95,7 @@ class Workers:
         signal.set_wakeup_fd(there.fileno())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
         try:
             self._keep(here, alive, held)
         finally:
@@ -84,6 +109,8 @@ class Workers:
             self._start(number, alive, held)
         while not self._stopping:
             wait([signals, *(worker.process.sentinel for worker in self._running.values())])
+            with suppress(BlockingIOError):
+                signals.recv(SIGNALS)
             for number, worker in list(self._running.items()):
                 worker.look()
                 if worker.process.is_alive() or self._stopping:
@@ -99,19 +126,24 @@ class Workers:
         if self._stopping:
             return
         ready, tell = FORKED.Pipe(duplex=False)
-        process = FORKED.Process(target=self._work, args=(alive, held, tell, not self._running))
+        place = partial(Place, number, not self._running, number in self._running, alive)
+        process = FORKED.Process(target=self._work, args=(place, held, tell))
         process.start()
         tell.close()
         self._running[number] = Worker(process, ready, time.monotonic())
 
-    def _work(self, alive: Connection, held: Connection, tell: Connection, is_first: bool) -> None:
+    def _work(self, place: Callable[[Callable[[], None]], Place], held: Connection, tell: Connection) -> None:
         """In the child: out of the terminal's reach, without the parent's end of the pipe."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         held.close()
-        self.serve(alive, lambda: tell.send_bytes(b"ready"), is_first)
+        self.serve(place(lambda: tell.send_bytes(b"ready")))
+
+    def _reload(self, *_: object) -> None:
+        self.reload()
 
     def _stop(self, *_: object) -> None:
         self._stopping = True

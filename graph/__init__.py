@@ -45,7 +45,7 @@ from graph.errors import (
 )
 from graph.event import Event
 from graph.flow import Flow
-from graph.instrument import Hooks, Instrument
+from graph.instrument import Hooks, Instrument, LanguageCall
 from graph.meter import Meter, StepUsage
 from graph.mock_server import MockServer
 from graph.models.calling import ModelCall
@@ -117,6 +117,7 @@ __all__ = [
     "InvalidStep",
     "InvalidTool",
     "LLModel",
+    "LanguageCall",
     "LimitExceeded",
     "LoopDetected",
     "Map",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,24 @@ if TYPE_CHECKING:
     from graph.event import Event
     from graph.models.calling import ModelCall
     from graph.run import FlowRun
+    from llm import ChatRequest, Model, Usage
+
+
+@dataclass(slots=True, eq=False)
+class LanguageCall:
+    """One call of a language model.
+
+    Attributes:
+        said: the texts, thoughts, and names and arguments of tool calls in the answer, as they come.
+        usage: what it cost in tokens, once it is over; None if the model did nothing.
+        error: what it raised; its client leaving is one too.
+    """
+
+    model: Model
+    request: ChatRequest
+    said: Sequence[str]
+    usage: Usage | None = None
+    error: BaseException | None = None
 
 
 class Instrument:
@@ -26,6 +44,12 @@ class Instrument:
 
     def after_step(self, run: FlowRun, event: Event) -> None:
         """The step named ``event.at`` is done; if it streams, its stream has ended."""
+
+    def before_call(self, run: FlowRun, event: Event, call: LanguageCall) -> None:
+        """The step named ``event.at`` begins to ask a language model, for who has ``after_call`` too."""
+
+    def after_call(self, run: FlowRun, event: Event, call: LanguageCall) -> None:
+        """That call is over, on whatever way, and booked."""
 
     def after_model(self, run: FlowRun, event: Event, call: ModelCall) -> None:
         """A model of the step named ``event.at`` has been called: what it was given, and what it gave."""
@@ -47,6 +71,8 @@ class Hooks:
     before_run: tuple[Callable[[FlowRun], Awaitable[None]], ...] = ()
     before_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
     after_step: tuple[Callable[[FlowRun, Event], None], ...] = ()
+    before_call: tuple[Callable[[FlowRun, Event, LanguageCall], None], ...] = ()
+    after_call: tuple[Callable[[FlowRun, Event, LanguageCall], None], ...] = ()
     after_model: tuple[Callable[[FlowRun, Event, ModelCall], None], ...] = ()
     on_chunk: tuple[Callable[[FlowRun, Event, Any], None], ...] = ()
     on_error: tuple[Callable[[FlowRun, Event, Exception], None], ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -17,6 +17,7 @@ from graph.node import Node, gather
 from graph.plan import Plan
 from graph.results import END
 from graph.walk import Walk
+from guardrails import Verdict
 from llm.usage import Usage
 
 
@@ -35,6 +36,8 @@ class FlowRun:
         error: the exception that ended the run; its client leaving is one too.
         seconds: how long the run took, once it is over.
         seconds_to_first: how long it took to the first chunk of the answer; None while there is none.
+        through: what leads its answer on before it leaves, and sees its event before anything runs.
+        verdict: what guardrails around the run said, once they have.
         drafts: what the responder said before anybody accepted it.
         visited: how often each node has been entered, by its index.
     """
@@ -55,6 +58,8 @@ class FlowRun:
         "seconds_to_first",
         "steps",
         "streamed",
+        "through",
+        "verdict",
         "visited",
     )
 
@@ -72,6 +77,8 @@ class FlowRun:
         self.error: BaseException | None = None
         self.seconds = 0.0
         self.seconds_to_first: float | None = None
+        self.through: Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]] | None = None
+        self.verdict: Verdict | None = None
         self.drafts = Drafts()
         self.visited = [0] * len(plan.nodes)
         self._asides: list[asyncio.Task[Any]] = []
@@ -206,7 +213,8 @@ class FlowRun:
         answer = self._walk.speak(self.plan.first)
         if self.plan.max_seconds is not None:
             answer = self._timed(answer, self.plan.max_seconds)
-        return self._or_best(answer) if self.plan.answers_by_draft else answer
+        answer = self._or_best(answer) if self.plan.answers_by_draft else answer
+        return answer if self.through is None else self.through(self, answer)
 
     async def _or_best(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """The answer; when a cap strikes before there is one, the best draft."""

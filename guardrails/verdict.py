@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Action: TypeAlias = Literal["allow", "flag", "redact", "refuse"]
+"""What becomes of a text, from the mildest to the strictest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a text that a rule is about, in characters from its beginning."""
+
+    start: int
+    end: int
+    kind: str
+    """What it is, of what the rule knows: ``email``."""
+    rule: str
+    action: Action = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +29,21 @@ class Verdict:
     reason: str = ""
     score: float | None = None
     """From 0 (useless) to 1 (nothing left to wish for); None when nobody scored it."""
+    rule: str = ""
+    """Which rule refused it."""
+    spans: tuple[Span, ...] = ()
+    """What was found, in order. Rules that look at a text as a whole find no spans."""
+    flags: tuple[str, ...] = ()
+    """Rules that have something to say about the text and let it pass."""
+
+    @property
+    def action(self) -> Action:
+        """What becomes of the text: the strictest of what its rules ask for."""
+        if not self.allowed:
+            return "refuse"
+        if any(span.action == "redact" for span in self.spans):
+            return "redact"
+        return "flag" if self.spans or self.flags else "allow"
+
+
+ALLOWED = Verdict(allowed=True)

@@ -58,15 +58,20 @@ class Usage:
     @property
     def cached_tokens(self) -> int:
         """Tokens of the prompt that the provider had in its cache; 0 where it says nothing."""
-        return self._of_prompt("cached_tokens")
+        return self._of("prompt_tokens_details", "cached_tokens")
 
     @property
     def cache_write_tokens(self) -> int:
         """Tokens of the prompt that the provider wrote into its cache; 0 where it says nothing."""
-        return self._of_prompt("cache_write_tokens")
+        return self._of("prompt_tokens_details", "cache_write_tokens")
 
-    def _of_prompt(self, name: str) -> int:
-        details = self.details.get("prompt_tokens_details")
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of the answer that are thoughts; 0 where the provider says nothing."""
+        return self._of("completion_tokens_details", "reasoning_tokens")
+
+    def _of(self, part: str, name: str) -> int:
+        details = self.details.get(part)
         return count_of(details.get(name)) if isinstance(details, Mapping) else 0
 
     @property

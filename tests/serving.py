@@ -56,15 +56,22 @@ async def serving(**tree: Any) -> AsyncGenerator[Gateway, None]:
     """The gateway that these settings make; its store is gone with it, where they do not say otherwise."""
     with TemporaryDirectory() as folder:
         store = {"url": f"sqlite:///{folder}/penstock.db"}
-        settings = Settings.model_validate({"server": {"port": 0, "drain_seconds": 1}, "store": store, **tree})
-        server = Server(settings)
-        running = asyncio.create_task(server.serve([server.socket]))
-        try:
-            async with aiohttp.ClientSession() as http:
-                yield Gateway(server.address, http, server)
-        finally:
-            server.should_exit = True
-            await running
+        tree = {"server": {"port": 0, "drain_seconds": 1}, "store": store, **tree}
+        async with running(Settings.model_validate(tree)) as gateway:
+            yield gateway
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator[Gateway, None]:
+    """The gateway that serves by settings which have been read."""
+    server = Server(settings)
+    serves = asyncio.create_task(server.serve([server.socket]))
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Gateway(server.address, http, server)
+    finally:
+        server.should_exit = True
+        await serves
 
 
 @asynccontextmanager

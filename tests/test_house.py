@@ -200,7 +200,14 @@ def test_an_unknown_exception_tells_nothing() -> None:
 
 def test_every_exception_is_drawn_in_the_docstring_of_its_module() -> None:
     """The error trees are drawn where the errors are defined."""
-    for name in ("gateway.errors", "graph.errors", "llm.errors", "llm.embedded.errors", "prompts.errors"):
+    for name in (
+        "gateway.errors",
+        "graph.errors",
+        "llm.errors",
+        "guardrails.errors",
+        "llm.embedded.errors",
+        "prompts.errors",
+    ):
         module = importlib.import_module(name)
         own = [
             thing.__name__

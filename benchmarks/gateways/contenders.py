@@ -115,16 +115,19 @@ PENSTOCK = """
 server: {{port: {port}}}
 auth:
   keys:
-    - {{name: app, key: "{key}", role: user}}
+    - {{name: app, key: "{key}", role: user, rpm: 10000000, tpm: 10000000000, budget_usd: 1000000, parallel: 10000}}
     - {{name: ops, key: "sk-benchmark-ops-key", role: admin}}
 providers: [{{name: up, kind: openai, base_url: "{upstream}", api_key: sk-upstream}}]
 models: [{{name: bench, provider: up, model: gpt-4o-mini, price: {{input: 0.15, output: 0.6}}}}]
 graphs: []
+store: {{url: "sqlite:///{folder}/penstock.db"}}
 """
 
 
 def _penstock(place: Place) -> Sequence[str]:
-    path = place.write("penstock.yaml", PENSTOCK.format(port=place.port, upstream=place.upstream, key=KEY))
+    path = place.write(
+        "penstock.yaml", PENSTOCK.format(folder=place.folder, port=place.port, upstream=place.upstream, key=KEY)
+    )
     return [sys.executable, "-m", "gateway", "serve", "--config", path]
 
 

@@ -13,6 +13,7 @@ import orjson
 from gateway.edge.context import Receive, Scope, Send
 from gateway.edge.inflate import encoding_of, inflated
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidBody
+from gateway.telemetry.passage import PARSE, READ, turn
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 REFUSED: Final = object()
@@ -50,11 +51,13 @@ class BodyReader:
         encoding = encoding_of(scope)
         if _declared(scope) > self.max_bytes:
             raise self._too_large()
+        turn(READ)
         try:
             async with asyncio.timeout(self.seconds):
                 body = await self._read(receive)
         except TimeoutError:
             raise BodyTimeout(f"The body of your request was not here within {self.seconds:g} seconds.") from None
+        turn(PARSE)
         return inflated(body, encoding, self.max_bytes)
 
     async def _read(self, receive: Receive) -> bytes:

@@ -18,6 +18,7 @@ from gateway.edge.bounds import Bounds, taken
 from gateway.edge.context import Send
 from gateway.errors import PriceNeeded
 from gateway.store.protocol import NOTHING, Account, Amount, Hold, Store
+from gateway.telemetry.passage import LIMITS, turn
 from graph import FlowRun, Instrument
 
 Accounts: TypeAlias = tuple[Account, ...]
@@ -124,11 +125,14 @@ class Limiter(Instrument):
         self._check_price(run, admission.accounts)
         asked = admission.needs(self._bounds.of(run))
         hold = Hold(f"run_{token_hex(12)}", admission.accounts)
+        was = turn(LIMITS)
         try:
             decision = await self._store.reserve(hold, asked, self._lease)
         except BaseException:
             self._settle(admission, hold, NOTHING)
             raise
+        finally:
+            turn(was)
         told = headers_of(admission.accounts, decision)
         admission.headers = [(name.encode(), value.encode()) for name, value in told.items()]
         if not decision.granted:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from gateway.answers import Api, Asked, give
 from gateway.catalog import Catalog
 from gateway.choices import MAX_CHOICES, ChoiceApi, give_choices
+from gateway.deployed import Served
 from gateway.edge.body import BodyReader
 from gateway.edge.context import Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
-from graph import Event, Flow, Hooks
+from graph import Event, Hooks
 from llm import ChatRequest, InvalidRequest
 
 if TYPE_CHECKING:
@@ -57,21 +58,21 @@ class AnswerEndpoint:
 
         async def answer(send: Send) -> None:
             if others:
-                await self._choices(asked.api, served.flow, event, others, send)
+                await self._choices(asked.api, served, event, others, send)
             elif self._recordings is None:
-                await give(served.flow, event, asked.dialect(event), send, self._hooks)
+                await give(served, event, asked.dialect(event), send, self._hooks)
             else:
                 await self._recordings.record(served, event, asked, send, self._hooks)
 
         return answer
 
-    async def _choices(self, api: Api, flow: Flow, first: Event, others: Sequence[ChatRequest], send: Send) -> None:
+    async def _choices(self, api: Api, served: Served, first: Event, others: Sequence[ChatRequest], send: Send) -> None:
         """Answers with several choices, each a run with an id of its own. They are not recorded."""
         assert isinstance(api, ChoiceApi)  # noqa: S101 - no other API has others
         more = (
             Event(request, id=f"{first.id}-{number}", path=first.path, caller=first.caller)
             for number, request in enumerate(others, 1)
         )
-        runs = [flow.start(event, self._hooks) for event in (first, *more)]
+        runs = [served.start(event, self._hooks) for event in (first, *more)]
         dialects = [api.choice(first, index) for index in range(len(runs))]
         await give_choices(runs, dialects, send, stream=first.body.stream)

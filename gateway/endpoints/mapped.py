@@ -76,7 +76,7 @@ class MappedEndpoint:
             caller=context.principal.name,
         )
         async with ClientWatch(receive):
-            run = served.flow.start(event, self._hooks)
+            run = served.start(event, self._hooks)
             await (_stream(run, send, scope["path"]) if streams else self._whole(run, send))
 
     async def _whole(self, run: FlowRun, send: Send) -> None:

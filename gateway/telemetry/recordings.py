@@ -69,7 +69,7 @@ class Recordings:
         tape, wire, failure = Recording(self.secrets), Wire(send), None
         event.tape = tape
         try:
-            await give(served.flow, event, asked.dialect(event), wire, hooks)
+            await give(served, event, asked.dialect(event), wire, hooks)
         except BaseException as error:
             failure = type(error).__name__
             raise
@@ -111,7 +111,7 @@ async def replay(path: Path, catalog: Catalog) -> bytes:
     event.tape = tape
     failure, because = None, ""
     try:
-        await give(catalog.get(document["graph"], LOCAL).flow, event, asked.dialect(event), wire)
+        await give(catalog.get(document["graph"], LOCAL), event, asked.dialect(event), wire)
     except ReplayDiffers:
         raise
     except Exception as error:

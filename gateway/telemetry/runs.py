@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from graph import Event, FlowRun, Instrument, Meter, StepUsage
+from guardrails import Verdict
 from llm import Usage
 
 KEPT = 200
@@ -62,13 +63,13 @@ class RunRecord:
     def enter(self, event: Event) -> None:
         """A visit begins."""
         if len(self.steps) < MAX_STEPS:
-            self.steps.append(StepRecord(_place(event), self.age, len(self.meter.calls)))
+            self.steps.append(StepRecord(place_of(event), self.age, len(self.meter.calls)))
         else:
             self.steps_left_out += 1
 
     def leave(self, event: Event, error: str | None = None) -> None:
         """The visit of the event's step that began last ends."""
-        step = _place(event)
+        step = place_of(event)
         visit = next((visit for visit in reversed(self.steps) if visit.step == step and visit.seconds is None), None)
         if visit is not None:
             self.end(visit, error)
@@ -152,6 +153,7 @@ class RunRecorder(Instrument):
             "outcome": outcome(run),
             "error": type(run.error or run.limit).__name__ if run.error or run.limit else None,
             "streamed": run.streamed,
+            "guardrails": _said(run.verdict),
         }
         self._ended.append(record)
 
@@ -178,7 +180,15 @@ def _cost(usage: Usage, usd: float | None) -> dict[str, Any]:
     return {"source": usage.source, "usd": usd, **usage.to_wire()}
 
 
-def _place(event: Event) -> str:
+def _said(verdict: Verdict | None) -> dict[str, Any] | None:
+    """What guardrails said of a run; never what they found."""
+    if verdict is None:
+        return None
+    found = Counter(f"{span.rule}/{span.kind}" for span in verdict.spans)
+    return {"action": verdict.action, "rule": verdict.rule or None, "found": found, "flags": list(verdict.flags)}
+
+
+def place_of(event: Event) -> str:
     """The name of the step that the event is in, with those of the flows around it."""
     place, meter = event.at, event.meter
     while meter.outer is not None:
@@ -187,7 +197,10 @@ def _place(event: Event) -> str:
 
 
 def outcome(run: FlowRun) -> str:
-    """How a run ended: ``answered``, ``limited`` to its best draft by a cap, ``left`` by its client, or ``failed``."""
+    """How a run ended: ``answered``, ``limited`` to its best draft by a cap, ``left`` by its client,
+    ``refused`` by a guardrail, or ``failed``."""
+    if run.verdict is not None and not run.verdict.allowed:
+        return "refused"
     if run.error is None:
         return "limited" if run.limit else "answered"
     return "left" if isinstance(run.error, (asyncio.CancelledError, GeneratorExit)) else "failed"

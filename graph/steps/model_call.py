@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from graph.event import Event
+from graph.instrument import LanguageCall
 from graph.meter import StepUsage
 from graph.tape import Tape
 from llm import (
@@ -85,6 +86,7 @@ class _Heard:
     usage: Usage | None = None
     worked: bool = False
     """Whether the model has done something that costs."""
+    error: BaseException | None = None
 
     def hear(self, chunk: ChatChunk) -> None:
         """Takes in all that the model has written in a chunk: text, thoughts, tool calls; and what it cost."""
@@ -101,6 +103,11 @@ class _Heard:
                 if isinstance(value, str):
                     self._write(value)
 
+    def broke(self, error: BaseException) -> None:
+        """It ends early. Who leaves does so after the model has begun to work."""
+        self.worked = self.worked or isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        self.error = error
+
     def _write(self, text: str) -> None:
         self.texts.append(text)
         self.characters += len(text)
@@ -111,6 +118,8 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
     if model.routes:
         request = replace(request, trail=Trail(event.caller))
     capped = event.run is None or event.run.capped
+    call = _begun(model, request, event, heard)
+    usage: Usage | None = None
     try:
         async with aclosing(_chunks(model, request, event)) as chunks:
             async for chunk in chunks:
@@ -118,15 +127,37 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
                 if capped:
                     event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
                 yield chunk
-    except (asyncio.CancelledError, GeneratorExit):
-        heard.worked = True
+    except BaseException as error:
+        heard.broke(error)
         raise
     finally:
-        if heard.worked or request.trail is not None:
-            usage = await _book(model, request, event, heard, step)
+        try:
+            if heard.worked or request.trail is not None:
+                usage = await _book(model, request, event, heard, step)
+        finally:
+            _ended(call, event, heard, usage)
     event.meter.check(step)
     if heard.worked and heard.usage is None:
         yield ChatChunk(usage=usage)
+
+
+def _begun(model: Model, request: ChatRequest, event: Event, heard: _Heard) -> LanguageCall | None:
+    """The call, told to those who watch; none where nobody does."""
+    run = event.run
+    if run is None or not run.hooks.after_call:
+        return None
+    call = LanguageCall(model, request, heard.texts)
+    for hook in run.hooks.before_call:
+        hook(run, event, call)
+    return call
+
+
+def _ended(call: LanguageCall | None, event: Event, heard: _Heard, usage: Usage | None) -> None:
+    run = event.run
+    if call is not None and run is not None:
+        call.usage, call.error = usage, heard.error
+        for hook in run.hooks.after_call:
+            hook(run, event, call)
 
 
 async def _book(model: Model, request: ChatRequest, event: Event, heard: _Heard, step: str) -> Usage:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from functools import lru_cache
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import lru_cache, partial
 from weakref import WeakKeyDictionary
 
 from llm.errors import UpstreamUnreachable
@@ -39,6 +39,10 @@ class HttpTransport:
         self._limit = limit
         self._pools: dict[Origin, Pool] = {}
         self._way = lru_cache(REMEMBERED)(self._way_of)
+
+    def __reduce__(self) -> tuple[Callable[[], HttpTransport], tuple[()]]:
+        """In another process it begins without connections."""
+        return partial(HttpTransport, self._timeouts, user_agent=self._user_agent, limit=self._limit), ()
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         pool, head = self._way(method, url, tuple(headers.items()))

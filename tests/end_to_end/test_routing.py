@@ -98,7 +98,7 @@ async def test_bytes_pass_through_a_route() -> None:
         assert (ups["a"].received[1].body["n"], ups["a"].received[1].body["top_k"]) == (2, 3)
 
 
-@pytest.mark.parametrize("failing", [DOWN, LIMITED, Stream([Cut()]), Stream([*Stream.words()[:1], Cut()])], ids=str)
+@pytest.mark.parametrize("failing", [DOWN, LIMITED, Stream([Cut()]), Stream([*Stream.words()[:1], Cut()])])
 async def test_a_deployment_that_fails_before_its_first_word_is_replaced(failing: Reply) -> None:
     """The client reads one whole answer, of the other deployment; the run tells of both."""
     async with routing({"a": [failing], "b": [Stream.of_text("Hel", "lo")]}) as (gateway, _):
@@ -169,6 +169,18 @@ async def test_when_nobody_is_in_service_the_client_is_told_when() -> None:
             with pytest.raises(openai.RateLimitError) as limited:
                 await chat(gateway)
             assert 28 <= int(limited.value.response.headers["retry-after"]) <= 30
+
+
+async def test_the_metrics_tell_who_is_left_alone() -> None:
+    """Soon: what no request changes is looked at twice a second."""
+    cooldown = {"failures": 1, "seconds": 60}
+    async with routing({"a": [DOWN], "b": [answer("B")]}, {"cooldown": cooldown}, heavy="a") as (gateway, _):
+        await chat(gateway)
+        lines: list[str] = []
+        while 'penstock_breaker_open{breaker="fast/a/up"} 1.0' not in lines:
+            async with gateway.http.get(f"{gateway.address}/metrics") as told:
+                lines = (await told.text()).splitlines()
+        assert 'penstock_breaker_open{breaker="fast/b/up"} 0.0' in lines
 
 
 async def test_one_that_fails_cools_down_and_is_probed() -> None:
@@ -330,7 +342,7 @@ async def test_a_recorded_run_is_replayed_with_its_deployments() -> None:
         from graph.tape import Recording, Replay  # noqa: PLC0415
         from llm import ChatRequest  # noqa: PLC0415
 
-        flow = next(iter(gateway.server._catalog)).flow
+        flow = next(iter(gateway.server._app.catalog)).flow
         recording = Recording()
         booked = []
         for tape in (recording, Replay(recording.entries, recording.steps)):

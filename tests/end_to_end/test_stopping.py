@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from gateway.config import Settings
 from gateway.server import Server
 from llm.testing import Hang, Pause, Stream
 from llm.testing.upstream import answer, choice, frame
+from tests.end_to_end.test_run_events import followed
 from tests.serving import Gateway, serving, serving_upstream
 
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
@@ -51,6 +52,23 @@ async def test_a_stream_in_flight_is_finished() -> None:
         heard = [(await anext(words)).choices[0].delta.content for _ in range(2)]
         signal.raise_signal(signal.SIGTERM)
         await refused(gateway)
+        pause.set()
+        heard += [chunk.choices[0].delta.content async for chunk in words]
+    assert heard == ["", "first", "second", None]
+
+
+async def test_a_live_feed_ends_at_once_and_cuts_nothing() -> None:
+    """It keeps no drain waiting; a stream beside it is finished all the same."""
+    pause = Pause()
+    pieces = [*Stream.words("first"), pause, frame(choice({"content": "second"})), *Stream.end({})]
+    async with serving_upstream(Stream(pieces), server=PATIENT) as (gateway, _), gateway.sdk() as client:
+        response, events = await followed(gateway)
+        words = aiter(await client.chat.completions.create(model="up", messages=MESSAGES, stream=True))
+        heard = [(await anext(words)).choices[0].delta.content for _ in range(2)]
+        signal.raise_signal(signal.SIGTERM)
+        async with aclosing(events), asyncio.timeout(10):
+            assert [event["type"] async for event in events] == ["run_started", "step_started"]
+        response.close()
         pause.set()
         heard += [chunk.choices[0].delta.content async for chunk in words]
     assert heard == ["", "first", "second", None]

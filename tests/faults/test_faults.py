@@ -53,7 +53,8 @@ async def used(store: Store) -> Amount:
 
 def nanos_of(sums: Any) -> int:
     """The money of some sums of the ledger."""
-    return round(sums["usd"] * 10**9)
+    nanos: int = round(sums["usd"] * 10**9)
+    return nanos
 
 
 async def answered(it: Faulty, number: int) -> None:

@@ -33,7 +33,7 @@ def test_with_keys_the_curl_line_shows_one() -> None:
     """Keys themselves are never printed."""
     shown = text(auth={"keys": [{"name": "a", "key": "secret-key-1"}]})
     assert '-H "authorization: Bearer $KEY"' in shown
-    assert "(1 keys)" in shown
+    assert "(keys: 1 in the settings)" in shown
     assert "secret-key-1" not in shown
 
 

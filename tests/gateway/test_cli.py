@@ -195,3 +195,24 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(config: Path) -> None:
             _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
     assert errors.strip() == f"penstock: port {port} is taken; choose another one with --port"
+
+
+def test_check_says_what_would_be_served(config: Path) -> None:
+    """Nothing is started, and no key is printed."""
+    code, output = call("check", str(config))
+    assert code == 0
+    assert output.startswith(f"{config} can be used: ")
+    assert output.rstrip().endswith("served are up, spelling")
+    assert "sk-never-shown" not in output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [("modles: []\n", "modles"), ("graphs: [{name: x, build: 'no.such:module'}]\n", "No module named 'no'")],
+)
+def test_check_says_what_is_wrong(wrong: str, told: str, tmp_path: Path) -> None:
+    """Also of what only building it shows; the status is 2."""
+    path = tmp_path / "penstock.yaml"
+    path.write_text(wrong)
+    code, output = call("check", str(path))
+    assert (code, told in output) == (2, True)

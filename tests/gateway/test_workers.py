@@ -58,11 +58,11 @@ class Process:
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, upstream: str = "http://127.0.0.1:9/v1", port: int = 0
+    folder: Path, upstream: str = "http://127.0.0.1:9/v1", port: int = 0, settings: str = SETTINGS
 ) -> AsyncGenerator[Process, None]:
     """A gateway with two workers over an upstream."""
     path = folder / "penstock.yaml"
-    path.write_text(SETTINGS.format(port=port, upstream=upstream), encoding="utf-8")
+    path.write_text(settings.format(port=port, upstream=upstream), encoding="utf-8")
     async with started(path) as process:
         yield process
 

@@ -80,6 +80,11 @@ class Background:
         """Forgets the events of a response that has ended."""
         self._ended.pop(key, None)
 
+    async def settled(self) -> None:
+        """Waits until those that are being made now have ended."""
+        if self._running:
+            await asyncio.wait([run.task for run in self._running.values()])
+
     async def close(self) -> None:
         """Ends all of them."""
         for run in list(self._running.values()):

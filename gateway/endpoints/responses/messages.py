@@ -51,7 +51,12 @@ def _message(item: Item) -> Message:
     content = item["content"]
     if isinstance(content, str):
         return {"role": "assistant", "content": content}
-    return {"role": "assistant", "content": "".join(part.get("text") or part.get("refusal") or "" for part in content)}
+    return {"role": "assistant", "content": "".join(map(_said, content))}
+
+
+def _said(part: Mapping[str, Any]) -> str:
+    said: str = part["refusal" if part["type"] == "refusal" else "text"]
+    return said
 
 
 def _add_call(messages: list[Message], item: Item) -> None:

@@ -103,7 +103,7 @@ async def _pieces(call: Call, prompt: Prompt) -> AsyncGenerator[str, None]:
         return
     request = chat_request(call.served.name, prompt.text, prompt.parameters)
     request.stream = True
-    async with aclosing(call.served.flow.start(call.event(request), call.hooks).chunks()) as values:
+    async with aclosing(call.served.start(call.event(request), call.hooks).chunks()) as values:
         async for value in values:
             if text := as_chunk(value).content:
                 yield text

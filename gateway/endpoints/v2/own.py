@@ -59,7 +59,7 @@ async def _asked(call: Call, body: dict[str, Any]) -> Any:
         event = call.event(body)
     else:
         event = call.event({**body, "operation": call.operation}, path="/")
-    return await call.served.flow.start(event, call.hooks).result()
+    return await call.served.start(event, call.hooks).result()
 
 
 def _names(model: V2ModelServer) -> list[str]:

@@ -84,4 +84,4 @@ async def _answers(call: Call, texts: Iterable[Any], parameters: Mapping[str, An
 
 
 async def _answer(call: Call, event: Event) -> str:
-    return (await collected(call.served.flow.start(event, call.hooks))).content
+    return (await collected(call.served.start(event, call.hooks))).content

@@ -315,7 +315,7 @@ class Worker:
             return [row async for page in pages for row in page]
 
     async def _used(self) -> dict[str, Amount]:
-        taken = {}
+        taken: dict[str, Amount] = {}
         for accounts in self.accounts.values():
             hold = Hold("look", accounts)
             decision = await self._way.store.reserve(hold, Amount(), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import pickle
 import ssl
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from llm.errors import UpstreamUnreachable
 from llm.http1.address import Origin, located
 from llm.http1.transport import HttpTransport
+from llm.transport import Timeouts
 from tests.llm.http1.raw import Exchange, RawServer, length
 
 
@@ -39,6 +41,15 @@ async def send(*requests: tuple[str, str, dict[str, str], bytes | None]) -> list
             response.close()
         await transport.close()
         return [head.replace(b":%d" % server.port, b":80") for head in serve.heads]
+
+
+async def test_a_copy_for_another_process_begins_without_connections() -> None:
+    """What it was made with goes along."""
+    async with RawServer(Noted()) as server:
+        transport = HttpTransport(Timeouts(total=7), limit=1)
+        for each in (transport, pickle.loads(pickle.dumps(transport))):
+            assert (await each.request("GET", f"http://127.0.0.1:{server.port}", {})).status == 302
+            await each.close()
 
 
 async def test_a_request_says_what_must_be_said() -> None:

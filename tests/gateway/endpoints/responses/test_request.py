@@ -100,6 +100,13 @@ def test_logprobs_are_asked_for_in_two_ways(asked: Any, most: int) -> None:
     assert request(**asked).parameters == {"logprobs": True, "top_logprobs": most}
 
 
+def test_a_refusal_is_what_it_says() -> None:
+    """Other members of the part are no text of it."""
+    content = [{"type": "output_text", "text": "Well. "}, {"type": "refusal", "refusal": "No.", "text": True}]
+    asked = request(input=[{"role": "assistant", "content": content}])
+    assert asked.messages == [{"role": "assistant", "content": "Well. No."}]
+
+
 @given(some.dictionaries(some.sampled_from([*CHECKS, "input"]), JSON, max_size=3))
 def test_any_members_are_taken_or_refused(members: dict[str, Any]) -> None:
     """Nothing that is JSON breaks it in another way; what is taken can be answered."""

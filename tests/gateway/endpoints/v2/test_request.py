@@ -95,15 +95,21 @@ def test_what_is_said_of_an_output_goes_before_what_is_said_of_all(all_binary: b
 
 
 @pytest.mark.parametrize(
-    ("inputs", "expected"),
-    [([JSON], True), ([1, [2]], False), (["a"], False), ([[{"x": 1}]], False), (None, False)],
+    ("body", "expected"),
+    [
+        ({"inputs": [JSON]}, True),
+        ({"inputs": [1, [2]]}, False),
+        ({"inputs": ["a"]}, False),
+        ({"inputs": [[{"x": 1}]]}, False),
+        ({}, False),
+    ],
 )
-def test_the_two_forms_are_told_apart(inputs: Any, expected: bool) -> None:
+def test_the_two_forms_are_told_apart(body: dict[str, Any], expected: bool) -> None:
     """All tensors, or no object at all; without inputs it is for the model to say what is missing."""
-    assert is_in_tensors({"inputs": inputs}, None) is expected
+    assert is_in_tensors(body, None) is expected
 
 
-@pytest.mark.parametrize("inputs", [[], {}, "x", [JSON, 1], [{}], [{"name": "x", "shape": [1]}], [JSON, {}]])
+@pytest.mark.parametrize("inputs", [[], None, {}, "x", [JSON, 1], [{}], [{"name": "x", "shape": [1]}], [JSON, {}]])
 def test_what_is_in_neither_form_is_refused(inputs: Any) -> None:
     """A mixture, objects that are no tensors, and nothing."""
     with pytest.raises(InvalidBody):

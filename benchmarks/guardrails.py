@@ -1,0 +1,89 @@
+"""What guardrails cost a stream: 50 patterns and 5,000 terms, in chunks of four characters. CPU time, as ratios too.
+
+``python -m benchmarks.guardrails`` prints a table; the text is this project's own documentation.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from guardrails.guardrail import Guardrail
+from guardrails.rules.personal import personal_data
+from guardrails.rules.secrets import secrets
+from guardrails.rules.words import patterns, terms
+
+CHUNK = 4
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Measures and prints."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").rglob("*.md")))
+    pieces = [text[at : at + CHUNK] for at in range(0, len(text), CHUNK)]
+    bare = _best(lambda: [piece.encode() for piece in pieces]) / len(pieces)
+    print(f"{len(pieces)} chunks of {CHUNK} characters; encoding one costs {bare * 1e6:.2f} µs\n")
+    print(f"{'rules':44} {'first time':>12} {'µs a chunk':>12} {'x encoding':>12}")
+    for name, guardrail in _guardrails().items():
+        first = _seconds(partial(_stream, guardrail, pieces)) / len(pieces)
+        then = _best(partial(_stream, guardrail, pieces)) / len(pieces)
+        print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
+    print(f"\n{'pathological text, by all rules':44} {'250 kB, s':>12} {'1 MB, s':>12} {'ratio':>12}")
+    guardrail = Guardrail("all", [*_guardrails()["all of these, and personal data, secrets"].rules, _NESTED])
+    for name, letter in {"one letter": "a", "one digit": "7", "half an address": "a@", "quotes": '"='}.items():
+        short, long = (letter * (size // len(letter)) for size in (250_000, 1_000_000))
+        few, many = (_seconds(partial(_stream, guardrail, _cut(text))) for text in (short, long))
+        print(f"{name:44} {few:12.2f} {many:12.2f} {many / few:12.1f}")
+
+
+_NESTED = patterns(r"(?:(?:a{1,3}){1,3}){1,3}b", r"(?:x+x+){1,9}y", name="nested")
+
+
+def _guardrails() -> dict[str, Guardrail]:
+    random.seed(7)
+    fifty = patterns(*(rf"\b{word(3, 5)}-[a-z]{{2,8}}\d{{1,4}}\b" for _ in range(50)))
+    five_thousand = terms(*(word(5, 12) for _ in range(5000)))
+    return {
+        "50 patterns": Guardrail("patterns", [fifty]),
+        "5,000 terms": Guardrail("terms", [five_thousand]),
+        "50 patterns and 5,000 terms": Guardrail("both", [fifty, five_thousand]),
+        "personal data": Guardrail("personal", [personal_data()]),
+        "secrets": Guardrail("secrets", [secrets()]),
+        "all of these, and personal data, secrets": Guardrail(
+            "all", [fifty, five_thousand, personal_data(), secrets()]
+        ),
+    }
+
+
+def word(least: int, most: int) -> str:
+    """A word of so many letters, drawn at random."""
+    return "".join(random.choices(string.ascii_lowercase, k=random.randint(least, most)))
+
+
+def _cut(text: str) -> list[str]:
+    return [text[at : at + CHUNK] for at in range(0, len(text), CHUNK)]
+
+
+def _stream(guardrail: Guardrail, pieces: Sequence[str]) -> None:
+    window = guardrail.window()
+    for piece in pieces:
+        window.feed(piece)
+    window.end()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def _best(work: Callable[[], object]) -> float:
+    return min(_seconds(work) for _ in range(3))
+
+
+if __name__ == "__main__":
+    main()

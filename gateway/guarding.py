@@ -1,0 +1,164 @@
+"""Policies around runs: the request is looked at before anything runs, the answer before anything of it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from gateway.answers import as_chunk
+from gateway.judging import Judges
+from graph import Event, FlowRun, Response
+from guardrails import ContentRefused, Policy, Verdict
+from guardrails.answer import AnswerWindow
+from guardrails.vault import Vault
+from guardrails.verdict import ALLOWED
+from llm import ChatChunk, ChatRequest
+from llm.transport import Transport
+
+Through: TypeAlias = Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]]
+SAID = (ChatChunk, ChatRequest, str, bytes, type(None))
+"""What is an answer in words; any other value is one by itself."""
+
+
+class Guards:
+    """The policies by name, and whom they hold for.
+
+    Args:
+        policies: all of them, by name.
+        everywhere: the names of those that hold for everything.
+        keys: the names of those that hold for a caller, by the name of its key.
+        transports: over which judges are asked.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        everywhere: Sequence[str],
+        keys: Mapping[str, Sequence[str]],
+        transports: Sequence[Transport] = (),
+    ) -> None:
+        self._policies = policies
+        self._everywhere = tuple(everywhere)
+        self._keys = keys
+        self._transports = transports
+        self._joined: dict[tuple[str, ...], Policy | None] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._policies)
+
+    def __getitem__(self, name: str) -> Policy:
+        return self._policies[name]
+
+    async def close(self) -> None:
+        """Closes the connections to judges."""
+        for transport in self._transports:
+            await transport.close()
+
+    def of(self, caller: str, names: Sequence[str]) -> Policy | None:
+        """What holds for a caller of a model, or graph, that names these policies; None for nothing."""
+        if not self._policies:
+            return None
+        joined = tuple(dict.fromkeys((*self._everywhere, *names, *self._keys.get(caller, ()))))
+        if joined not in self._joined:
+            self._joined[joined] = Policy.of(self._policies[name] for name in joined) if joined else None
+        return self._joined[joined]
+
+    def passes(self, names: Sequence[str]) -> bool:
+        """Whether answers of such a model may go out as the bytes that they came in, whoever asks."""
+        return all((policy := self.of(caller, names)) is None or policy.passes for caller in ("", *self._keys))
+
+
+def guarded(policy: Policy) -> Through:
+    """What leads a run's answer through a policy, after its request."""
+
+    def through(run: FlowRun, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        return _Guarded(policy, run).chunks(answer)
+
+    return through
+
+
+class _Guarded:
+    """One run under a policy."""
+
+    def __init__(self, policy: Policy, run: FlowRun) -> None:
+        self._policy = policy
+        self._run = run
+        self._vault = Vault()
+        self._judges = Judges(policy, run)
+        self._asked_for = False
+
+    async def chunks(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """The answer, or what is said instead."""
+        said = False
+        async with aclosing(answer):
+            try:
+                self._admit(self._run.event)
+                async with aclosing(self._said(answer)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                        said = True
+            except ContentRefused as refused:
+                self._refused(refused)
+                instead = self._policy.replacement if self._asked_for else self._policy.refusal
+                if not said and not self._asked_for and not instead:
+                    raise
+                yield ChatChunk(instead or None, finish_reason="content_filter")
+            self._flag()
+
+    def _admit(self, event: Event) -> None:
+        admit = self._policy.admit if isinstance(event.body, ChatRequest) else self._policy.admit_values
+        event.body, self._run.verdict = admit(event.body, self._vault)
+
+    async def _said(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """What may be said of an answer, the request having been judged."""
+        async with aclosing(self._judges.beside(answer)) as chunks:
+            looked_at = self._looked_at(chunks) if self._policy.sees_answers else chunks
+            async with aclosing(looked_at) as passed:
+                judged = self._judges.sentences(passed) if self._policy.judges("output") else passed
+                async with aclosing(judged) as said:
+                    async for chunk in said:
+                        yield chunk
+
+    async def _looked_at(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """What may be said of an answer by rules that need not ask anybody.
+
+        Raises:
+            ContentRefused: where it is refused; what stands before has been said.
+        """
+        window = AnswerWindow(self._policy, self._vault)
+        async for value in answer:
+            self._asked_for = True
+            if isinstance(value, SAID) or (isinstance(value, dict) and isinstance(value.get("answer"), str)):
+                if (said := window.feed(as_chunk(value))) is not None:
+                    yield said
+            else:
+                yield self._value(value)
+            if not window.verdict.allowed:
+                break
+        else:
+            if (said := window.end()) is not None:
+                yield said
+        self._add(window.verdict)
+        if not window.verdict.allowed:
+            raise ContentRefused(window.verdict.reason, window.verdict.rule)
+
+    def _refused(self, refused: ContentRefused) -> None:
+        self._add(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
+
+    def _flag(self) -> None:
+        if self._judges.flags:
+            self._add(replace(self._run.verdict or ALLOWED, spans=(), flags=tuple(self._judges.flags)))
+
+    def _add(self, verdict: Verdict) -> None:
+        """What is said of the answer, beside what was said of the request."""
+        before = self._run.verdict or ALLOWED
+        spans, flags = before.spans + verdict.spans, before.flags + verdict.flags
+        self._run.verdict = replace(verdict, spans=spans, flags=tuple(dict.fromkeys(flags)))
+
+    def _value(self, value: Any) -> Any:
+        """An answer that is no text: each text in it is looked at by itself."""
+        if isinstance(value, Response):
+            return replace(value, body=self._policy.admit_answer(value.body)[0])
+        return self._policy.admit_answer(value)[0]

@@ -1,0 +1,93 @@
+"""GuardrailStep: a guardrail looks at what stands in the body, and sends it on, or back with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graph.event import Event
+from graph.steps.judge import remark
+from guardrails import Guardrail, Verdict
+from llm import ChatRequest, Message
+
+VERDICT, REFUSALS = "verdict", "refusals"
+"""Where the latest verdict, and the number of refusals, stand in the step's notes."""
+
+
+class GuardrailStep:
+    """Looks at the last message of a chat request, or at a body that is text. What is allowed goes to ``passed``, with
+    its redactions; what is not goes to ``refused``, to a request with the reason appended as a user's message
+    ``Reviewer: …``.
+
+    Behind a responder that hides its drafts, ``refused`` may be that responder (``cycle_to``): the client then sees the
+    first draft that the guardrail lets pass. A draft is shown as it was written, so a rule that would redact in it
+    refuses it; to redact answers instead, put them under a policy.
+
+    Args:
+        guardrail: what looks.
+        passed, refused: the names of the followers; ``Complete`` leaves the graph.
+        drafts: whether what is looked at is a draft that the client will see.
+        max_refusals: after so many refusals the event passes all the same, with the verdict in the step's notes; for
+            what must never be said leave it away and cap the cycle.
+    """
+
+    full_event = True
+    needs_whole = True
+
+    def __init__(
+        self, guardrail: Guardrail, *, passed: str, refused: str, drafts: bool = True, max_refusals: int | None = None
+    ) -> None:
+        self._guardrail = guardrail
+        self._passed = passed
+        self._refused = refused
+        self._drafts = drafts
+        self._max_refusals = max_refusals
+
+    def do(self, event: Event) -> None:
+        body = event.body
+        if isinstance(body, ChatRequest):
+            message, verdict = self._looked_at(body.messages[-1])
+            event.body = body if message is body.messages[-1] else body.having([*body.messages[:-1], message])
+        else:
+            checked = self._guardrail.check(str(body))
+            verdict = self._strict(checked.verdict)
+            event.body = checked.text if verdict.action == "redact" else body
+        event.score = 1.0 if verdict.allowed else 0.0
+        event.own_notes[VERDICT] = verdict
+        if not verdict.allowed:
+            event.own_notes[REFUSALS] = event.own_notes.get(REFUSALS, 0) + 1
+            if isinstance(event.body, ChatRequest):
+                event.body.messages.append(remark(verdict.reason))
+
+    def select_outlets(self, event: Event) -> str:
+        """Where the verdict sends the event."""
+        if event.own_notes[VERDICT].allowed:
+            return self._passed
+        given_up = self._max_refusals is not None and event.own_notes[REFUSALS] > self._max_refusals
+        return self._passed if given_up else self._refused
+
+    def _looked_at(self, message: Message) -> tuple[Message, Verdict]:
+        """A message, with its redactions, and what is said of all its texts together."""
+        content = message.get("content")
+        parts: list[Any] = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+        checked = [self._guardrail.check(part["text"]) if part.get("type") == "text" else None for part in parts]
+        verdicts = [self._strict(each.verdict) for each in checked if each is not None]
+        refusal = next((verdict for verdict in verdicts if not verdict.allowed), None)
+        verdict = refusal or Verdict(
+            allowed=True,
+            spans=tuple(span for each in verdicts for span in each.spans),
+            flags=tuple(flag for each in verdicts for flag in each.flags),
+        )
+        if verdict.action != "redact":
+            return message, verdict
+        redacted = [
+            part if each is None else {**part, "text": each.text} for part, each in zip(parts, checked, strict=True)
+        ]
+        return {**message, "content": redacted if isinstance(content, list) else redacted[0]["text"]}, verdict
+
+    def _strict(self, verdict: Verdict) -> Verdict:
+        """The verdict, where what would be redacted in a draft refuses it."""
+        if not self._drafts or verdict.action != "redact":
+            return verdict
+        span = next(span for span in verdict.spans if span.action == "redact")
+        rule = next(rule for rule in self._guardrail.rules if rule.name == span.rule)
+        return Verdict(allowed=False, reason=rule.message, rule=rule.name, spans=verdict.spans, flags=verdict.flags)

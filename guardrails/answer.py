@@ -1,0 +1,122 @@
+"""AnswerWindow: an answer in chunks, on its way through a policy.
+
+Text goes through the window of its guardrail, thoughts and every other text of an answer through one of their own.
+Calls of tools, and members that are no text, are held until they are whole. Log probabilities would tell what was held
+back, so they are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from guardrails.errors import ContentRefused
+from guardrails.guardrail import Guardrail
+from guardrails.policy import Policy, admitted_arguments
+from guardrails.vault import Vault
+from guardrails.verdict import ALLOWED, Verdict
+from guardrails.window import Window
+from llm import ChatChunk, ChatCompletion, ToolCallDelta
+
+
+class AnswerWindow:
+    """One answer of a model.
+
+    Attributes:
+        verdict: what is said of it so far.
+    """
+
+    def __init__(self, policy: Policy, vault: Vault) -> None:
+        self._policy = policy
+        self._vault = vault
+        self._guardrail: Guardrail | None = policy.guardrails.get("output")
+        self._windows: dict[str, tuple[Window | None, Window | None]] = {}
+        self._held = ChatCompletion()
+        self.verdict: Verdict = ALLOWED
+
+    def feed(self, chunk: ChatChunk) -> ChatChunk | None:
+        """What of a chunk, and of those before it, may be said by now; None for nothing."""
+        held = ChatChunk(tool_calls=chunk.tool_calls, extra=self._objects(chunk))
+        self._held.add(held)
+        extra = {
+            name: passed
+            for name, text in (chunk.extra or {}).items()
+            if isinstance(text, str) and (passed := self._say(name, text))
+        }
+        content = self._say("content", chunk.content) if chunk.content else None
+        said = ChatChunk(content or None, (), chunk.finish_reason, chunk.usage, extra or None, None, chunk.common)
+        return said if _says(said) else None
+
+    def end(self) -> ChatChunk | None:
+        """The rest that may be said once the answer is whole."""
+        texts = {name: rest for name in list(self._windows) if (rest := self._rest(name))}
+        content = texts.pop("content", None)
+        extra: dict[str, Any] = {**texts}
+        calls: tuple[ToolCallDelta, ...] = ()
+        if self.verdict.allowed:
+            try:
+                extra |= self._policy.admit_answer(self._held.extra)[0]
+                calls = self._calls()
+            except ContentRefused as refused:
+                self.verdict = Verdict(allowed=False, reason=str(refused), rule=refused.rule)
+        said = ChatChunk(content, calls, extra=extra or None)
+        return said if _says(said) else None
+
+    def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
+        return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None
+
+    def _calls(self) -> tuple[ToolCallDelta, ...]:
+        return tuple(
+            ToolCallDelta(index, self._restored(admitted_arguments(self._policy, call.arguments)), call.id or None,
+                          call.name or None, call.kind)
+            for index, call in enumerate(self._held.tool_calls)
+        )  # fmt: skip
+
+    def _restored(self, arguments: str) -> str:
+        """Arguments with what their placeholders stand for, which is a text inside JSON."""
+        if not self._vault:
+            return arguments
+        try:
+            return orjson.dumps(_each_text(orjson.loads(arguments), self._vault)).decode()
+        except orjson.JSONDecodeError:
+            return self._vault.restored(arguments)
+
+    def _last_of(self, restoring: Window) -> str:
+        """What is left in a window of an answer that has just been refused."""
+        return "" if self.verdict.allowed else restoring.end()
+
+    def _say(self, name: str, text: str) -> str:
+        if not self.verdict.allowed:
+            return ""
+        if name not in self._windows:
+            guarding = self._guardrail.window() if self._guardrail else None
+            self._windows[name] = (guarding, self._vault.window() if self._vault else None)
+        guarding, restoring = self._windows[name]
+        said = self._take(guarding, guarding.feed(text)) if guarding else text
+        if restoring is None:
+            return said
+        return restoring.feed(said) + self._last_of(restoring)
+
+    def _rest(self, name: str) -> str:
+        guarding, restoring = self._windows[name]
+        said = self._take(guarding, guarding.end()) if guarding and self.verdict.allowed else ""
+        return restoring.feed(said) + restoring.end() if restoring else said
+
+    def _take(self, window: Window, said: str) -> str:
+        """What a window gave, its verdict being taken over."""
+        if window.verdict is not ALLOWED and self.verdict.allowed:
+            self.verdict = window.verdict
+        return said
+
+
+def _says(chunk: ChatChunk) -> bool:
+    return any((chunk.content, chunk.tool_calls, chunk.finish_reason, chunk.usage, chunk.extra, chunk.common))
+
+
+def _each_text(value: Any, vault: Vault) -> Any:
+    if isinstance(value, str):
+        return vault.restored(value)
+    if isinstance(value, dict):
+        return {name: _each_text(each, vault) for name, each in value.items()}
+    return [_each_text(each, vault) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,47 @@
+"""Vault: what was taken out of a request, by the placeholders that stand in for it, to be put back into the answer."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from guardrails.guardrail import Guardrail
+from guardrails.rules.words import patterns
+from guardrails.window import Window
+
+FORM = r"\[[A-Z][A-Z_]{1,40}_\d{1,6}\]"
+"""What a placeholder looks like: ``[EMAIL_1]``."""
+
+
+class Vault:
+    """The texts that one request was rid of. It lives as long as the request."""
+
+    def __init__(self) -> None:
+        self._placeholders: dict[tuple[str, str], str] = {}
+        self._texts: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    def keep(self, kind: str, text: str) -> str:
+        """The placeholder for a text: one of its own, and the same each time."""
+        if (kind, text) not in self._placeholders:
+            number = self._numbers[kind] = self._numbers.get(kind, 0) + 1
+            placeholder = f"[{kind.upper()}_{number}]"
+            self._placeholders[kind, text] = placeholder
+            self._texts[placeholder] = text
+        return self._placeholders[kind, text]
+
+    def window(self) -> Window:
+        """What an answer goes through to have its texts again; placeholders that nobody made stay as they are."""
+        return _placeholders().window(lambda _, placeholder: self._texts.get(placeholder, placeholder))
+
+    def restored(self, text: str) -> str:
+        """A whole text with what its placeholders stand for."""
+        window = self.window()
+        return window.feed(text) + window.end()
+
+
+@cache
+def _placeholders() -> Guardrail:
+    return Guardrail("placeholders", [patterns(FORM, name="placeholder", action="redact")])

@@ -1,0 +1,210 @@
+"""Window: a stream of text, of which exactly that end is held back that may still become part of a match.
+
+Matches that overlap make one group. A group is decided once no match can begin before its end any more; until then it
+is held, and so is everything from where the oldest match that is under way began. All else is released at once. What
+is found so depends on the text alone and not on where it was cut: a whole text is a stream of one piece.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from guardrails.automaton import Match, Scan
+from guardrails.rule import Rule, TextRule
+from guardrails.verdict import ALLOWED, Span, Verdict
+
+if TYPE_CHECKING:
+    from guardrails.guardrail import Guardrail
+
+Replace: TypeAlias = Callable[[str, str], str]
+"""What stands in place of a text of a kind that is redacted: ``replace(kind, text)``."""
+UNDECIDED = "The answer was ended because {most} characters of it could not be told apart from what is not allowed."
+
+
+def placeholder(kind: str, text: str) -> str:
+    """The kind in brackets: ``[EMAIL]``."""
+    return f"[{kind.upper()}]"
+
+
+@dataclass(slots=True)
+class Group:
+    """Matches that overlap, and the part of the text that they cover."""
+
+    start: int
+    end: int
+    matches: list[Match]
+
+
+class Window:
+    """One text on its way through a guardrail.
+
+    Attributes:
+        verdict: what has been said of the text so far; it is final after :meth:`end`, or once it refuses.
+    """
+
+    __slots__ = (
+        "_base",
+        "_flags",
+        "_groups",
+        "_guardrail",
+        "_held",
+        "_most",
+        "_passed_over",
+        "_replace",
+        "_scan",
+        "_spans",
+        "_whole",
+        "verdict",
+    )
+
+    def __init__(self, guardrail: Guardrail, replace: Replace, passed_over: frozenset[str], most: int) -> None:
+        self.verdict: Verdict = ALLOWED
+        self._guardrail = guardrail
+        self._replace = replace
+        self._passed_over = passed_over
+        self._most = most
+        self._scan = Scan(guardrail.machine)
+        self._groups: deque[Group] = deque()
+        self._held = ""
+        self._base = 0
+        self._spans: list[Span] = []
+        self._flags: list[str] = []
+        self._whole: list[str] | None = [] if guardrail.whole else None
+
+    def feed(self, text: str) -> str:
+        """Takes the next piece of the text and gives what may be said by now; nothing once it has been refused."""
+        if not self.verdict.allowed:
+            return ""
+        if self._whole is not None:
+            return self._gather(text)
+        if self._guardrail.lengths and (beyond := self._beyond(text)) is not None:
+            return beyond
+        return self._pass(text)
+
+    def end(self) -> str:
+        """Says that nothing follows, and gives what may be said of the rest."""
+        if not self.verdict.allowed:
+            return ""
+        if self._whole is None:
+            return self._rest()
+        text, self._whole = "".join(self._whole), None
+        return "" if self._refused_as_a_whole(text) else self.feed(text) + self.end()
+
+    def _pass(self, text: str) -> str:
+        matches = self._scan.feed(text)
+        self._held += text
+        if matches:
+            self._group(matches)
+        if not self._groups:
+            return self._release(self._scan.open_from)
+        return self._settle(self._scan.open_from)
+
+    def _rest(self) -> str:
+        self._group(self._scan.end())
+        return self._settle(self._scan.position)
+
+    def _gather(self, text: str) -> str:
+        """Holds all of the text, for rules about it as a whole."""
+        assert self._whole is not None  # noqa: S101 - the caller looked
+        self._whole.append(text)
+        self._base += len(text)
+        if self._base > self._most:
+            self._refuse("window", UNDECIDED.format(most=self._most))
+        return ""
+
+    def _refused_as_a_whole(self, text: str) -> bool:
+        self._base = 0
+        for rule in self._asked():
+            if why := rule.look(text):
+                self._flag(rule) if rule.does != "refuse" else self._refuse(rule.name, f"{rule.message} {why}".strip())
+            if not self.verdict.allowed:
+                return True
+        return False
+
+    def _asked(self) -> list[TextRule]:
+        return [rule for rule in self._guardrail.whole if rule.name not in self._passed_over]
+
+    def _beyond(self, text: str) -> str | None:
+        """What may be said of a text that grows too long by this piece; None when it does not."""
+        after = self._scan.position + len(text)
+        for rule in self._guardrail.lengths:
+            if after <= rule.most or rule.name in self._passed_over:
+                continue
+            if rule.does != "refuse":
+                self._flag(rule)
+                continue
+            said = self._pass(text[: rule.most - self._scan.position])
+            said += self._rest() if self.verdict.allowed else ""
+            if self.verdict.allowed:
+                self._refuse(rule.name, rule.message)
+            return said
+        return None
+
+    def _group(self, matches: list[Match]) -> None:
+        """Puts matches, in the order of their ends, to the groups that they overlap."""
+        for match in matches:
+            group = Group(match.start, match.end, [match])
+            while self._groups and self._groups[-1].end > group.start:
+                before = self._groups.pop()
+                before.matches += group.matches
+                group = Group(min(before.start, group.start), max(before.end, group.end), before.matches)
+            self._groups.append(group)
+
+    def _settle(self, decided: int) -> str:
+        """Decides the groups that no match from ``decided`` on can join, and releases up to the first other one."""
+        said = []
+        while self._groups and self._groups[0].end <= decided and self.verdict.allowed:
+            said.append(self._decide(self._groups.popleft()))
+        if self.verdict.allowed:
+            until = min(self._groups[0].start, decided) if self._groups else decided
+            said.append(self._release(until))
+        return "".join(said)
+
+    def _release(self, until: int) -> str:
+        said, self._held = self._held[: until - self._base], self._held[until - self._base :]
+        self._base = until
+        if len(self._held) > self._most:
+            self._refuse("window", UNDECIDED.format(most=self._most))
+        return said
+
+    def _decide(self, group: Group) -> str:
+        said = [self._cut(group.start)]
+        text, offset = self._cut(group.end), group.start
+        at = offset
+        for span, rule in self._guardrail.spans(text, group.matches, offset):
+            if rule.name in self._passed_over:
+                continue
+            self._spans.append(span)
+            if span.action == "refuse":
+                said.append(text[at - offset : max(at, span.start) - offset])
+                self._refuse(rule.name, rule.message)
+                return "".join(said)
+            if span.action == "redact" and span.end > at:
+                said.append(text[at - offset : max(at, span.start) - offset])
+                said.append(self._replace(span.kind, text[max(at, span.start) - offset : span.end - offset]))
+                at = span.end
+        said.append(text[at - offset :])
+        self._say()
+        return "".join(said)
+
+    def _cut(self, until: int) -> str:
+        said, self._held = self._held[: until - self._base], self._held[until - self._base :]
+        self._base = until
+        return said
+
+    def _flag(self, rule: Rule) -> None:
+        if rule.name not in self._flags:
+            self._flags.append(rule.name)
+            self._say()
+
+    def _say(self) -> None:
+        self.verdict = Verdict(allowed=True, spans=tuple(self._spans), flags=tuple(self._flags))
+
+    def _refuse(self, rule: str, reason: str) -> None:
+        self._held = ""
+        self._groups.clear()
+        spans, flags = tuple(self._spans), tuple(self._flags)
+        self.verdict = Verdict(allowed=False, reason=reason, rule=rule, spans=spans, flags=flags)

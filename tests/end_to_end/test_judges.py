@@ -1,0 +1,113 @@
+"""Judges in a real gateway: a model with a rubric, a moderation endpoint, a server of one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+
+from llm.testing import ScriptedUpstream
+from llm.testing.upstream import Hang, Json, Stream, answer, embeddings
+from tests.serving import serving, serving_upstream
+
+CHAT: dict[str, Any] = {"model": "up", "messages": [{"role": "user", "content": "Who knows?"}]}
+ALLOWED, REFUSED = Json({"allowed": True}), Json({"allowed": False, "reason": "It is about birds."})
+
+
+def policy(**rule: Any) -> dict[str, Any]:
+    return {"name": "judged", "everywhere": True, "rules": [rule]}
+
+
+async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call() -> None:
+    """The model has begun when the judge refuses: it is left, and the client never hears of it."""
+    async with ScriptedUpstream(REFUSED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard")
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, upstream):
+            with pytest.raises(openai.BadRequestError, match="about birds"):
+                await gateway.sdk().chat.completions.create(**CHAT)
+            await upstream.left.wait()
+            (run,) = await gateway.runs()
+    assert server.received[0].body == {"text": "Who knows?"}
+    assert run["outcome"] == "refused"
+
+
+async def test_an_answer_is_judged_sentence_by_sentence() -> None:
+    """What has been judged has been said, and the sentence that is refused has not."""
+    async with ScriptedUpstream(ALLOWED, REFUSED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", places=["output"])
+        stream = Stream.of_text("Good ", "morning. ", "A bird ", "sings. ", "More.")
+        async with serving_upstream(stream, guardrails=[rule]) as (gateway, _):
+            chunks = [chunk async for chunk in await gateway.sdk().chat.completions.create(**CHAT, stream=True)]
+    assert [each.body["text"] for each in server.received] == ["Good morning. ", "Good morning. A bird sings. "]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Good morning. "
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+
+
+async def test_a_model_with_a_rubric_judges_and_is_paid_for() -> None:
+    """It reads the rubric, and the text only as a user's message; what it costs is part of the run."""
+    rule = policy(rule="judge", model="judge", rubric="No birds.")
+    async with ScriptedUpstream(answer("Nobody.")) as up, ScriptedUpstream(answer('{"allowed": true}')) as judge:
+        named = {"up": up, "judge": judge}
+        providers = [
+            {"name": name, "kind": "openai", "base_url": each.base_url, "api_key": "sk-of-nobody"}
+            for name, each in named.items()
+        ]
+        models = [{"name": name, "provider": name} for name in named]
+        async with serving(providers=providers, models=models, graphs=[], guardrails=[rule]) as gateway:
+            status, _, body = await gateway.post("/v1/chat/completions", CHAT)
+    messages = judge.received[0].body["messages"]
+    assert status == 200
+    assert body["usage"]["total_tokens"] == 20
+    assert messages[0]["content"].endswith("No birds.")
+    assert messages[1] == {"role": "user", "content": "Who knows?"}
+
+
+async def test_a_moderation_endpoint_names_what_it_found() -> None:
+    """Its categories stand in the reason; its key in its header only."""
+    flagged = Json({"results": [{"flagged": True, "categories": {"violence": True, "hate": False}}]})
+    async with ScriptedUpstream(flagged) as server:
+        rule = policy(rule="moderation", base_url=server.base_url, api_key="sk-moderation")
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, _):
+            _, _, body = await gateway.post("/v1/chat/completions", CHAT)
+    assert body["error"]["code"] == "content_filter"
+    assert "violence" in body["error"]["message"]
+    assert server.received[0].headers["Authorization"] == "Bearer sk-moderation"
+
+
+@pytest.mark.parametrize(("fail", "status"), [("open", 200), ("closed", 503)])
+async def test_a_judge_that_does_not_answer_fails_as_it_is_told(fail: str, status: int) -> None:
+    """Open lets pass, closed refuses, and says that it could not be asked."""
+    async with ScriptedUpstream(Json({"error": "busy"}, status=500)) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", fail=fail)
+        async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, _):
+            said, _, body = await gateway.post("/v1/chat/completions", CHAT)
+    assert said == status
+    assert "Nobody." in str(body) or body["error"]["code"] == "guardrail_unavailable"
+
+
+async def test_a_judge_in_shadow_is_recorded_only() -> None:
+    """The answer comes, and the run says what would have been."""
+    async with ScriptedUpstream(REFUSED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", mode="shadow")
+        async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, _):
+            status, _, _ = await gateway.post("/v1/chat/completions", CHAT)
+            (run,) = await gateway.runs()
+    assert (status, run["guardrails"]["action"], run["guardrails"]["flags"]) == (200, "flag", ["http"])
+
+
+async def test_a_text_off_the_topics_is_refused_by_its_embedding() -> None:
+    """The examples are embedded once; what embeddings cost is part of the run."""
+    script = [embeddings([1.0, 0.0]), embeddings([0.9, 0.1]), answer("Nobody."), embeddings([0.0, 1.0])]
+    async with ScriptedUpstream(script[2], Hang()) as up, ScriptedUpstream(*script[:2], script[3]) as embedder:
+        named = {"up": up, "embedder": embedder}
+        providers = [
+            {"name": name, "kind": "openai", "base_url": each.base_url, "api_key": "sk-of-nobody"}
+            for name, each in named.items()
+        ]
+        models = [{"name": name, "provider": name} for name in named]
+        rule = policy(rule="topics", model="embedder", examples=["Who knows the way?"], threshold=0.8)
+        async with serving(providers=providers, models=models, graphs=[], guardrails=[rule]) as gateway:
+            allowed, refused = [await gateway.post("/v1/chat/completions", CHAT) for _ in range(2)]
+    assert (allowed[0], allowed[2]["usage"]["total_tokens"]) == (200, 10 + 7 + 7)
+    assert (refused[0], refused[2]["error"]["code"]) == (400, "content_filter")

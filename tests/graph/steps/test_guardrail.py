@@ -1,0 +1,56 @@
+"""GuardrailStep: a writer is sent back until its answer is clean, and only that is heard."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import pytest
+
+from graph import Complete, Event, Flow, MaxIterationsExceeded
+from graph.steps.guardrail import REFUSALS, VERDICT, GuardrailStep
+from graph.steps.responder import ResponderStep
+from guardrails import Guardrail
+from guardrails.rules.personal import personal_data
+from guardrails.rules.words import terms
+from llm import ChatChunk, ChatRequest, Model
+from llm.testing import ScriptedProvider, say
+
+CLEAN = Guardrail("clean", [terms("nightjar", message="Do not name the project."), personal_data(["email"])])
+
+
+def loop(provider: ScriptedProvider, most: int = 5) -> Flow:
+    flow = Flow("guarded", allow_cyclic=True, max_iterations=most)
+    writer = flow.to(ResponderStep(Model("scripted", provider, "scripted")), name="writer").respond(drafts="hide")
+    writer.to(GuardrailStep(CLEAN, passed=Complete, refused="writer"), name="guard").cycle_to("writer")
+    return flow.validate()
+
+
+async def heard(flow: Flow, event: Event) -> list[str]:
+    async with aclosing(flow.start(event).chunks()) as chunks:
+        return [chunk.content async for chunk in chunks if isinstance(chunk, ChatChunk) and chunk.content]
+
+
+async def test_only_the_clean_answer_streams() -> None:
+    """The drafts before it are never heard; the writer reads why they were refused."""
+    drafts = [say("It is project Nightjar."), say("Ask bob@example.org."), say("I cannot tell you.")]
+    with ScriptedProvider(drafts) as provider:
+        event = Event(ChatRequest.of_text("guarded", "What is it called?"))
+        assert await heard(loop(provider), event) == ["I ", "cannot ", "tell ", "you."]
+    assert event.notes["guard"][REFUSALS] == 2
+    assert event.notes["guard"][VERDICT].allowed
+    told = [message["content"] for message in provider.requests[-1].messages if message["role"] == "user"]
+    assert told[1:] == ["Reviewer: Do not name the project.", "Reviewer: The text holds personal data."]
+
+
+async def test_a_writer_that_never_is_clean_is_never_heard() -> None:
+    """The cap ends the loop with an error, and nothing has been said."""
+    with ScriptedProvider([say("Nightjar!"), say("nightjar")]) as provider, pytest.raises(MaxIterationsExceeded):
+        await heard(loop(provider, 2), Event(ChatRequest.of_text("guarded", "Tell me.")))
+
+
+async def test_a_text_goes_on_with_its_redactions() -> None:
+    """Where what is looked at is no draft, redacting is what it says."""
+    flow = Flow("texts")
+    first = flow.to(GuardrailStep(CLEAN, passed="end", refused=Complete, drafts=False), name="guard")
+    first.to(lambda text: f"<{text}>", name="end").respond()
+    assert await flow.run("Mail bob@example.org") == "<Mail [EMAIL]>"

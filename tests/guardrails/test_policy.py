@@ -1,0 +1,108 @@
+"""Policies: which text of a conversation is looked at by which rule, and what stands there afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardrails import ContentRefused, Policy
+from guardrails.answer import AnswerWindow
+from guardrails.policy import Placed
+from guardrails.rules.language import language, language_of
+from guardrails.rules.personal import personal_data
+from guardrails.rules.words import terms
+from guardrails.vault import Vault
+from llm import ChatChunk, ChatRequest, ToolCallDelta
+
+MAIL = "bob@example.org"
+EMAIL = personal_data(["email"])
+
+
+def request(*messages: dict[str, Any]) -> ChatRequest:
+    return ChatRequest("up", list(messages))
+
+
+def test_each_text_belongs_to_a_place() -> None:
+    """By the role of its message; what a policy does not name is left as it is, and so is the caller's own request."""
+    policy = Policy([Placed(EMAIL, ("input", "tool_results"))])
+    asked = request(
+        {"role": "system", "content": MAIL},
+        {"role": "user", "content": [{"type": "text", "text": MAIL}, {"type": "image_url", "image_url": {"url": "x"}}]},
+        {"role": "tool", "tool_call_id": "1", "content": MAIL},
+    )
+    admitted, verdict = policy.admit(asked, Vault())
+    assert admitted.messages[0]["content"] == MAIL
+    assert admitted.messages[1]["content"][0]["text"] == "[EMAIL]"
+    assert admitted.messages[2]["content"] == "[EMAIL]"
+    assert asked.messages[2]["content"] == MAIL
+    assert len(verdict.spans) == 2
+
+
+def test_arguments_stay_json() -> None:
+    """Each text in them is looked at by itself, the names of members too; other values stay."""
+    policy = Policy([Placed(EMAIL, ("tool_arguments",))])
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": f'{{"to": ["{MAIL}"], "n": 1}}'}}
+    admitted, _ = policy.admit(request({"role": "assistant", "content": None, "tool_calls": [call]}), Vault())
+    assert admitted.messages[0]["tool_calls"][0]["function"]["arguments"] == '{"to":["[EMAIL]"],"n":1}'
+
+
+def test_token_ids_are_refused_where_somebody_must_look() -> None:
+    """Nobody can look at them; without a rule for the input they pass."""
+    ids = ChatRequest.of_prompt("up", [1, 2, 3])
+    with pytest.raises(ContentRefused, match="token ids"):
+        Policy([Placed(EMAIL, ("input",))]).admit(ids, Vault())
+    assert Policy([Placed(EMAIL, ("output",))]).admit(ids, Vault())[0] is ids
+
+
+def test_thoughts_have_a_window_of_their_own() -> None:
+    """What is held of one text does not mix with another, and log probabilities do not tell it."""
+    window = AnswerWindow(Policy([Placed(EMAIL, ("output",))]), Vault())
+    chunks = [
+        ChatChunk("bob@exam", extra={"reasoning_content": "ann@exam"}, logprobs={"content": [{"token": "bob"}]}),
+        ChatChunk("ple.org ", extra={"reasoning_content": "ple.org "}),
+    ]
+    said = [window.feed(chunk) for chunk in chunks]
+    assert said[0] is None
+    assert said[1] == ChatChunk("[EMAIL] ", extra={"reasoning_content": "[EMAIL] "})
+
+
+def test_a_refused_call_is_not_made_and_a_restored_one_is() -> None:
+    """Calls wait for their end; placeholders in them are what they stand for again."""
+    vault = Vault()
+    held = vault.keep("email", MAIL)
+    policy = Policy([Placed(terms("nightjar"), ("tool_arguments",))], reversible=True)
+    for argument, said in ((held, f'{{"to":"{MAIL}"}}'), ("nightjar", None)):
+        window = AnswerWindow(policy, vault)
+        for piece in (f'{{"to": "{argument[:4]}', f'{argument[4:]}"}}'):
+            assert window.feed(ChatChunk(tool_calls=(ToolCallDelta(0, piece, name="mail"),))) is None
+        end = window.end()
+        assert (end.tool_calls[0].arguments if end else None) == said
+        assert window.verdict.allowed is (said is not None)
+
+
+def test_policies_together_hold_all_their_rules() -> None:
+    """Of what is said instead, the first that says something counts."""
+    one = Policy([Placed(EMAIL, ("output",))], replacement="first", max_held=500)
+    two = Policy([Placed(terms("nightjar"), ("output",))], replacement="second", reversible=True)
+    both = Policy.of([one, two])
+    assert len(both.guardrails["output"].rules) == 2
+    assert (both.replacement, both.reversible, both.max_held) == ("first", True, 500)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("What is the time in the house that you have?", "en"),
+        ("Der Hund ist nicht in dem Haus, und das ist auch gut so.", "de"),
+        ("Где находится ближайшая станция?", "ru"),
+        ("駅はどこですか", "ja"),
+        ("Ποῦ εἶναι ὁ σταθμός;", "el"),
+        ("1234 + 5678", ""),
+        ("Ada Lovelace", ""),
+    ],
+)
+def test_languages_are_told_where_a_text_shows_one(text: str, told: str) -> None:
+    """By its script, or its commonest words; a name shows none, and passes."""
+    assert language_of(text) == told
+    assert (language("en").look(text) == "") is (told in ("", "en"))
