@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -197,6 +198,8 @@ class Workers(RuleBasedStateMachine):
             for worker in self.dead:
                 worker.bury()
             self.world.close()
+            self.here, self.dead, self.runs, self.asked = [], [], [], {}
+            gc.collect()  # Python 3.11 cannot parse while what was left of the killed is taken away
 
     def _look(self) -> None:
         assert self.world is not None
