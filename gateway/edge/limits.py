@@ -110,7 +110,7 @@ class Limiter(Instrument):
 
     async def start(self) -> None:
         """From here on what is under way keeps its leases."""
-        self._renewing = asyncio.create_task(self._renew())
+        self._renewing = asyncio.create_task(self._renew_on())
 
     async def close(self) -> None:
         """Settles what has ended."""
@@ -151,6 +151,11 @@ class Limiter(Instrument):
             for hold, amount in admission.ended(reservation.hold, reservation.asked, taken(run)):
                 self._settle(admission, hold, amount)
 
+    async def renew(self) -> None:
+        """Gives what is under way a whole lease again."""
+        if self._held:
+            await self._store.renew(list(self._held.values()), self._lease)
+
     async def _reserve(self, admission: Admission, hold: Hold, asked: Amount) -> Decision:
         was = turn(LIMITS)
         try:
@@ -180,8 +185,7 @@ class Limiter(Instrument):
     async def _tell(self, hold: Hold, amount: Amount) -> None:
         await self._store.adjust(hold, amount, final=True)
 
-    async def _renew(self) -> None:
+    async def _renew_on(self) -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
-            if self._held:
-                await self._store.renew(list(self._held.values()), self._lease)
+            await self.renew()

@@ -4,9 +4,8 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000 + ARGV[1]
 local length, slices, id, final = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
 local slice = math.floor(now / length)
-local until_ = redis.call('ZSCORE', KEYS[2], id)
 local record = redis.call('HGET', KEYS[1], id)
-if not until_ or not record or tonumber(until_) <= now then return 0 end
+if not record then return 0 end
 
 local before = {}
 for part in string.gmatch(record, '%S+') do before[#before + 1] = part end

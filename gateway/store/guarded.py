@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from secrets import token_hex
 
@@ -68,10 +69,12 @@ class GuardedStore:
             self._lose(error)
 
     async def close(self) -> None:
-        """Closes both. What the store could not be told is lost."""
+        """Closes both. What the store cannot be told now either is lost."""
         if self._returning is not None:
             self._returning.cancel()
             await asyncio.wait((self._returning,))
+            with suppress(StoreUnavailable):
+                await self._catch_up()
         await self._store.close()
         await self._alone.close()
 
@@ -113,9 +116,10 @@ class GuardedStore:
 
     async def _reserve_alone(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
         own = Hold(hold.id, tuple(map(self._reduced, hold.accounts)))
+        self._granted_alone[hold.id] = own  # whoever is cancelled here gives it back
         decision = await self._alone.reserve(own, asked, seconds)
-        if decision.granted:
-            self._granted_alone[hold.id] = own
+        if not decision.granted:
+            del self._granted_alone[hold.id]
         standings = (
             replace(standing, used=standing.used + _withheld(whole.limits, reduced.limits))
             for standing, whole, reduced in zip(decision.standings, hold.accounts, own.accounts, strict=True)
@@ -147,14 +151,18 @@ class GuardedStore:
         while True:
             await asyncio.sleep(self._pause)
             try:
-                await self._store.start()
-                await self._settle_late()
-                await self._charge()
+                await self._catch_up()
             except StoreUnavailable:
                 continue
             self._returning = None
             self._tell("")
             return
+
+    async def _catch_up(self) -> None:
+        """Tells the store everything that it does not know yet."""
+        await self._store.start()
+        await self._settle_late()
+        await self._charge()
 
     async def _settle_up(self) -> None:
         try:

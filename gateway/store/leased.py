@@ -1,19 +1,20 @@
 """LeasedStore: quotas that a worker has taken in advance, so that most requests ask nobody.
 
-A worker takes a tenth of each limit together with what a request of a key needs, and decides by itself until the slice
-of the minute is over; then it gives back what is left. Nothing is taken in advance once half of a limit is used: then
-the store is asked for each request. So no limit is ever passed; and what may be refused too early, for five seconds at
-most, is what others hold in advance: a tenth for each worker and key, and never more than half of the limit.
+A worker takes a tenth of each limit together with what a request of a key needs, at most as much as fifty of these
+need, and decides by itself until the slice of the minute is over; then it gives back what is left. Nothing is taken in
+advance once half of a limit is used: then the store is asked for each request. So no limit is ever passed; and what may
+be refused too early, for five seconds at most, is what others hold in advance: a tenth for each worker and key, and
+never more than half of the limit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from secrets import token_hex
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from gateway.store.protocol import (
     NOTHING,
@@ -31,6 +32,8 @@ from gateway.store.protocol import (
 
 SHARE = 10
 """Which part of a limit a worker takes in advance: one in so many."""
+AHEAD = 50
+"""For how many requests like the one that asks a worker takes at most: what is lost with a worker that is killed."""
 Accounts: TypeAlias = tuple[Account, ...]
 
 
@@ -47,6 +50,8 @@ class Quota:
     drawn: dict[str, Amount] = field(default_factory=dict)
     """What reservations took that are not over."""
     retired: bool = False
+    ending: asyncio.TimerHandle | None = None
+    """What retires it when its time is over."""
     telling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def draw(self, hold: Hold, asked: Amount, now: float) -> Decision | None:
@@ -85,7 +90,8 @@ class LeasedStore:
         """Until when nothing is asked for in advance, as that was refused."""
         self._of: dict[str, Quota] = {}
         """The quotas that reservations took from, by the ids of these."""
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[Any]] = set()
+        """What the store is being told of quotas, which nobody's cancellation reaches."""
 
     async def start(self) -> None:
         """See :meth:`Store.start`."""
@@ -93,11 +99,11 @@ class LeasedStore:
 
     async def close(self) -> None:
         """Gives back all quotas."""
-        for task in self._retiring:
-            task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
         for quota in self._quotas.values():
-            await self._retire(quota)
+            if not quota.retired:
+                self._retire(quota)
+        if self._telling:
+            await asyncio.wait(self._telling)
         await self._store.close()
 
     async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
@@ -134,7 +140,7 @@ class LeasedStore:
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
         """See :meth:`Store.renew`."""
         theirs = {(self._of[hold.id].hold if hold.id in self._of else hold) for hold in holds}
-        await self._store.renew(tuple(theirs), seconds)
+        await self._store.renew(tuple(theirs), seconds + SLICE)
 
     def draw(self, hold: Hold, asked: Amount) -> Decision | None:
         """What :meth:`reserve` says where a quota has so much left; None where the store must be asked."""
@@ -147,33 +153,39 @@ class LeasedStore:
     async def _drawn_anew(self, hold: Hold, asked: Amount, seconds: float) -> Decision | None:
         """From a new quota; None where so much in advance is not granted, or nothing would be left of it."""
         before = self._quotas.pop(hold.accounts, None)
-        if before is not None:
-            await self._retire(before)
+        if before is not None and not before.retired:
+            await asyncio.shield(self._retire(before))
         at, shares = self._now(), _shares(hold.accounts, self._share)
         if shares == NOTHING or at < self._not_before.get(hold.accounts, 0.0):
             return None
-        total = asked + shares
+        total = asked + Amount(*map(min, astuple(shares), (AHEAD * each for each in astuple(asked))))
         theirs = Hold(
             f"quota_{token_hex(12)}", tuple(replace(each, limits=_half(each.limits)) for each in hold.accounts)
         )
-        decision = await self._store.reserve(theirs, total, seconds)
+        try:  # who draws from it in its last moment still has a whole lease
+            decision = await self._store.reserve(theirs, total, seconds + SLICE)
+        except BaseException:
+            self._apart(self._store.adjust(theirs, NOTHING, final=True))
+            raise
         if not decision.granted:
             self._not_before[hold.accounts] = at + SLICE
             return None
         quota = self._quotas[hold.accounts] = Quota(theirs, decision, at, total, total)
-        retiring = asyncio.create_task(self._retire_later(quota, quota.ends - self._now()))
-        self._retiring.add(retiring)
-        retiring.add_done_callback(self._retiring.discard)
+        quota.ending = asyncio.get_running_loop().call_later(quota.ends - self._now(), self._retire, quota)
         return self.draw(hold, asked)
 
-    async def _retire_later(self, quota: Quota, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._retire(quota)
+    def _retire(self, quota: Quota) -> asyncio.Task[Any]:
+        """Nothing is drawn from it any more; the task tells the store what was."""
+        if quota.ending is not None:
+            quota.ending.cancel()
+        quota.retired = True
+        return self._apart(self._tell(quota))
 
-    async def _retire(self, quota: Quota) -> None:
-        if not quota.retired:
-            quota.retired = True
-            await self._tell(quota)
+    def _apart(self, told: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(told)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+        return task
 
     async def _tell(self, quota: Quota) -> None:
         """Says what of a quota is really taken; in turn, so that what is said last is what holds."""

@@ -5,7 +5,8 @@ that no sixty seconds ever hold more than the limit. A budget is that of a day, 
 UTC, or of all time. The clock is the store's, never a worker's.
 
 A worker that is killed settles nothing. When the lease of what it had reserved ends, its places are free again; its
-tokens and its money stay spent as they were reserved, as nobody knows what the work has cost.
+tokens and its money stay spent as they were reserved, as nobody knows what the work has cost. One that was only kept
+from settling, by a store that was gone for longer than the lease, may still say for an hour what it was.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SLICES = 13
 """How many slices count: that of now, which has just begun perhaps, and a whole minute before it."""
 NANOS = 1_000_000_000
 """Money is counted in whole billionths of a US dollar."""
+LATE = 3600
+"""For how many seconds after its lease a reservation may still be settled; it has no places then."""
 MOST = 10**15
 """The largest figure that is taken for what a run took, whatever an upstream says: stores count it exactly."""
 
@@ -155,13 +158,13 @@ class Store(Protocol):
     async def adjust(self, hold: Hold, amount: Amount, *, final: bool) -> bool:
         """Says what a reservation really takes; ``final``, that it is over: its places are free.
 
-        False, and without effect, for one that is over already, or whose lease has ended. More than was reserved is
-        taken too, whatever the limits say: it has been spent.
+        False, and without effect, for one that is over already, or whose lease ended more than :data:`LATE` seconds
+        ago. More than was reserved is taken too, whatever the limits say: it has been spent.
         """
         ...
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
-        """Gives reservations that are not over so many seconds from now on."""
+        """Gives reservations that are not over, and whose lease has not ended, so many seconds from now on."""
         ...
 
 

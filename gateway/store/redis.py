@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from gateway.store.periods import starts
 from gateway.store.protocol import (
+    LATE,
     SLICE,
     SLICES,
     Amount,
@@ -53,6 +54,8 @@ class RedisStore:
         self.client = _client(url, seconds)
         self._seconds = seconds
         self._ahead = ahead
+        self._asking: dict[str, asyncio.Task[Any]] = {}
+        """Reservations that are asked for, by id: on another connection what ends one could be heard before it."""
         folder = files("gateway.store")
         self._scripts = {
             name: self.client.register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
@@ -70,20 +73,31 @@ class RedisStore:
     async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
         """See :meth:`Store.reserve`."""
         by = time.time() + self._ahead()
-        given = [self._ahead(), SLICE, SLICES, hold.id, seconds, *_numbers(asked)]
+        given = [self._ahead(), SLICE, SLICES, LATE, hold.id, seconds, *_numbers(asked)]
         for account in hold.accounts:
             given += [*_limits(account.limits), " ".join(map(str, starts(account.period, by)))]
-        granted, now, standings = await self._run("reserve", hold, given)
+        asking = self._asking[hold.id] = asyncio.create_task(self._run("reserve", hold, given))
+        asking.add_done_callback(lambda task: self._asked(hold.id, task))
+        granted, now, standings = await asyncio.shield(asking)
         return Decision(bool(granted), float(now), tuple(map(_standing, standings)))
 
     async def adjust(self, hold: Hold, amount: Amount, *, final: bool) -> bool:
         """See :meth:`Store.adjust`."""
+        asking = self._asking.get(hold.id)
+        if asking is not None:
+            await asyncio.wait((asking,))
         given = [self._ahead(), SLICE, SLICES, hold.id, int(final), *_numbers(amount)]
         return bool(await self._run("adjust", hold, given))
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
         """See :meth:`Store.renew`."""
-        await asyncio.gather(*(self._run("renew", hold, [self._ahead(), hold.id, seconds]) for hold in holds))
+        await asyncio.gather(*(self._run("renew", hold, [self._ahead(), hold.id, seconds, LATE]) for hold in holds))
+
+    def _asked(self, name: str, task: asyncio.Task[Any]) -> None:
+        if self._asking.get(name) is task:
+            del self._asking[name]
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone
 
     async def _run(self, name: str, hold: Hold, given: Sequence[Any]) -> Any:
         return await self.within(self._scripts[name](keys=_keys(hold), args=given))
@@ -94,11 +108,28 @@ class RedisStore:
         Raises:
             StoreUnavailable: when it does not.
         """
+        cancelled = _cancellations()
         try:
             async with asyncio.timeout(self._seconds):
-                return await answer
+                told = await answer
         except (RedisError, OSError, TimeoutError) as error:
+            _heed(cancelled)
             raise StoreUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+        _heed(cancelled)
+        return told
+
+
+def _cancellations() -> int:
+    """How often the current task was told to stop."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _heed(before: int) -> None:
+    """Stops where the current task was told to: redis-py takes a cancellation that meets its own time-out for that, and
+    goes on."""
+    if _cancellations() > before:
+        raise asyncio.CancelledError
 
 
 def _client(url: str, seconds: float) -> Any:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -29,11 +30,13 @@ class SQLiteStore:
 
     Args:
         path: the file, made when the store starts; None for a store in memory, of this process.
+        busy: how many seconds another process may keep the file locked.
     """
 
-    def __init__(self, path: Path | None, ahead: Callable[[], float] = none_ahead) -> None:
+    def __init__(self, path: Path | None, ahead: Callable[[], float] = none_ahead, busy: float = BUSY_SECONDS) -> None:
         self._path = path
         self._ahead = ahead
+        self._busy = busy
         self._waiting: SimpleQueue[tuple[Work, Future[Any]] | None] = SimpleQueue()
         self._writer: Thread | None = None
 
@@ -87,7 +90,7 @@ class SQLiteStore:
     def _write(self, opened: Future[None]) -> None:
         """The writer: one thread, one connection."""
         try:
-            db = _opened(self._path)
+            db = _opened(self._path, self._busy)
         except sqlite3.Error as error:
             opened.set_exception(error)
             return
@@ -108,9 +111,9 @@ async def _of_writer(done: Future[Any]) -> Any:
         raise StoreUnavailable(f"the store's file cannot be used: {error}") from error
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
+def _opened(path: Path | None, busy: float) -> sqlite3.Connection:
     name = ":memory:" if path is None else str(path)
-    db = sqlite3.connect(name, timeout=BUSY_SECONDS, isolation_level=None)
+    db = sqlite3.connect(name, timeout=busy, isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
     db.executescript(reservations.TABLES)
@@ -140,7 +143,7 @@ def _transact(db: sqlite3.Connection, batch: Sequence[tuple[Work, Future[Any]]])
         made = [work(db) for work, _ in batch]
         db.execute("COMMIT")
     except Exception as error:  # whatever it is, the writer goes on
-        if db.in_transaction:
+        with suppress(sqlite3.Error):  # what failed may have been rolled back already
             db.execute("ROLLBACK")
         for _, done in batch:
             done.set_exception(error)

@@ -8,6 +8,7 @@ from math import floor
 
 from gateway.store.periods import current, starts
 from gateway.store.protocol import (
+    LATE,
     SLICES,
     Account,
     Amount,
@@ -59,7 +60,7 @@ def reserve(db: sqlite3.Connection, now: float, hold: Hold, asked: Amount, secon
 def adjust(db: sqlite3.Connection, now: float, hold: Hold, amount: Amount, *, final: bool) -> bool:
     """See :meth:`gateway.store.protocol.Store.adjust`."""
     found = db.execute(
-        "SELECT slice, requests, tokens, nanos, slots FROM holds WHERE id = ? AND until > ?", (hold.id, now)
+        "SELECT slice, requests, tokens, nanos, slots FROM holds WHERE id = ? AND until > ?", (hold.id, now - LATE)
     ).fetchone()
     if found is None:
         return False
@@ -87,8 +88,9 @@ def renew(db: sqlite3.Connection, now: float, ids: Sequence[str], seconds: float
 
 
 def _forget_ended(db: sqlite3.Connection, now: float) -> None:
-    db.execute("DELETE FROM holds WHERE until <= ?", (now,))
-    db.execute("DELETE FROM held WHERE until <= ?", (now,))
+    """Those that can no longer be settled."""
+    db.execute("DELETE FROM holds WHERE until <= ?", (now - LATE,))
+    db.execute("DELETE FROM held WHERE until <= ?", (now - LATE,))
 
 
 def _used(db: sqlite3.Connection, now: float, account: Account) -> Amount:
@@ -98,7 +100,8 @@ def _used(db: sqlite3.Connection, now: float, account: Account) -> Amount:
         (account.name, slice_of(now) - SLICES),
     ).fetchone()
     spent = db.execute("SELECT nanos FROM spent WHERE account = ? AND period = ?", (account.name, period)).fetchone()
-    (slots,) = db.execute("SELECT COALESCE(SUM(slots), 0) FROM held WHERE account = ?", (account.name,)).fetchone()
+    under_way = "SELECT COALESCE(SUM(slots), 0) FROM held WHERE account = ? AND until > ?"
+    (slots,) = db.execute(under_way, (account.name, now)).fetchone()
     return Amount(floor(requests), floor(tokens), spent[0] if spent else 0, floor(slots))
 
 

@@ -63,6 +63,13 @@ async def gateway(
     """A gateway with two workers over an upstream."""
     path = folder / "penstock.yaml"
     path.write_text(settings.format(port=port, upstream=upstream), encoding="utf-8")
+    async with started(path) as process:
+        yield process
+
+
+@asynccontextmanager
+async def started(path: Path) -> AsyncGenerator[Process, None]:
+    """A gateway by these settings."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "serve", "--config", str(path)),
         stdout=asyncio.subprocess.PIPE,

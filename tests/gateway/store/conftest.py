@@ -28,6 +28,10 @@ class Clock:
     def __call__(self) -> float:
         return self.seconds
 
+    def now(self) -> float:
+        """The time that it shows, in seconds since 1970."""
+        return time.time() + self.seconds
+
     def move(self, seconds: float) -> None:
         """Moves it on."""
         self.seconds += seconds

@@ -17,6 +17,7 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.socket = folder / "redis.sock"
         self.url = f"unix://{self.socket}"
+        self.tcp = f"redis://127.0.0.1:{port}/0"
         self._command = [
             *("redis-server", "--port", str(port), "--unixsocket", str(self.socket), "--dir", str(folder)),
             *("--save", "", "--appendonly", "yes", "--appendfsync", "always", *options),

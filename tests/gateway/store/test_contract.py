@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.store.periods import Period
-from gateway.store.protocol import Account, Amount, Decision, Hold, Limits, Store
+from gateway.store.protocol import LATE, NOTHING, Account, Amount, Decision, Hold, Limits, Store
 from tests.gateway.store.conftest import Place
 
 LEASE = 30.0
@@ -120,16 +120,34 @@ async def test_asked_again_it_takes_nothing_more(store: Store) -> None:
 
 
 async def test_a_lease_ends(place: Place) -> None:
-    """Of a worker that is gone the places are free; what it had reserved is spent, and can be settled no more."""
+    """Of a worker that is gone the places are free, and what it had reserved is spent."""
     store, whom = await place.worker(), account(nanos=100, slots=1)
     await reserve(store, "a", whom, lease=30)
     place.clock.move(29)
     assert not (await reserve(store, "b", whom)).granted
     place.clock.move(2)
     assert await used(store, whom) == Amount(1, 40, 10, 0)
-    assert not await settle(store, "a", whom, took=Amount(1, 0, 0))
     assert (await reserve(store, "c", whom)).granted
     assert await used(store, whom) == Amount(2, 80, 20, 1)
+
+
+async def test_what_is_settled_late_counts(place: Place) -> None:
+    """Who was kept from it for longer than the lease has no place any more, but says what it took: once, and not for
+    ever."""
+    store, whom = await place.worker(), account(slots=1)
+    for name in "ab":
+        assert (await reserve(store, name, whom, lease=30)).granted
+        place.clock.move(31)
+    assert (await reserve(store, "c", whom)).granted
+    assert not await store.adjust(Hold("never", (whom,)), NOTHING, final=True)
+    await store.renew([Hold("a", (whom,))], 30)
+    assert await settle(store, "a", whom, took=Amount(1, 1, 1))
+    assert not await settle(store, "a", whom, took=Amount(1, 1, 1))
+    assert await used(store, whom) == Amount(3, 81, 21, 1)
+    place.clock.move(LATE)
+    assert (await used(store, whom)).slots == 0
+    assert not await settle(store, "b", whom, took=Amount(1, 1, 1))
+    assert (await used(store, whom)).nanos == 21
 
 
 async def test_a_lease_is_renewed(place: Place) -> None:

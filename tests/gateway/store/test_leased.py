@@ -145,3 +145,39 @@ async def test_what_is_under_way_is_renewed(place: Place) -> None:
     assert await store.adjust(Hold("a", (KEY,)), Amount(1, 1, 1), final=True)
     await store.close()
     assert (await used(look)).slots == 0
+
+
+class Held(Counted):
+    """A store that does what it is asked, and keeps who asks waiting until ``go`` is set."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.go, self.did = asyncio.Event(), asyncio.Event()
+
+    async def reserve(self, hold: Hold, asked: Amount, seconds: float) -> Decision:
+        decision = await super().reserve(hold, asked, seconds)
+        self.did.set()
+        await self.go.wait()
+        return decision
+
+
+async def test_who_leaves_while_a_quota_is_asked_for_costs_nothing(place: Place) -> None:
+    """The quota that nobody waits for any more is given back at once, and not with its lease."""
+    held = Held(await place.worker())
+    store = LeasedStore(held, ahead=place.clock)
+    asking = asyncio.create_task(store.reserve(Hold("a", (KEY,)), ONE, 30))
+    await held.did.wait()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    await asyncio.wait_for(held.adjusted.wait(), 10)
+    held.go.set()
+    assert await used(held) == Amount()
+
+
+async def test_a_large_limit_is_not_taken_in_advance(place: Place) -> None:
+    """At most what fifty such requests need: so much is lost with a worker that is killed."""
+    rich = Account("key:app", Limits(nanos=10**12), "total")
+    below = await place.worker()
+    store = LeasedStore(below, ahead=place.clock)
+    await store.reserve(Hold("a", (rich,)), ONE, 30)
+    assert (await used(below)).nanos == 51 * ONE.nanos
