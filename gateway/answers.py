@@ -12,7 +12,7 @@ import orjson
 from gateway.edge.body import send_json
 from gateway.edge.context import Send
 from gateway.edge.sse import HEADERS
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event, FlowRun, Hooks
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage, text_of
 

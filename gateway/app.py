@@ -37,8 +37,9 @@ from gateway.endpoints.stored.keeping import ChatEndpoint
 from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
-from gateway.errors import Fault, GatewayError, InvalidBody
+from gateway.errors import GatewayError, InvalidBody
 from gateway.exchanges.around import Around
+from gateway.faults import Fault
 from gateway.shared import Shared
 from gateway.standing import Standing
 from gateway.telemetry.recordings import Recordings

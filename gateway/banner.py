@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from gateway.catalog import Catalog
-from gateway.config import DEMO_MODEL, Settings
+from gateway.config import Settings
+from gateway.config_models import DEMO_MODEL
 
 REQUEST = (
     '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "Plan a trip to Lisbon on 14 May"}]}'

@@ -6,84 +6,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from importlib import import_module
-from inspect import signature
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from gateway.config import GraphEntry, ModelEntry, Settings
+from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from gateway.config_fields import Section
-from gateway.config_providers import Provider
+from gateway.config_models import ModelEntry
 from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
+from gateway.flows import flow_of
 from gateway.guarding import Guards
 from gateway.policies import guards_of
+from gateway.providers import provider_of
+from gateway.roles import Roles
 from gateway.routing.building import models_of
 from gateway.routing.routed import RoutedProvider
 from gateway.telemetry.logs import logger
-from gateway.telemetry.outgoing import WatchedTransport
 from gateway.toolsets import toolset_of
 from graph import Flow, GraphError
 from graph.parts import Parts
 from graph.steps.embedding import EmbeddingStep
 from graph.steps.responder import ResponderStep
-from graph.sub_flow import SubFlow
 from graph.toolset import Toolset
-from llm import LLModel, Model, ModelProvider, UnknownModel
-from llm.http1.transport import HttpTransport
-from llm.providers.anthropic import AnthropicProvider
-from llm.providers.openai import OpenAIProvider
-from llm.transport import Timeouts
+from llm import Model, ModelProvider, UnknownModel
 from prompts import InvalidPrompt, PromptError, PromptStore
-
-
-class Roles(dict[str, Model]):
-    """The models of a graph's roles, and which roles the graph asked for while it was built."""
-
-    def __init__(self, models: Mapping[str, Model]) -> None:
-        super().__init__(models)
-        self._asked: list[str] = []
-        self._given: list[Model] = []
-
-    def get(self, role: str, default: Any = None) -> Any:
-        """The model of a role."""
-        self._asked.append(role)
-        model = super().get(role, default)
-        self._given.append(model)
-        return model
-
-    @property
-    def given(self) -> tuple[Model, ...]:
-        """The models that the graph was given, each once."""
-        return tuple({id(model): model for model in self._given}.values())
-
-    def check(self, graph: str, flow: Flow) -> None:
-        """Looks whether the graph has asked for every role that was given a model, and can hold its cap on money.
-
-        Raises:
-            InvalidSettings: when it has not, the message names the roles that it has; or when it cannot, as one of its
-                models has no price.
-        """
-        for role in self:
-            if role not in self._asked:
-                known = ", ".join(dict.fromkeys(self._asked)) or "none"
-                raise InvalidSettings(f"graph '{graph}': models: it has no role '{role}'; it has: {known}")
-        unpriced = next((model.name for model in self._given if model.price is None), None)
-        if unpriced is not None and (cap := _cap_on_money(flow)) is not None:
-            raise InvalidSettings(
-                f"graph '{graph}': a run may cost ${cap}, and what model '{unpriced}' costs is not known; give it a "
-                "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free"
-            )
-
-
-def _cap_on_money(flow: Flow) -> float | None:
-    """The cap on money of a flow, or of one inside it."""
-    inside = (_cap_on_money(step.target.flow) for step in flow.steps.values() if isinstance(step.target, SubFlow))
-    return flow.max_usd if flow.max_usd is not None else next((cap for cap in inside if cap is not None), None)
 
 
 class Catalog:
@@ -123,7 +70,7 @@ class Catalog:
         entries |= {("tools", entry.name): entry for entry in settings.tools}
         same = before.made_of(entries) if before is not None else {}
         providers = {
-            entry.name: same.get(("provider", entry.name)) or _built(f"provider '{entry.name}'", _provider, entry)
+            entry.name: same.get(("provider", entry.name)) or _built(f"provider '{entry.name}'", provider_of, entry)
             for entry in settings.providers
         }
         rows = [entry for entry in settings.models if entry.class_name is None]
@@ -144,7 +91,7 @@ class Catalog:
         for graph in settings.graphs:
             roles = Roles({role: models[name] for role, name in graph.models.items()})
             parts = Parts(models[settings.main_model], roles, prompts, toolsets)
-            flow = _built(f"graph '{graph.name}'", _flow, graph, parts)
+            flow = _built(f"graph '{graph.name}'", flow_of, graph, parts)
             roles.check(graph.name, flow)
             takes: Takes = "inputs" if takes_inputs(flow) else "chat"
             row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
@@ -257,35 +204,6 @@ def _prompts(settings: Settings) -> PromptStore:
     return PromptStore(settings.prompts.path, report=report)
 
 
-def _provider(entry: Provider) -> ModelProvider:
-    if entry.kind == "embedded":
-        from llm.providers.embedded import EmbeddedProvider  # noqa: PLC0415 - NumPy is only for who decodes here
-
-        return EmbeddedProvider()
-    if entry.kind == "huggingface":
-        from llm.providers.huggingface import HuggingFaceProvider  # noqa: PLC0415
-
-        options = {name: getattr(entry, name) for name in ("device", "dtype", "max_batch", "max_tokens")}
-        return HuggingFaceProvider(entry.path, **options)
-    timeouts = Timeouts(entry.connect_seconds, entry.read_seconds, entry.total_seconds)
-    transport = WatchedTransport(HttpTransport(timeouts))
-    key = entry.api_key.get_secret_value()
-    if entry.kind == "anthropic":
-        return AnthropicProvider(entry.base_url, key, transport, max_tokens=entry.max_tokens)
-    return OpenAIProvider(
-        entry.base_url,
-        key,
-        transport,
-        organization=entry.organization,
-        project=entry.project,
-        api_version=entry.api_version,
-        rename=entry.rename,
-        api=entry.api,
-        completions=entry.completions,
-        anthropic_members=entry.anthropic_members,
-    )
-
-
 def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     flow = Flow(entry.name)
     flow.to(ResponderStep(model), name="responder").respond()
@@ -303,32 +221,3 @@ def _embedding_flow(model: Model) -> Flow | None:
     flow = Flow(model.name)
     flow.to(EmbeddingStep(model), name="embedding").respond()
     return flow.validate()
-
-
-def _flow(entry: GraphEntry, parts: Parts) -> Flow:
-    """The flow that an operator's ``module:function`` builds, or that a file describes."""
-    if entry.file is not None:
-        return _flow_of_file(entry.file, parts)
-    module, _, name = str(entry.build).partition(":")
-    build = getattr(import_module(module), name)
-    flow = build(parts) if signature(build).parameters else build()
-    if not isinstance(flow, Flow):
-        raise TypeError(f"{entry.build} returned a {type(flow).__name__}, not a Flow")
-    return flow.validate()
-
-
-def _flow_of_file(path: Path, parts: Parts) -> Flow:
-    """The flow in a YAML file; ``{$llm: role}``, ``{$model: role}`` and ``{$tools: name}`` stand for parts."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    if not isinstance(document, dict):
-        raise TypeError(f"{path}: the file holds no graph; it starts with 'name:' and 'steps:'")
-    resolvers = {"$llm": _llm_of(parts), "$model": parts.model, "$tools": parts.tools}
-    return Flow.from_dict({"name": path.stem, **document}, resolvers).validate()
-
-
-def _llm_of(parts: Parts) -> Callable[[Any], LLModel]:
-    """``{$llm: role}``, or ``{$llm: {role: …, prompt: …}}``."""
-    return lambda named: parts.llm(**named) if isinstance(named, dict) else parts.llm(named)

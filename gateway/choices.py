@@ -11,7 +11,7 @@ from gateway.answers import NOTHING, Dialect, as_chunk, collected, ending_of
 from gateway.edge.body import send_json
 from gateway.edge.context import Send
 from gateway.edge.sse import HEADERS
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event, FlowRun
 from llm import ChatCompletion, Usage
 

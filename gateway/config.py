@@ -21,13 +21,14 @@ from yaml import MarkedYAMLError, YAMLError
 
 from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
-from gateway.config_exchanges import CacheEntry, IdempotencyEntry
+from gateway.config_exchanges import IdempotencyEntry
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
-from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback, written
+from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback
 from gateway.config_guardrails import PolicyEntry
 from gateway.config_limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
+from gateway.config_models import DEMO_MODEL, SHIPPED, GraphEntry, ModelEntry
 from gateway.config_providers import OVER_HTTP, Provider
-from gateway.config_routing import DeploymentEntry, Fallbacks, PriceEntry, Routing, Tokenizer
+from gateway.config_routing import DeploymentEntry
 from gateway.config_telemetry import TracesEntry
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
@@ -86,76 +87,6 @@ class Auth(Section):
         return next((team for team in self.teams if team.name == name), None)
 
 
-class ModelEntry(Section):
-    """A model name, and who answers to it: a provider, or a class of one's own, which is served under /v2 only."""
-
-    name: Name
-    provider: str = ""
-    """The name of a row under ``providers``, or a preset."""
-    class_name: Annotated[str, written(r"[\w.]+:\w+", "module:Class")] | None = Field(default=None, alias="class")
-    """``module:Class`` of a model of one's own, with ``load`` and ``predict``."""
-    path: Path | None = None
-    """Where that finds what it loads."""
-    version: Annotated[str, written(r"[\w.-]{0,64}", "up to 64 letters, digits, dots and hyphens")] = ""
-    """Its version; rows of one name are its versions, and the last row is the one that is asked by default."""
-    parameters: Mapping[str, Any] = Field(default_factory=dict)
-    """Further arguments of its class."""
-    model: str = ""
-    """What the provider calls it; by default the same name."""
-    repair: bool = False
-    """Whether JSON that was asked for is checked, and asked for once more where it is wrong."""
-    price: PriceEntry | None = None
-    """What it costs; without, what runs cost in money is not known."""
-    guardrails: tuple[str, ...] = ()
-    """The policies that hold for whoever asks it."""
-    tokenizer: Tokenizer = ""
-    """Who counts tokens where the provider reports none; by default the provider, or tiktoken by the model's name."""
-    deployments: tuple[DeploymentEntry, ...] = ()
-    """Instead of ``provider``: several of them."""
-    routing: Routing | None = None
-    fallbacks: Fallbacks = Fallbacks()
-    """The models that are asked when none of them answers."""
-    cache: CacheEntry | None = None
-    """Whether who asks the same again may be given the same answer. Without, nobody is."""
-    description: str = ""
-
-    @property
-    def is_routed(self) -> bool:
-        """Whether something is to be decided before a provider is asked."""
-        return bool(self.deployments or self.routing or self.fallbacks.chains)
-
-    @property
-    def behind(self) -> tuple[DeploymentEntry, ...]:
-        """The deployments, of which a model of one provider has one; a class of one's own has none."""
-        if self.deployments or self.class_name is not None:
-            return self.deployments
-        return (DeploymentEntry(provider=self.provider, model=self.model),)
-
-
-class GraphEntry(Section):
-    """A graph under a model name."""
-
-    name: Name
-    build: Annotated[str, written(r"[\w.]+:\w+", "module:function")] | None = None
-    """``module:function``; the function is given the parts (models and prompts) and returns a Flow."""
-    file: Path | None = None
-    """A YAML file with the graph itself."""
-    models: Mapping[str, str] = Field(default_factory=dict)
-    """The model of each role; a role that is not named gets the default model."""
-    guardrails: tuple[str, ...] = ()
-    """The policies that hold for whoever asks it."""
-    embeddings: bool = False
-    """Whether it answers ``/v1/embeddings``: then it is given an ``EmbeddingRequest`` and gives ``Embeddings``."""
-    cache: CacheEntry | None = None
-    description: str = ""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.build is None) == (self.file is None):
-            raise ValueError(f"graph '{self.name}' needs either build or file")
-        return self
-
-
 class Prompts(Section):
     """Prompts of one's own, over those that ship."""
 
@@ -169,21 +100,6 @@ class Record(Section):
     """The folder that each run writes a file into."""
     contents: bool = True
     """Whether requests and answers are in them; without, a recording can be compared but not replayed."""
-
-
-DEMO_MODEL = "penstock-demo"
-SHIPPED = (
-    GraphEntry(
-        name="trip-planner",
-        build="graph.agents.trip_planner:build",
-        description="Plans a trip with the typical weather: router ⇄ tools → judge → responder.",
-    ),
-    GraphEntry(
-        name="reviewed-answer",
-        build="graph.agents.reviewed_answer:build",
-        description="Drafts an answer until a judge accepts it: writer → judge → again.",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +176,8 @@ class Settings(Section):
         keys = [key.key for key in self.auth.keys] + [provider.api_key for provider in self.providers]
         keys += [self.store.password, self.auth.secret]
         keys += self.traces.headers.values()
+        for policy in self.guardrails:
+            keys += policy.secrets
         for row in self.tools:
             keys += [*row.headers.values(), *row.env.values()]
         values = {value for key in keys if (value := key.get_secret_value())}

@@ -12,7 +12,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from gateway.config_fields import covers, is_loopback
 
 if TYPE_CHECKING:
-    from gateway.config import ModelEntry, Settings
+    from gateway.config import Settings
+    from gateway.config_models import ModelEntry
     from gateway.config_providers import Provider
 
 OF_PROVIDERS = frozenset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -198,3 +198,12 @@ class PolicyEntry(Section):
     """Whether what is redacted in a request is put back into the answer, by numbered placeholders."""
     max_held: Annotated[int, Field(ge=64, le=1_000_000)] = MAX_HELD
     """How many characters of an answer may be held back; one that would need more is refused."""
+
+    @property
+    def secrets(self) -> Iterator[SecretStr]:
+        """What its judges are shown."""
+        for rule in self.rules:
+            if isinstance(rule, ModerationRow):
+                yield rule.api_key
+            elif isinstance(rule, HttpRow):
+                yield from rule.headers.values()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from gateway.config import ModelEntry
 from gateway.config_faults import InvalidSettings
+from gateway.config_models import ModelEntry
 from gateway.errors import LoadFailed, ModelUnloaded, UnknownVersion
 from gateway.guarding import Guards, guarded
 from gateway.own_model import load_own_model

@@ -19,7 +19,7 @@ import orjson
 from gateway.answers import collected
 from gateway.catalog import Catalog
 from gateway.deployed import Served
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatRequest, InvalidRequest
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from gateway.config import ModelEntry
 from gateway.config_faults import InvalidSettings
+from gateway.config_models import ModelEntry
 from graph import Flow, V2ModelServer
 from graph.steps.plain_model_server import PlainModelServer
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.errors import Fault
+from gateway.faults import Fault
 
 TESTS = Path(__file__).parent
 REFERENCE = TESTS.parent.parent / "shared" / "reference" / "serving-graph-behaviour.md"

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from gateway.app import create_app
 from gateway.config import load
 from gateway.edge.body import ClientLeft
-from gateway.errors import INTERNAL, TABLE, Fault
+from gateway.faults import INTERNAL, TABLE, Fault
 from gateway.ownership import NAMES, OURS, NameTaken, check_import_names
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,8 @@ from gateway.edge.keys import KeyRing
 from gateway.edge.limits import Limiter
 from gateway.edge.ping import Pings
 from gateway.edge.sse import EVENTS
-from gateway.errors import Fault, Forbidden
+from gateway.errors import Forbidden
+from gateway.faults import Fault
 from gateway.telemetry.logs import tell_fault
 from gateway.telemetry.passage import ENDPOINT, WRITE, Passage
 from gateway.telemetry.requests import RequestMetrics

@@ -7,7 +7,8 @@ from http import HTTPStatus
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.errors import Fault, HeadTooLarge, InvalidHTTP
+from gateway.errors import HeadTooLarge, InvalidHTTP
+from gateway.faults import Fault
 
 MAX_HEAD_BYTES = 64 * 1024
 """The longest head of a request, its line and headers, that is read."""

@@ -18,7 +18,7 @@ from gateway.answers import Api, Dialect, Ending
 from gateway.choices import ChoiceDialect
 from gateway.edge.sse import DONE, frame
 from gateway.endpoints.passing import PassingDialect
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
 

@@ -14,7 +14,7 @@ import orjson
 from gateway.answers import Api, Dialect, Ending
 from gateway.choices import ChoiceDialect
 from gateway.edge.sse import DONE, frame
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, Usage
 from llm.chat.request_checks import CHECKS, model_of, options_of

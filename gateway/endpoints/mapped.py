@@ -21,7 +21,8 @@ from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.sse import DONE, HEADERS, frame
-from gateway.errors import Fault, UnusableResponse
+from gateway.errors import UnusableResponse
+from gateway.faults import Fault
 from gateway.json_path import MISSING
 from gateway.mappings import Input, Output, query_of
 from graph import Event, Flow, FlowRun, Hooks, Response

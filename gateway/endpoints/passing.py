@@ -10,7 +10,7 @@ import orjson
 
 from gateway.answers import Dialect, Ending
 from gateway.edge.sse import DONE, frame
-from gateway.errors import Fault
+from gateway.faults import Fault
 from llm import ChatChunk, ChatCompletion
 
 

@@ -21,11 +21,12 @@ from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.keys import NOBODY
 from gateway.edge.sse import frame, named_frame
-from gateway.errors import AnswerGone, AnswerLost, Fault, InvalidBody, KeyReused
+from gateway.errors import AnswerGone, AnswerLost, InvalidBody, KeyReused
 from gateway.exchanges.recording import PAUSE, TOO_LONG, Elsewhere, Followed, Outcome, Recording
 from gateway.exchanges.rows import ExchangeRows, Kept, Part, Place, State
 from gateway.exchanges.sent import Sent, digest, header, plain
 from gateway.exchanges.transcript import body_of, replayed
+from gateway.faults import Fault
 from gateway.store.protocol import StoreUnavailable
 
 LEASE = 15.0

@@ -9,7 +9,7 @@ from math import inf
 from random import Random
 from typing import cast
 
-from gateway.config import ModelEntry
+from gateway.config_models import ModelEntry
 from gateway.config_routing import DeploymentEntry, PriceEntry, Routing
 from gateway.routing.backoff import Backoff
 from gateway.routing.breaker import Breaker

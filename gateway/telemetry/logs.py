@@ -14,7 +14,7 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph.tape import hidden
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.api_handler import Endpoint
 from gateway.edge.context import Scope
-from gateway.errors import TABLE
+from gateway.faults import TABLE
 from gateway.telemetry import families
 from gateway.telemetry.metrics import Cell, Metrics
 from gateway.telemetry.passage import GATE, PASSAGE, READ, UPSTREAM, WRITE, Passage

@@ -32,7 +32,8 @@ from gateway.endpoints.v2.framing import split as framed
 from gateway.endpoints.v2.generate import Prompt
 from gateway.endpoints.v2.request import InferRequest, is_in_tensors
 from gateway.endpoints.v2.response import send_tensors
-from gateway.errors import BodyTooLarge, Fault, InvalidBody, UnknownEncoding
+from gateway.errors import BodyTooLarge, InvalidBody, UnknownEncoding
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, EmbeddingRequest, InvalidRequest, ModelError, Usage
 from llm.chat import ToolChoice

@@ -296,6 +296,16 @@ def test_of_two_secrets_that_begin_alike_the_longer_is_named_first() -> None:
     assert {*values, 'key\\"12345'} == set(secrets)
 
 
+def test_what_judges_are_shown_is_a_secret_too() -> None:
+    """No log has the keys of those whom guardrails ask."""
+    rules = [
+        {"rule": "moderation", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-of-the-moderation"},
+        {"rule": "http", "url": "http://127.0.0.1:9/judge", "headers": {"authorization": "Bearer of-the-judge"}},
+    ]
+    settings = Settings.model_validate({"guardrails": [{"name": "judged", "rules": rules}]})
+    assert {"sk-of-the-moderation", "Bearer of-the-judge"} <= set(settings.secrets)
+
+
 def test_a_fault_never_prints_a_secret(tmp_path: Path) -> None:
     """The message about a key names the place, not the value."""
     with pytest.raises(InvalidSettings) as raised:

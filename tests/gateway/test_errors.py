@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import Fault, MethodNotAllowed
+from gateway.errors import MethodNotAllowed
+from gateway.faults import Fault
 from graph import MaxIterationsExceeded
 from llm import UpstreamError, UpstreamQuotaExceeded, UpstreamRateLimited, UpstreamUnavailable
 

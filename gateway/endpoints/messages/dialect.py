@@ -16,7 +16,7 @@ import orjson
 from gateway.answers import Ending
 from gateway.edge.sse import named_frame
 from gateway.endpoints.messages.blocks import Blocks
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, UpstreamGarbled, Usage
 from llm.providers.anthropic_answer import FINISH_REASONS

@@ -12,7 +12,8 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.endpoints.responses.event_log import EventLog
 from gateway.endpoints.responses.making import Making
-from gateway.errors import Fault, TooManyInBackground
+from gateway.errors import TooManyInBackground
+from gateway.faults import Fault
 from gateway.telemetry.logs import tell_fault
 
 MAX_RUNS = 64

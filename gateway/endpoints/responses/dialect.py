@@ -22,7 +22,7 @@ from gateway.endpoints.responses.output import (
     ReasoningItem,
     logprobs_of,
 )
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ToolCallDelta, UpstreamGarbled
 

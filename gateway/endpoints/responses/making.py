@@ -12,7 +12,7 @@ from gateway.endpoints.responses.dialect import ResponsesDialect
 from gateway.endpoints.responses.echo import failure
 from gateway.endpoints.responses.items import Item
 from gateway.endpoints.responses.request import ResponsesApi, chat_request
-from gateway.errors import Fault
+from gateway.faults import Fault
 from gateway.kept import KeptAnswer, KeptAnswers, keeping_last
 from graph import Event
 from llm import ChatRequest

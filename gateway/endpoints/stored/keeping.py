@@ -12,7 +12,7 @@ from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.chat import ChatApi, ChatDialect
-from gateway.errors import Fault
+from gateway.faults import Fault
 from gateway.kept import KeptAnswer, KeptAnswers, keeping_last
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ChatRequest, Usage

@@ -22,7 +22,8 @@ from gateway.endpoints.v2.call import Call
 from gateway.endpoints.v2.chat_parameters import chat_request
 from gateway.endpoints.v2.infer import answerer_of, found
 from gateway.endpoints.v2.request import id_of, parameters_of
-from gateway.errors import Fault, InvalidBody
+from gateway.errors import InvalidBody
+from gateway.faults import Fault
 from graph import Hooks
 
 BESIDE = ("max_tokens", "temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import llm
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import (
     Event,
     Flow,

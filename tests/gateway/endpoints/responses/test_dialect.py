@@ -8,7 +8,7 @@ import pytest
 
 from gateway.answers import Ending
 from gateway.endpoints.responses.dialect import ResponsesDialect
-from gateway.errors import Fault
+from gateway.faults import Fault
 from graph import Event
 from llm import ChatChunk, ChatCompletion, ToolCallDelta, UpstreamBrokeOff, UpstreamGarbled, UpstreamRateLimited, Usage
 from tests.gateway.endpoints.responses.published import events_of, kinds_of, response_of
