@@ -83,6 +83,12 @@ PER_TOKEN = Family(
     NANO,
     WAITS,
 )
+VERDICTS = Family(
+    "penstock_guardrail_verdicts",
+    "counter",
+    "Runs of which a rule of a guardrail had something to say.",
+    ("model", "rule", "action"),
+)
 CALLS = Family("penstock_model_calls", "counter", "Calls of models, by who counted their tokens.", ("model", "source"))
 TOKENS = Family(
     "penstock_tokens",
@@ -103,7 +109,7 @@ LEFT_OUT = Family("penstock_series_left_out", "gauge", "Series that found no pla
 
 FAMILIES = (
     *(REQUESTS, IN_FLIGHT, ERRORS, SECONDS, PARTS, OVERHEAD),
-    *(RUNS, STEP_ERRORS, FIRST_TOKEN, BETWEEN, PER_TOKEN),
+    *(RUNS, STEP_ERRORS, VERDICTS, FIRST_TOKEN, BETWEEN, PER_TOKEN),
     *(CALLS, TOKENS, COST, UNPRICED),
     *(QUEUE, BREAKER, SETTINGS_RELOADS, SETTINGS_REFUSED, WORKERS, LEFT_OUT),
 )

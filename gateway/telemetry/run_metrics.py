@@ -13,6 +13,7 @@ from gateway.telemetry.passage import GRAPH, PASSAGE
 from gateway.telemetry.requests import error_class
 from gateway.telemetry.runs import outcome
 from graph import Event, FlowRun, Instrument, StepUsage
+from guardrails import Verdict
 from llm import Usage
 
 KINDS = ("prompt", "completion", "cached", "cache_write", "reasoning")
@@ -76,6 +77,8 @@ class RunMetrics(Instrument):
         if cell is None:
             cell = self._ends[key] = self._metrics.cell(families.RUNS, *key)
         cell.add()
+        if run.verdict is not None:
+            self._judge(run.plan.name, run.verdict)
         calls = run.event.meter.calls
         for call in calls:
             self._count(call)
@@ -86,6 +89,14 @@ class RunMetrics(Instrument):
             and (more := sum(call.usage.completion_tokens for call in calls) - 1) > 0
         ):
             timing.spoke.per_token.observe((perf_counter_ns() - timing.first) // more)
+
+    def _judge(self, model: str, verdict: Verdict) -> None:
+        """Each rule counts once of a run for each thing that it did."""
+        said = {(span.rule, span.action) for span in verdict.spans} | {(rule, "flag") for rule in verdict.flags}
+        if not verdict.allowed:
+            said.add((verdict.rule, "refuse"))
+        for rule, action in said:
+            self._metrics.cell(families.VERDICTS, model, rule, action).add()
 
     def _speed(self, model: str) -> _Speed:
         if model not in self._speeds:

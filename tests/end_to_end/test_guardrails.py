@@ -76,6 +76,10 @@ async def test_a_refused_stream_ends_as_openais_do() -> None:
         chunks = [chunk async for chunk in stream]
         await upstream.left.wait()
         (run,) = await gateway.runs()
+        async with gateway.http.get(f"{gateway.address}/metrics") as metrics:
+            lines = (await metrics.text()).splitlines()
+    verdict = 'penstock_guardrail_verdicts_total{action="refuse",model="up",rule="personal_data"}'
+    assert f"{verdict} 1.0" in lines
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Write to  [ended]"
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "content_filter"
     assert chunks[-1].usage is not None
