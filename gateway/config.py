@@ -133,7 +133,7 @@ class Settings(Section):
     traces: TracesEntry = TracesEntry()
 
     _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
-    _source: Source = PrivateAttr(default_factory=Source)
+    _source: Source | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -146,17 +146,19 @@ class Settings(Section):
         return self
 
     def again(self) -> Settings:
-        """The settings as their file and the environment have them now.
+        """The settings as their file and the environment have them now; those made in Python are what they were.
 
         Raises:
             InvalidSettings: like :func:`load`.
         """
+        if self._source is None:
+            return self
         return load(self._source.path, host=self._source.host, port=self._source.port)
 
     @property
     def files(self) -> list[Path]:
         """What they were read from, and the graphs that they name."""
-        own = [self._source.path] if self._source.path is not None else []
+        own = [self._source.path] if self._source is not None and self._source.path is not None else []
         return own + [graph.file for graph in self.graphs if graph.file is not None]
 
     def where(self, *place: str | int) -> str:

@@ -21,7 +21,7 @@ def router(feed: Feed, readiness: Readiness) -> APIRouter:
     """The route. A feed ends when the gateway begins to stop, so that it keeps nobody waiting."""
     routes = APIRouter(prefix="/admin/runs", tags=["admin"])
 
-    @routes.get("/events")
+    @routes.get("/events", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
     async def follow(last_event_id: Annotated[str, Header(max_length=10_000)] = "") -> Response:
         """One event for each thing that happens to a run or a step. A client that comes back with ``Last-Event-ID``
         gets what it missed, as far as it is still there."""

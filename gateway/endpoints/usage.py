@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Query
+from pydantic import BeforeValidator
 
 from gateway.errors import NoSuchEndpoint
 from gateway.usage.rows import EVER, By, UsageRows, span_of
+
+
+def _day(text: object) -> object:
+    """A day is written as one; a number is none, though pydantic would take it for seconds."""
+    if isinstance(text, str) and not WRITTEN.fullmatch(text):
+        raise ValueError("a day is written as 2026-11-22")
+    return text
+
+
+Day: TypeAlias = Annotated[date, BeforeValidator(_day), Query()]
+WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def router(usage: UsageRows | None) -> APIRouter:
@@ -19,8 +32,8 @@ def router(usage: UsageRows | None) -> APIRouter:
     async def show_usage(
         *,
         by: Annotated[list[By], Query(max_length=6)] = ["key"],  # noqa: B006 - FastAPI copies it
-        since: Annotated[date, Query()] = EVER,
-        until: Annotated[date | None, Query()] = None,
+        since: Day = EVER,
+        until: Day | None = None,
         key: str = "",
         team: str = "",
         model: str = "",

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from gateway.store.redis import RedisStore
 from gateway.usage.row import DECODE, ENCODE, UsageRow
-from gateway.usage.rows import PAGE, By, Span, Totals, add_up
+from gateway.usage.rows import DAY, PAGE, By, Span, Totals, add_up
 
-DAY: Final = 86_400
 PREFIX: Final = "penstock:{usage}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
 from gateway.store.protocol import NANOS
@@ -13,6 +13,7 @@ from gateway.usage.row import UsageRow
 By: TypeAlias = Literal["key", "team", "model", "deployment", "outcome", "day"]
 GROUPS: Final[tuple[By, ...]] = get_args(By)
 EVER: Final = date(1970, 1, 1)
+DAY: Final = 86_400
 PAGE: Final = 1000
 """How many rows are read at a time."""
 
@@ -104,7 +105,7 @@ def day_of(at: float) -> str:
 
 def span_of(since: date, until: date | None, *, key: str = "", team: str = "", model: str = "") -> Span:
     """The span of whole days in UTC, both included."""
-    last = float(2**40) if until is None else _begins(until + timedelta(days=1))
+    last = float(2**40) if until is None else _begins(until) + DAY
     return Span(_begins(since), last, key, team, model)
 
 

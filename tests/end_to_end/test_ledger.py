@@ -89,6 +89,8 @@ async def test_usage_by_key_team_model_and_day(tmp_path: Path) -> None:
         outcomes = await usage(gateway, 4, "?by=outcome&key=app")
         status, _, refused = await gateway.get("/admin/usage?by=secret", **OPS)
         forbidden, _, _ = await gateway.get("/admin/usage", **APP)
+        last, _, _ = await gateway.get("/admin/usage?until=9999-12-31", **OPS)
+        odd = [(await gateway.get(f"/admin/usage?until={day}", **OPS))[0] for day in ("0", "2026-02-30", "20260101")]
     assert (app["key"], app["requests"], app["failed"], ops["requests"]) == ("app", 4, 2, 1)
     assert app["total_tokens"] - app["estimated_tokens"] == 30
     assert 0 < app["estimated_tokens"] < 30
@@ -96,7 +98,8 @@ async def test_usage_by_key_team_model_and_day(tmp_path: Path) -> None:
     assert [(row["model"], row["day"]) for row in by_model] == [("relay", today), ("up", today)]
     assert (team["team"], team["requests"]) == ("search", 4)
     assert {row["outcome"]: row["requests"] for row in outcomes} == {"answered": 2, "failed": 1, "refused": 1}
-    assert (status, forbidden) == (400, 403)
+    assert (status, forbidden, last) == (400, 403, 200)
+    assert odd == [400, 400, 400]
     assert "'outcome' or 'day'" in refused["error"]["message"]
 
 

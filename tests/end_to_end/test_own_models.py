@@ -272,7 +272,7 @@ async def test_bodies_may_be_compressed(compress: Any) -> None:
         unknown, _, told = await gateway.post(path, b"{}", **{"Content-Encoding": "br"})
     assert (fine, answer["outputs"]) == (200, ["a"])
     assert (large, cut, junk, after, unknown) == (413, 400, 400, 400, 415)
-    assert "Content-Encoding 'br' is not known" in told["error"]
+    assert "Content-Encoding 'br' is not served" in told["error"]
 
 
 async def test_the_repository(ten: Path) -> None:

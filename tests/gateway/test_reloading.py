@@ -17,7 +17,7 @@ from gateway.config import load
 from llm.testing import Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import answer, choice, frame
 from tests.gateway.test_workers import gateway as workers
-from tests.serving import Gateway, running
+from tests.serving import Gateway, running, serving_upstream
 
 HI: Any = [{"role": "user", "content": "hi"}]
 CHAT = "/v1/chat/completions"
@@ -141,6 +141,15 @@ async def test_keys_and_rules_change_too(tmp_path: Path) -> None:
         assert (await gateway.get("/v1/models/one", **mine))[0] == 401
         assert (await gateway.get("/v1/models/one", Authorization="Bearer new-key-456"))[0] == 200
         assert (await gateway.get("/v1/models", **ADMIN))[0] == 403
+
+
+async def test_settings_made_in_python_stay_what_they_are() -> None:
+    """There is nothing to read again: what they close does not open because somebody asks for a reload."""
+    auth = {"keys": [{"name": "ops", "key": "ops-key-123", "role": "admin"}]}
+    async with serving_upstream(auth=auth) as (gateway, _):
+        assert (await gateway.post("/admin/reload", {}, **ADMIN))[0] == 200
+        assert await names(gateway, **ADMIN) == ["up"]
+        assert (await gateway.get("/v1/models"))[0] == 401
 
 
 async def test_what_only_a_restart_changes_is_said(tmp_path: Path) -> None:
