@@ -130,7 +130,9 @@ def gateway(transport: Transport, store: Path, limits: Mapping[str, int] = NO_LI
             last = last.to(lambda body: body, name=f"same_{number}")
         model = Model(name, provider, "gpt-4o-mini", price=Price(0.15, 0.6))
         last.to(ResponderStep(model), name="responder").respond()
-        row = Served(name, "model", flow.validate(), "up", "", 0, passes=name == "passing", model=model)
+        row = Served(
+            name, "model", flow.validate(), "up", "", 0, passes=name == "passing", model=model, models=(model,)
+        )
         served[name] = Deployed.of(row)
     settings = {
         "auth": {"keys": [{"name": "app", "key": KEY, **limits}, OPS]},

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from secrets import token_hex
 from typing import Any, TypeAlias
@@ -26,6 +27,7 @@ from gateway.store.protocol import (
     Limits,
     Standing,
     Store,
+    StoreUnavailable,
     none_ahead,
     slice_of,
 )
@@ -182,7 +184,7 @@ class LeasedStore:
         return self._apart(self._tell(quota))
 
     def _apart(self, told: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(told)
+        task = asyncio.create_task(_unless_away(told))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
         return task
@@ -194,6 +196,12 @@ class LeasedStore:
 
     def _now(self) -> float:
         return time.monotonic() + self._ahead()
+
+
+async def _unless_away(told: Coroutine[Any, Any, Any]) -> None:
+    """What the store does not hear, its lease ends."""
+    with suppress(StoreUnavailable):
+        await told
 
 
 def _shares(accounts: Accounts, share: int) -> Amount:

@@ -296,7 +296,7 @@ async def test_a_stream_that_is_over_leaves_its_connection_to_the_next_one(passe
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        with suppress(asyncio.IncompleteReadError):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 await reader.readuntil(b'"include_usage":true}}')
                 data = b"".join(piece for piece in Stream.of_text("Hi").pieces if isinstance(piece, bytes))
