@@ -37,9 +37,9 @@ class Usage:
 
         ``"estimated": true`` says that an upstream, such as another Penstock, has counted by itself.
         """
-        prompt, completion = count_of(wire.get("prompt_tokens")), count_of(wire.get("completion_tokens"))
-        total = count_of(wire.get("total_tokens")) or prompt + completion
-        others = {name: wire[name] for name in wire if name not in COUNTS}
+        others = dict(wire)
+        prompt, completion = count_of(others.pop("prompt_tokens", 0)), count_of(others.pop("completion_tokens", 0))
+        total = count_of(others.pop("total_tokens", 0)) or prompt + completion
         estimated = others.get("estimated") is True
         if estimated:
             del others["estimated"]
@@ -72,7 +72,7 @@ class Usage:
 
     def _of(self, part: str, name: str) -> int:
         details = self.details.get(part)
-        return count_of(details.get(name)) if isinstance(details, Mapping) else 0
+        return count_of(details.get(name)) if details and isinstance(details, Mapping) else 0
 
     @property
     def source(self) -> str:
@@ -105,7 +105,7 @@ CHARACTERS_PER_TOKEN = 4
 
 def count_of(value: object) -> int:
     """A count that a provider tells; 0 for whatever is none, and no more than :data:`MOST`."""
-    return min(value, MOST) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return min(value, MOST) if type(value) is int and value > 0 else 0
 
 
 def _sum(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

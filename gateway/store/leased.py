@@ -52,17 +52,25 @@ class Quota:
     drawn: dict[str, Amount] = field(default_factory=dict)
     """What reservations took that are not over."""
     retired: bool = False
+    ends: float = field(init=False)
+    """When the slice that it counts in is over."""
     ending: asyncio.TimerHandle | None = None
     """What retires it when its time is over."""
     telling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def __post_init__(self) -> None:
+        self.ends = self.at + (slice_of(self.decision.now) + 1) * SLICE - self.decision.now
+
     def draw(self, hold: Hold, asked: Amount, now: float) -> Decision | None:
         """Takes from what is left; None where that is too little, or its time is over."""
-        if self.retired or now >= self.ends or any(_short(each.limits, self.left, asked) for each in hold.accounts):
+        if self.retired or now >= self.ends:
             return None
-        self.left -= asked
+        for each in hold.accounts:
+            if _short(each.limits, self.left, asked):
+                return None
+        left = self.left = self.left - asked
         self.drawn[hold.id] = asked
-        standings = (Standing(standing.used - self.left) for standing in self.decision.standings)
+        standings = [Standing(standing.used - left) for standing in self.decision.standings]
         return Decision(True, self.decision.now + now - self.at, tuple(standings))
 
     def settle(self, name: str, amount: Amount, *, final: bool) -> None:
@@ -72,11 +80,6 @@ class Quota:
             self.drawn[name] = amount
         elif amount.slots:
             self.left += Amount(slots=amount.slots)
-
-    @property
-    def ends(self) -> float:
-        """When the slice that it counts in is over."""
-        return self.at + (slice_of(self.decision.now) + 1) * SLICE - self.decision.now
 
 
 class LeasedStore:

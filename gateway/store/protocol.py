@@ -32,8 +32,8 @@ MOST = 10**15
 
 @dataclass(slots=True)
 class Amount:
-    """What is asked of an account, or taken from it. Nobody changes one; were it frozen, it would take three times as
-    long to make, and a request makes a dozen."""
+    """What is asked of an account, or taken from it. Nobody changes one, nor what else a request makes of these; were
+    they frozen, they would take three times as long to make."""
 
     requests: int = 0
     tokens: int = 0
@@ -115,7 +115,7 @@ class Leaving:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Standing:
     """What is taken of an account; of one that has refused, also when its minute becomes free again."""
 
@@ -123,7 +123,7 @@ class Standing:
     leaving: tuple[Leaving, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """Whether a reservation was granted, by which clock (seconds since 1970), and how its accounts stand after it."""
 

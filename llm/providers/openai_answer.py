@@ -15,7 +15,7 @@ NO_ANSWER = "the upstream's answer has another shape than OpenAI's"
 DONE = b"[DONE]"
 OWN_FIELDS = frozenset({"content", "tool_calls", "role"})
 COMMON = ("service_tier", "system_fingerprint")
-EMPTY: Any = (None, "", [], {})
+NUMBERS = (int, float)
 FINISH_REASONS = {
     **{reason: reason for reason in ("stop", "length", "tool_calls", "content_filter", "function_call")},
     **dict.fromkeys(("max_tokens", "model_length", "max_length", "token_limit"), "length"),
@@ -79,7 +79,7 @@ def common_in(wire: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def usage_in(wire: Mapping[str, Any]) -> Usage | None:
     """The usage that an answer or an event reports, if it does."""
-    return Usage.from_wire(wire["usage"]) if isinstance(wire.get("usage"), Mapping) else None
+    return Usage.from_wire(wire["usage"]) if isinstance(wire.get("usage"), dict) else None
 
 
 def first_of(choices: object, otherwise: str) -> Mapping[str, Any]:
@@ -98,12 +98,14 @@ def chunk_of(choice: Mapping[str, Any], said: object, usage: Usage | None, calls
     if not isinstance(said, dict):
         raise UpstreamGarbled("the upstream's answer holds no message")
     content, pieces = said.get("content"), said.get("tool_calls") or []
-    if not isinstance(content, (str, type(None))) or not are_objects(pieces):
+    if not (content is None or isinstance(content, str)) or (pieces and not are_objects(pieces)):
         raise UpstreamGarbled("the upstream's answer has a content or tool calls of another type than OpenAI's")
-    extra = {name: value for name, value in said.items() if name not in OWN_FIELDS and value not in EMPTY}
+    extra = {
+        name: value for name, value in said.items() if name not in OWN_FIELDS and (value or isinstance(value, NUMBERS))
+    }
     return ChatChunk(
         content or None,
-        tuple(map(calls.delta, pieces)),
+        tuple(map(calls.delta, pieces)) if pieces else (),
         finish_reason(choice.get("finish_reason")),
         usage,
         extra or None,
@@ -153,8 +155,10 @@ def finish_reason(said: object) -> str | None:
     Raises:
         UpstreamUnavailable, UpstreamBrokeOff: when it says that the answer failed, or was cut off.
     """
-    if said in (None, ""):
+    if said is None or said == "":
         return None
+    if said in ("stop", "length", "tool_calls"):
+        return str(said)
     if not isinstance(said, str):
         raise UpstreamGarbled("the upstream's finish_reason is no string")
     word = said.casefold()
