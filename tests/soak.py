@@ -100,12 +100,13 @@ async def soak(number: int) -> int:
             sizes.append(resident(pid))
             rate = number * tenth / 10 / (time.monotonic() - begun)
             print(f"{number * tenth // 10:>9,} requests  {sizes[-1]:7.1f} MiB  {rate:6.0f}/s", flush=True)  # noqa: T201
-        failed = kinds[0].failed + kinds[1].failed
+        failed = kinds[0].failures + kinds[1].failures
         for kind in kinds:
             kind.close()
     server.close()
-    print(f"{failed} failed; {kinds[2].failed} without a key; {sizes[10] / sizes[1] - 1:+.1%} since the first tenth")  # noqa: T201
-    return int(failed > 0 or sizes[10] > sizes[1] * GROWTH)
+    told = ", ".join(f"{number} {what}" for what, number in failed.items()) or "none"
+    print(f"failed: {told}; {kinds[2].failed} without a key; {sizes[10] / sizes[1] - 1:+.1%} since the first tenth")  # noqa: T201
+    return int(failed.total() > 0 or sizes[10] > sizes[1] * GROWTH)
 
 
 if __name__ == "__main__":

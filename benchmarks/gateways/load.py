@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,7 +107,8 @@ class Load:
     port: int
     request: bytes
     results: list[Exchange] = field(default_factory=list)
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    """Answers that were none, by their status or by what came instead."""
     free: list[Client] = field(default_factory=list)
 
     @classmethod
@@ -123,25 +125,41 @@ class Load:
         _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", self.port)
         return client
 
+    @property
+    def failed(self) -> int:
+        """How many answers were none."""
+        return self.failures.total()
+
     async def one(self, begun: float | None = None) -> None:
-        """One exchange over a connection that nobody uses."""
+        """One exchange over a connection that nobody uses. One that was closed while nobody did, before a byte of an
+        answer, is asked again over another, as HTTP clients do."""
         try:
-            client = self.free.pop() if self.free else await self.connect()
-            if client.transport is None:
+            kept = next((client for client in self._kept() if client.transport is not None), None)
+            client = kept or await self.connect()
+            exchange = await self._exchanged(client, begun)
+            if kept is not None and client.transport is None and not exchange.head:
                 client = await self.connect()
-            exchange = client.ask(self.request, begun)
-            async with asyncio.timeout(PATIENCE):
-                await exchange.done
-        except (OSError, TimeoutError):
-            self.failed += 1
+                exchange = await self._exchanged(client, begun)
+        except (OSError, TimeoutError) as error:
+            self.failures[type(error).__name__] += 1
             await asyncio.sleep(0.05)
             return
         if exchange.good:
             self.results.append(exchange)
         else:
-            self.failed += 1
+            self.failures[exchange.head.partition(b"\r\n")[0].decode("latin-1") or "closed"] += 1
         if client.transport is not None:
             self.free.append(client)
+
+    def _kept(self) -> Iterator[Client]:
+        while self.free:
+            yield self.free.pop()
+
+    async def _exchanged(self, client: Client, begun: float | None) -> Exchange:
+        exchange = client.ask(self.request, begun)
+        async with asyncio.timeout(PATIENCE):
+            await exchange.done
+        return exchange
 
     def close(self) -> None:
         """Closes all connections."""
