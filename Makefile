@@ -21,7 +21,7 @@ install: .venv/run.stamp  ## make .venv with .venv/bin/penstock
 
 test: .venv/huggingface.stamp tests/clients/node/node_modules/stamp test-clients  ## the whole suite, with the tests that need torch
 	@scripts/system-packages curl redis-server
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp  ## the suite without the tests that need torch
 	@scripts/system-packages redis-server

@@ -4,7 +4,8 @@ A worker takes a tenth of each limit together with what a request of a key needs
 need, and decides by itself until the slice of the minute is over; then it gives back what is left. Nothing is taken in
 advance once half of a limit is used: then the store is asked for each request. So no limit is ever passed; and what may
 be refused too early, for five seconds at most, is what others hold in advance: a tenth for each worker and key, and
-never more than half of the limit.
+never more than half of the limit. What was reserved of a quota whose time is over is settled with the store within a
+tenth of a second, together with whatever else of it is over by then; until then the store counts it as reserved.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ SHARE = 10
 """Which part of a limit a worker takes in advance: one in so many."""
 AHEAD = 50
 """For how many requests like the one that asks a worker takes at most: what is lost with a worker that is killed."""
+SOON = 0.1
+"""Within how many seconds the store hears of what is over, of a quota whose time is."""
 Accounts: TypeAlias = tuple[Account, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Quota:
     """What was taken in advance, and what has become of it."""
 
@@ -95,6 +98,8 @@ class LeasedStore:
         """Until when nothing is asked for in advance, as that was refused."""
         self._of: dict[str, Quota] = {}
         """The quotas that reservations took from, by the ids of these."""
+        self._due: dict[Quota, asyncio.TimerHandle] = {}
+        """Quotas whose time is over and of which something more is, and when the store is told."""
         self._telling: set[asyncio.Task[Any]] = set()
         """What the store is being told of quotas, which nobody's cancellation reaches."""
 
@@ -107,6 +112,9 @@ class LeasedStore:
         for quota in self._quotas.values():
             if not quota.retired:
                 self._retire(quota)
+        for quota, timer in tuple(self._due.items()):
+            timer.cancel()
+            self._tell_due(quota)
         if self._telling:
             await asyncio.wait(self._telling)
         await self._store.close()
@@ -133,13 +141,14 @@ class LeasedStore:
         return True
 
     def settle(self, hold: Hold, amount: Amount) -> bool:
-        """What :meth:`adjust` does with a reservation that is over and whose quota still counts; False, and nothing is
-        done, where the store must be told."""
-        quota = self._of.get(hold.id)
-        if quota is None or quota.retired:
+        """What :meth:`adjust` does with a reservation that is over, without waiting until the store has heard of it;
+        False, and nothing is done, where it is of no quota."""
+        quota = self._of.pop(hold.id, None)
+        if quota is None:
             return False
-        del self._of[hold.id]
         quota.settle(hold.id, amount, final=True)
+        if quota.retired and quota not in self._due:
+            self._due[quota] = asyncio.get_running_loop().call_later(SOON, self._tell_due, quota)
         return True
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> None:
@@ -185,6 +194,10 @@ class LeasedStore:
             quota.ending.cancel()
         quota.retired = True
         return self._apart(self._tell(quota))
+
+    def _tell_due(self, quota: Quota) -> None:
+        del self._due[quota]
+        self._apart(self._tell(quota))
 
     def _apart(self, told: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(_unless_away(told))

@@ -163,6 +163,9 @@ async def test_workers_that_were_killed_have_counted(tmp_path: Path) -> None:
                 body = {"model": "up", "messages": HI}
                 async with http.post(it.address + CHAT, json=body) as answered:
                     assert answered.status == 200
+        async with asyncio.timeout(60):  # a client has its answer a moment before that is counted
+            while (samples := await of_two(it.address)) is None or samples.sum("request_seconds_count", **ROW) < 12:
+                pass
         for pid in await it.workers():
             os.kill(pid, signal.SIGKILL)
             assert "is started again" in await it.says()
