@@ -124,7 +124,7 @@ def test_the_recipe_trains_the_smallest_model(tmp_path: Path) -> None:
     training = importlib.import_module("llm.embedded.training.train")
     export = importlib.import_module("llm.embedded.training.export").export
     recipe = training.Recipe(shape="smallest", tokens=400_000, batch=4096)
-    checkpoint = training.train(recipe, FOLDER / "tokenizer.json", tmp_path, training.Machine(threads=2))
+    checkpoint = training.train(recipe, FOLDER / "tokenizer.json", tmp_path, training.Machine(threads=1))
     losses = [
         json.loads(line)["loss"] for line in (tmp_path / "training_log.jsonl").read_text("utf-8").splitlines()[1:]
     ]
