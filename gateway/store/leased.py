@@ -1,11 +1,12 @@
 """LeasedStore: quotas that a worker has taken in advance, so that most requests ask nobody.
 
 A worker takes a tenth of each limit together with what a request of a key needs, at most as much as fifty of these
-need, and decides by itself until the slice of the minute is over; then it gives back what is left. Nothing is taken in
-advance once half of a limit is used: then the store is asked for each request. So no limit is ever passed; and what may
-be refused too early, for five seconds at most, is what others hold in advance: a tenth for each worker and key, and
-never more than half of the limit. What was reserved of a quota whose time is over is settled with the store within a
-tenth of a second, together with whatever else of it is over by then; until then the store counts it as reserved.
+need, or as many as it has in a second, and decides by itself until the slice of the minute is over; then it gives back
+what is left. Nothing is taken in advance once half of a limit is used: then the store is asked for each request. So no
+limit is ever passed; and what may be refused too early, for five seconds at most, is what others hold in advance: a
+tenth for each worker and key, and never more than half of the limit. What was reserved of a quota whose time is over is
+settled with the store within a tenth of a second, together with whatever else of it is over by then; until then the
+store counts it as reserved.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from gateway.store.protocol import (
 SHARE = 10
 """Which part of a limit a worker takes in advance: one in so many."""
 AHEAD = 50
-"""For how many requests like the one that asks a worker takes at most: what is lost with a worker that is killed."""
+"""For how many requests like the one that asks a worker takes at most, where it has not more of them in a second: what
+is lost with a worker that is killed."""
 SOON = 0.1
 """Within how many seconds the store hears of what is over, of a quota whose time is."""
 Accounts: TypeAlias = tuple[Account, ...]
@@ -54,6 +56,8 @@ class Quota:
     left: Amount
     drawn: dict[str, Amount] = field(default_factory=dict)
     """What reservations took that are not over."""
+    draws: int = 0
+    """How many reservations took from it."""
     retired: bool = False
     ends: float = field(init=False)
     """When the slice that it counts in is over."""
@@ -73,8 +77,13 @@ class Quota:
                 return None
         left = self.left = self.left - asked
         self.drawn[hold.id] = asked
+        self.draws += 1
         standings = [Standing(standing.used - left) for standing in self.decision.standings]
         return Decision(True, self.decision.now + now - self.at, tuple(standings))
+
+    def per_second(self, now: float) -> int:
+        """How many reservations take from it in a second of its time, of which a quarter at least is looked at."""
+        return int(self.draws / max(min(now, self.ends) - self.at, 0.25))
 
     def settle(self, name: str, amount: Amount, *, final: bool) -> None:
         """A reservation that took from it takes just so much; one that is over has given its places back."""
@@ -170,9 +179,10 @@ class LeasedStore:
         if before is not None and not before.retired:
             await asyncio.shield(self._retire(before))
         at, shares = self._now(), _shares(hold.accounts, self._share)
+        ahead = max(AHEAD, 0 if before is None else before.per_second(at))
         if shares == NOTHING or at < self._not_before.get(hold.accounts, 0.0):
             return None
-        total = asked + Amount(*map(min, astuple(shares), (AHEAD * each for each in astuple(asked))))
+        total = asked + Amount(*map(min, astuple(shares), (ahead * each for each in astuple(asked))))
         theirs = Hold(
             f"quota_{token_hex(12)}", tuple(replace(each, limits=_half(each.limits)) for each in hold.accounts)
         )

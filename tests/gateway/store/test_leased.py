@@ -200,3 +200,16 @@ async def test_a_large_limit_is_not_taken_in_advance(place: Place) -> None:
     store = LeasedStore(below, ahead=place.clock)
     await store.reserve(Hold("a", (rich,)), ONE, 30)
     assert (await used(below)).nanos == 51 * ONE.nanos
+    await store.close()
+
+
+async def test_who_asks_often_takes_more_in_advance(place: Place) -> None:
+    """As much as a second of such requests needs, four times as much each time, so that the store is asked rarely."""
+    rich = Account("key:app", Limits(requests=10**9), "total")
+    counted = Counted(await place.worker())
+    store = LeasedStore(counted, ahead=place.clock)
+    for number in range(2000):
+        hold = Hold(str(number), (rich,))
+        assert store.draw(hold, ONE) or await store.reserve(hold, ONE, 30)
+    assert counted.asked < 2000 / 51
+    await store.close()
