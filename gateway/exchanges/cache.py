@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
@@ -15,17 +15,20 @@ from gateway.config import Settings
 from gateway.config_exchanges import CacheEntry
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
+from gateway.edge.disconnect import ClientWatch
 from gateway.errors import GatewayError, InvalidBody
+from gateway.exchanges.making import Making
 from gateway.exchanges.question import is_cacheable, question_of
-from gateway.exchanges.rows import ExchangeRows, Kept, Part, Place
+from gateway.exchanges.rows import ExchangeRows, Part, Place
 from gateway.exchanges.sent import Sent, digest, header, plain
-from gateway.exchanges.transcript import Transcript, body_of, replayed
+from gateway.exchanges.transcript import body_of, replayed
 from gateway.store.protocol import StoreUnavailable
 from llm import ModelError
 
 SHARE = 10
 """An answer is kept if it takes no more than one part in so many of its cache."""
-ANSWERED = 200
+MOST_WAITING = 1000
+"""How many wait for one answer; others make their own."""
 NEVERMIND = {"server", "auth", "store", "limits", "usage", "record", "traces", "idempotency"}
 """The settings that no answer depends on, or (keys) in ways that are looked at; who changes others begins anew."""
 
@@ -45,6 +48,11 @@ class ModelCache:
     version: bytes
     policies: Mapping[str, Sequence[str]]
 
+    @property
+    def most(self) -> int:
+        """How many bytes an answer may have that is kept."""
+        return self.entry.max_bytes // SHARE
+
 
 def caches_of(settings: Settings) -> dict[str, ModelCache]:
     """The caches that the settings ask for, by the name of their model or graph."""
@@ -60,7 +68,7 @@ class Caches:
     """What the endpoints of a worker share of them.
 
     Attributes:
-        note: is told who was given an answer from a cache: the request, the name of its key, and the model.
+        note: is told who was given an answer that is another's: the request, the name of its key, and the model.
     """
 
     by_name: Mapping[str, ModelCache]
@@ -68,6 +76,8 @@ class Caches:
     catalog: Catalog
     bodies: BodyReader
     note: Callable[[str, str, str], None]
+    making: dict[Place, Making] = field(default_factory=dict)
+    """The answers that this worker makes."""
 
     def of(self, scope: Scope, written: bytes, target: str) -> tuple[ModelCache, dict[str, Any]] | None:
         """The cache of the model that a request asks, if it has one and the caller may use it; and the parsed body."""
@@ -93,6 +103,18 @@ class Caches:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to a model with a cache."""
+
+    cache: ModelCache
+    place: Place
+    scope: Scope
+    written: bytes
+    receive: Receive
+    send: Send
+
+
 class Cached:
     """An endpoint, and the caches of models before it. Requests to models without one pass."""
 
@@ -104,43 +126,67 @@ class Cached:
         self._caches = caches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._caches.bodies.whole(scope, receive)
-        scope, receive = plain(scope), Sent(body, receive)
-        found = self._caches.of(scope, body, self._target)
+        written = await self._caches.bodies.whole(scope, receive)
+        scope = plain(scope)
+        found = self._caches.of(scope, written, self._target)
         if found is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, Sent(written, receive), send)
             return
-        cache, asked = found
+        cache, body = found
         wishes = {wish.strip().lower() for wish in (header(scope, b"cache-control") or b"").split(b",")}
-        if b"no-store" in wishes or not is_cacheable(scope, asked, cache.entry):
-            await self._app(scope, receive, Marked(send, b"bypass"))
+        if b"no-store" in wishes or not is_cacheable(scope, body, cache.entry):
+            await self._app(scope, Sent(written, receive), Marked(send, b"bypass"))
             return
-        place = _place(cache, scope, asked)
-        if b"no-cache" in wishes or not await self._replay(cache, place, scope, send):
-            await self._make(cache, place, scope, receive, send)
+        asked = Asked(cache, _place(cache, scope, body), scope, written, receive, send)
+        anew = b"no-cache" in wishes
+        if anew or not await self._given(asked):
+            await self._make(asked, anew=anew)
 
-    async def _replay(self, cache: ModelCache, place: Place, scope: Scope, send: Send) -> bool:
-        """Sends what is kept, if anything is."""
-        kept: Kept | None = None
-        with suppress(StoreUnavailable):
-            kept = await self._caches.rows.read(place, 0)
-        if kept is None or kept.state != "whole" or not kept.frames:
+    async def _given(self, asked: Asked) -> bool:
+        """Sends what is kept, or what another request makes at this moment; False where there is neither."""
+        making = self._caches.making.get(asked.place)
+        if making is None:
+            if frames := await self._kept(asked.place):
+                await self._give(asked, frames, b"hit")
+                return True
+            making = self._caches.making.get(asked.place)
+        if making is None or making.waiting >= MOST_WAITING:
             return False
-        context = context_of(scope)
-        self._caches.note(context.request_id, context.principal.name, cache.name)
-        await replayed(_each(kept.frames), Marked(send, b"hit"))
-        await send(body_of(b"", last=True))
+        async with ClientWatch(asked.receive) as watch:
+            frames = await making.wait()
+        if watch.left or not frames:
+            return watch.left
+        await self._give(asked, frames, b"joined")
         return True
 
-    async def _make(self, cache: ModelCache, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
-        keeping = Keeping(Marked(send, b"miss"), cache.entry.max_bytes // SHARE)
+    async def _kept(self, place: Place) -> Sequence[bytes]:
+        with suppress(StoreUnavailable):
+            kept = await self._caches.rows.read(place, 0)
+            if kept is not None and kept.state == "whole":
+                return kept.frames
+        return ()
+
+    async def _give(self, asked: Asked, frames: Sequence[bytes], word: bytes) -> None:
+        context = context_of(asked.scope)
+        self._caches.note(context.request_id, context.principal.name, asked.cache.name)
+        await replayed(_each(frames), Marked(asked.send, word))
+        await asked.send(body_of(b"", last=True))
+
+    async def _make(self, asked: Asked, *, anew: bool) -> None:
+        """Makes the answer. Others may wait for it, unless it is asked for anew, or they wait for that of another."""
+        making, there = Making(Marked(asked.send, b"miss"), asked.cache.most), self._caches.making
+        leads = not anew and there.setdefault(asked.place, making) is making
         try:
-            await self._app(scope, receive, keeping)
-            if keeping.frames and keeping.is_whole:
+            await self._app(asked.scope, Sent(asked.written, asked.receive, making.alone), making)
+            if frames := making.whole:
+                making.finish(frames)
                 with suppress(StoreUnavailable):
-                    await self._keep(cache, place, keeping.frames)
+                    await self._keep(asked.cache, asked.place, frames)
         finally:
-            await keeping.close()
+            if leads:
+                del there[asked.place]
+            making.finish(())
+            await making.close()
 
     async def _keep(self, cache: ModelCache, place: Place, frames: Sequence[bytes]) -> None:
         """Keeps an answer in the place of what was there."""
@@ -161,39 +207,6 @@ class Marked:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), (b"x-penstock-cache", self._word)]
         await self._send(message)
-
-
-class Keeping:
-    """A ``send`` that takes down what it sends, up to ``most`` bytes. The last message waits for :meth:`close`, so that
-    whoever has the whole answer finds it in the cache."""
-
-    def __init__(self, send: Send, most: int) -> None:
-        self.frames: list[bytes] | None = []
-        self._send = send
-        self._left = most
-        self._transcript = Transcript(numbered=False)
-        self._last: MutableMapping[str, Any] | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the answer was sent to its end, and is one."""
-        return self._transcript.ended and self._transcript.status == ANSWERED
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if self.frames is not None:
-            more = self._transcript.frames_of(message)
-            self._left -= sum(map(len, more))
-            self.frames.extend(more)
-            self.frames = self.frames if self._left >= 0 else None
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._last = message
-        else:
-            await self._send(message)
-
-    async def close(self) -> None:
-        """Sends the last message."""
-        if self._last is not None:
-            await self._send(self._last)
 
 
 def _place(cache: ModelCache, scope: Scope, body: Mapping[str, Any]) -> Place:
