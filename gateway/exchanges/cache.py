@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.edge.body import ClientLeft
 from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
@@ -15,10 +15,12 @@ from gateway.exchanges.caches import Caches, ModelCache
 from gateway.exchanges.making import Making
 from gateway.exchanges.question import is_cacheable
 from gateway.exchanges.rows import Part, Place
-from gateway.exchanges.semantic import Meant, worded
 from gateway.exchanges.sent import Sent, header, plain
 from gateway.exchanges.transcript import body_of, replayed
 from gateway.store.protocol import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.exchanges.semantic import Meant
 
 MOST_WAITING = 1000
 """How many wait for one answer; others make their own."""
@@ -123,7 +125,7 @@ class Cached:
         cache, scope = asked.cache, asked.scope
         if cache.semantic is None or self._caches.is_guarded(scope, cache.name):
             return None
-        said = worded(scope, asked.body)
+        said = cache.semantic.worded(scope, asked.body)
         if said is None:
             return None
         async with ClientWatch(Sent(b"", asked.receive, making.alone)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -18,10 +18,12 @@ from gateway.errors import GatewayError, InvalidBody
 from gateway.exchanges.making import Making
 from gateway.exchanges.question import question_of
 from gateway.exchanges.rows import ExchangeRows, Place
-from gateway.exchanges.semantic import Semantic
 from gateway.exchanges.sent import digest
 from graph import Hooks
 from llm import ModelError
+
+if TYPE_CHECKING:
+    from gateway.exchanges.semantic import Semantic
 
 SHARE = 10
 """An answer is kept if it takes no more than one part in so many of its cache."""
@@ -72,7 +74,11 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
     policies = {key.name: key.guardrails for key in settings.auth.keys}
 
     def semantic(name: str, entry: CacheEntry) -> Semantic | None:
-        return None if entry.semantic is None else Semantic(name, entry.semantic, catalog, hooks)
+        if entry.semantic is None:
+            return None
+        from gateway.exchanges.semantic import Semantic  # noqa: PLC0415 - only for who compares
+
+        return Semantic(name, entry.semantic, catalog, hooks)
 
     return {
         name: ModelCache(name, entry, version, policies, semantic(name, entry))

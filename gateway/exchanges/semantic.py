@@ -50,19 +50,6 @@ class Meant:
     vector: NDArray[np.float32]
 
 
-def worded(scope: Scope, body: Mapping[str, Any]) -> Worded | None:
-    """A request that may be asked in other words: a chat in which all is text and the user spoke last, not at length,
-    and not in ordinary words only."""
-    messages = body.get("messages")
-    if scope["path"] not in PATHS or not isinstance(messages, list) or not messages:
-        return None
-    if not all(map(_is_plain, messages)) or messages[-1]["role"] != "user" or len(messages[-1]["content"]) > MAX_TEXT:
-        return None
-    agreed = agreement(messages[-1]["content"])
-    said = {**messages[-1], "content": agreed}
-    return Worded(messages[-1]["content"], {**body, "messages": [*messages[:-1], said]}) if any(agreed) else None
-
-
 def _is_plain(message: Any) -> bool:
     if not isinstance(message, dict) or not isinstance(message.get("content"), str):
         return False
@@ -88,6 +75,19 @@ class Semantic:
             raise InvalidSettings(
                 f"cache of '{model}': semantic.model '{entry.model}' makes no embeddings; name a model that does"
             )
+
+    def worded(self, scope: Scope, body: Mapping[str, Any]) -> Worded | None:
+        """A request that may be asked in other words: a chat in which all is text and the user spoke last, not at
+        length, and not in ordinary words only."""
+        messages = body.get("messages")
+        if scope["path"] not in PATHS or not isinstance(messages, list) or not all(map(_is_plain, messages)):
+            return None
+        last = messages[-1] if messages else {"role": ""}
+        if last["role"] != "user" or len(last["content"]) > MAX_TEXT:
+            return None
+        agreed = agreement(last["content"])
+        said = {**body, "messages": [*messages[:-1], {**last, "content": agreed}]}
+        return Worded(last["content"], said) if any(agreed) else None
 
     async def meant(self, text: str, agreed: str, scope: Scope) -> Meant | None:
         """A question; None where its embedding cannot be made."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.exchanges.agreement import agreement
 
@@ -88,3 +90,33 @@ def test_what_may_mean_something_else_does_not(first: str, second: str) -> None:
 def test_a_text_of_the_greatest_length_is_read_to_its_end(unit: str) -> None:
     """Whatever it is made of."""
     assert len(agreement((unit * 1000)[:1000])) == 3
+
+
+PIECES = [
+    "5",
+    "٣",
+    "may",
+    "aprİl",
+    "ſix",
+    "ſeptember",
+    "1st",
+    "-",
+    "$",
+    ":",
+    "30",
+    "pm",
+    ",",
+    "000",
+    ".",
+    "'",
+    " ",
+    "\n",
+    "K",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES) | st.characters(codec="utf-8"), max_size=30).map("".join))
+def test_any_text_is_read(text: str) -> None:
+    """Letters that others take for those of English included."""
+    assert len(agreement(text)) == 3
