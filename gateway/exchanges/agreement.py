@@ -55,13 +55,19 @@ _ASKS: Final = re.compile(
     rf"""\A(?:\W{{0,3}}(?: please | kindly | hello | hi | hey
     | (?:can|could|would|will)\s+you\s+(?:please\s+)?(?=(?:{_TELL})\b) | do\s+you\s+know
     | i(?:\s+would|'d)\s+like\s+to\s+(?:know|learn|understand) | i\s+want\s+to\s+(?:know|learn|understand)
-    | (?:tell|show|give)\s+me | explain(?:\s+to\s+me)? | let\s+me\s+know )\b)+ | \W{{1,3}}please\W{{0,3}}\Z""",
+    | (?:tell|show|give)\s+me(?:\s+about)? | explain(?:\s+to\s+me)? | let\s+me\s+know )\b)+ | \W{{1,3}}please\W{{0,3}}\Z""",
     re.VERBOSE | re.IGNORECASE,
 )
 _HOW: Final = re.compile(
     r"\bhow\s+(?:(?:can|could|do|would|should)\s+)?(?:i|we|one)\b|\b(?:the|a)(?:\s+(?:best|right|good))?\s+way\s+to\b",
     re.IGNORECASE,
 )
+_OVER_TEXT: Final = re.compile(
+    r"\n|[:：](?!\S)|\b(?:translat|correct|fix|gramma|spell|proofread|edit|re(?:write|phrase|word)|paraphrase|summar)"
+    r"|\b(?:shorten|repeat|say)",
+    re.IGNORECASE,
+)
+"""Of a request to do something with a text, each word of which counts."""
 ENDS: Final = frozenset(".!?:…")
 PAUSES: Final = ENDS | frozenset(",;'")
 CLOSING: Final = frozenset(".,;:!?…\"')]}”»")
@@ -79,6 +85,8 @@ class _Token:
 class _Told:
     """What must agree, in order."""
 
+    ordinary: frozenset[str]
+    """The words that may differ."""
     numbers: list[str] = field(default_factory=list)
     dates: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -87,7 +95,7 @@ class _Told:
 def agreement(text: str) -> list[list[str]]:
     """What must agree in this text: its numbers, its dates, its words."""
     tokens = list(_tokens(_plain(text)))
-    told, at = _Told(), 0
+    told, at = _Told(frozenset() if _OVER_TEXT.search(text) else ordinary()), 0
     while at < len(tokens):
         at = _tell(told, tokens, at)
     return [told.numbers, told.dates, told.words]
@@ -102,7 +110,7 @@ def _plain(text: str) -> str:
 
 @cache
 def ordinary() -> frozenset[str]:
-    """The words that may differ."""
+    """The words that may differ in a question."""
     return frozenset((files("gateway.exchanges") / "ordinary_words.txt").read_text(encoding="utf-8").split())
 
 
@@ -128,6 +136,8 @@ def _tell(told: _Told, tokens: Sequence[_Token], at: int) -> int:
     """Tells what must agree of a token; where it goes on."""
     token = tokens[at]
     match token.kind:
+        case "spoken" if token.text[0].isupper() and not token.begins:
+            told.words.append(token.text)
         case "number" | "spoken":
             return _number(told, tokens, at)
         case "date":
@@ -156,19 +166,19 @@ def _number(told: _Told, tokens: Sequence[_Token], at: int) -> int:
         unit, digits = "th", digits[:-2]
     if at < len(tokens) and tokens[at].text.lower() in MAGNITUDES:
         times, at = MAGNITUDES[tokens[at].text.lower()], at + 1
-    if not unit and at < len(tokens) and not tokens[at].begins and (named := _unit(tokens[at])):
+    if not unit and at < len(tokens) and not tokens[at].begins and (named := _unit(told, tokens[at])):
         unit, at = named, at + 1
     told.numbers.append(f"{sign}{written(digits, times)} {unit}".rstrip())
     return at
 
 
-def _unit(token: _Token) -> str:
+def _unit(told: _Told, token: _Token) -> str:
     if token.text == "%":
         return "%"
     folded = token.text.lower()
     if token.kind != "word" or folded in WEEKDAYS or folded in MONTHS_ALONE or folded in ORDINALS:
         return ""
-    found = _Told()
+    found = _Told(told.ordinary)
     _word(found, token)
     return found.words[0] if len(found.words) == 1 else ""
 
@@ -187,7 +197,7 @@ def _word(told: _Told, token: _Token) -> None:
         told.dates.append(folded if folded in WEEKDAYS else f"month {MONTHS[folded]}")
     elif folded in ORDINALS:
         told.numbers.append(f"{ORDINALS[folded]} th")
-    elif not (folded in ordinary() and (base.islower() or (token.begins and base.istitle()))):
+    elif not (folded in told.ordinary and (base.islower() or (token.begins and base.istitle()))):
         told.words.append(_name(base))
 
 

@@ -20,7 +20,7 @@ print(*sorted(unneeded & sys.modules.keys()))
 
 
 def test_a_gateway_over_upstreams_does_not_hold_what_it_does_not_need() -> None:
-    """Arrays, paths into bodies, schemas, what compares questions and the reader of settings files are imported with their
-    first use."""
+    """Arrays, paths into bodies, schemas, what compares questions and the reader of settings files are imported with
+    their first use."""
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""

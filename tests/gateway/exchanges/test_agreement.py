@@ -77,7 +77,8 @@ def test_what_means_the_same_agrees(first: str, second: str) -> None:
         ("C#", "C++"),
         ("'red'", "'blue'"),
         ("Will he come", "he will come, will he"),
-        ("read the Works", "read the works"),
+        ("the letter A", "the letter a"),
+        ("Translate: the dog", "Translate: a dog"),
         ("5 first", "first 5"),
     ],
 )
