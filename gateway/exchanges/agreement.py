@@ -55,7 +55,8 @@ _ASKS: Final = re.compile(
     rf"""\A(?:\W{{0,3}}(?: please | kindly | hello | hi | hey
     | (?:can|could|would|will)\s+you\s+(?:please\s+)?(?=(?:{_TELL})\b) | do\s+you\s+know
     | i(?:\s+would|'d)\s+like\s+to\s+(?:know|learn|understand) | i\s+want\s+to\s+(?:know|learn|understand)
-    | (?:tell|show|give)\s+me(?:\s+about)? | explain(?:\s+to\s+me)? | let\s+me\s+know )\b)+ | \W{{1,3}}please\W{{0,3}}\Z""",
+    | (?:tell|show|give)\s+me(?:\s+about)? | explain(?:\s+to\s+me)?
+    | let\s+me\s+know )\b)+ | \W{{1,3}}please\W{{0,3}}\Z""",
     re.VERBOSE | re.IGNORECASE,
 )
 _HOW: Final = re.compile(
