@@ -13,6 +13,7 @@ from gateway.config_fields import covers, is_loopback
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.config_exchanges import CacheEntry
     from gateway.config_models import ModelEntry
     from gateway.config_providers import Provider
 
@@ -59,6 +60,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from _policies(settings)
     yield from _roles(settings)
     yield from _targets(settings)
+    yield from _embedders(settings)
     if settings.is_open and not settings.server.is_loopback:
         yield (
             (),
@@ -167,6 +169,17 @@ def _targets(settings: Settings) -> Iterator[Fault]:
             yield from _known("model", ("api", at, "model"), row.model, models)
 
 
+def _embedders(settings: Settings) -> Iterator[Fault]:
+    """The models by which caches compare questions."""
+    embed = [entry.name for entry in settings.models if entry.class_name is None]
+    embed += [graph.name for graph in settings.graphs if graph.embeddings]
+    caches: dict[Place, CacheEntry | None] = {("models", at): row.cache for at, row in enumerate(settings.models)}
+    caches |= {("graphs", at): row.cache for at, row in enumerate(settings.graphs)}
+    for place, cache in caches.items():
+        if cache is not None and cache.semantic is not None:
+            yield from _known("model", (*place, "cache", "semantic", "model"), cache.semantic.model, embed)
+
+
 def _no_two(kind: str, named: Sequence[tuple[Place, str]]) -> Iterator[Fault]:
     first: dict[str, Place] = {}
     for place, name in named:
@@ -192,6 +205,7 @@ def _no_shared_key(settings: Settings) -> Iterator[Fault]:
 def _of_keys(settings: Settings) -> Iterator[Fault]:
     """The teams of keys, and the prices that their budgets need."""
     teams = [team.name for team in settings.auth.teams]
+    unpriced: dict[tuple[str, str], Place] = {}
     for at, key in enumerate(settings.auth.keys):
         if key.team:
             yield from _known("team", ("auth", "keys", at, "team"), key.team, teams)
@@ -199,13 +213,18 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
         if key.budget_usd is None and (team is None or team.budget_usd is None):
             continue
         for entry in settings.models:
-            allowed = covers(key.models, entry.name) and (team is None or covers(team.models, entry.name))
-            if allowed and settings.unpriced(entry.name):
-                yield (
-                    ("auth", "keys", at),
-                    f"a budget limits key '{key.name}', and what model '{entry.name}' costs is not known; give it a "
-                    "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free",
-                )
+            if not (covers(key.models, entry.name) and (team is None or covers(team.models, entry.name))):
+                continue
+            semantic = entry.cache.semantic if entry.cache is not None else None
+            for name in (entry.name,) if semantic is None else (entry.name, semantic.model):
+                if settings.unpriced(name):
+                    unpriced.setdefault((key.name, name), ("auth", "keys", at))
+    for (key_name, name), place in unpriced.items():
+        yield (
+            place,
+            f"a budget limits key '{key_name}', and what model '{name}' costs is not known; give it a "
+            "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free",
+        )
 
 
 def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator[Fault]:

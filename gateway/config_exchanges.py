@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.config_fields import Section
+from gateway.config_fields import Name, Section
 
 MB = 1024 * 1024
 Megabytes = Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)]
@@ -34,6 +34,15 @@ class IdempotencyEntry(Section):
         return int(self.caller_mb * MB)
 
 
+class SemanticEntry(Section):
+    """Who asks a cache the same in other words is given the same answer too."""
+
+    model: Name
+    """The model, or graph, that makes the embeddings by which questions are compared."""
+    similarity: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """How alike two questions must be: the least cosine of their embeddings."""
+
+
 class CacheEntry(Section):
     """The cache of a model: who asks the same again within its time is given the same answer."""
 
@@ -44,6 +53,8 @@ class CacheEntry(Section):
     """Whether that holds too where several choices are asked for at a temperature above 0."""
     max_mb: Megabytes = 64
     """How much of it is kept; the oldest go first. An answer of more than a tenth of that is not."""
+    semantic: SemanticEntry | None = None
+    """Whether that holds for the same in other words."""
 
     @property
     def max_bytes(self) -> int:

@@ -82,6 +82,14 @@ ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)
 """The request that the current task answers, if its caller has limits."""
 
 
+def beside() -> None:
+    """What the current task runs from here on is paid like the request that it is for, but is no further request, and
+    neither takes its place nor gives it back."""
+    admission = ADMISSION.get()
+    if admission is not None:
+        ADMISSION.set(Admission(admission.accounts, admission.send, begun=True, settling=admission.settling))
+
+
 class Limiter(Instrument):
     """Holds callers to their limits.
 

@@ -9,9 +9,11 @@ from typing import Any
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.edge.body import BodyReader
-from gateway.exchanges.cache import Cached, Caches, caches_of
+from gateway.exchanges.cache import Cached
+from gateway.exchanges.caches import Caches, caches_of
 from gateway.exchanges.idempotency import Idempotency, Idempotent
 from gateway.exchanges.rows import ExchangeRows
+from graph import Hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,17 @@ class Around:
         rows: ExchangeRows,
         catalog: Catalog,
         bodies: BodyReader,
+        *,
+        hooks: Hooks,
         note: Callable[[str, str, str], None],
     ) -> Around:
-        """What the settings ask for; ``note`` is told of answers from a cache, see :class:`Caches`."""
+        """What the settings ask for; ``note`` is told of answers from a cache, see :class:`Caches`.
+
+        Raises:
+            InvalidSettings: when a cache cannot compare questions as it is to.
+        """
         idempotency = Idempotency(rows, settings.idempotency, bodies)
-        return cls(idempotency, Caches(caches_of(settings), rows, catalog, bodies, note))
+        return cls(idempotency, Caches(caches_of(settings, catalog, hooks), rows, catalog, bodies, note))
 
     def __call__(self, app: Any) -> Idempotent:
         """The same endpoint with all of it round it."""

@@ -2,95 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from gateway.catalog import Catalog
-from gateway.config import Settings
-from gateway.config_exchanges import CacheEntry
-from gateway.edge.body import BodyReader, parsed
+from gateway.edge.body import ClientLeft
 from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
-from gateway.errors import GatewayError, InvalidBody
-from gateway.exchanges.question import is_cacheable, question_of
-from gateway.exchanges.rows import ExchangeRows, Kept, Part, Place
-from gateway.exchanges.sent import Sent, digest, header, plain
-from gateway.exchanges.transcript import Transcript, body_of, replayed
+from gateway.edge.disconnect import ClientWatch
+from gateway.exchanges.caches import Caches, ModelCache
+from gateway.exchanges.making import Making
+from gateway.exchanges.question import is_cacheable
+from gateway.exchanges.rows import Part, Place
+from gateway.exchanges.sent import Sent, header, plain
+from gateway.exchanges.transcript import body_of, replayed
 from gateway.store.protocol import StoreUnavailable
-from llm import ModelError
 
-SHARE = 10
-"""An answer is kept if it takes no more than one part in so many of its cache."""
-ANSWERED = 200
-NEVERMIND = {"server", "auth", "store", "limits", "usage", "record", "traces", "idempotency"}
-"""The settings that no answer depends on, or (keys) in ways that are looked at; who changes others begins anew."""
+if TYPE_CHECKING:
+    from gateway.exchanges.semantic import Meant
 
-
-@dataclass(frozen=True, slots=True)
-class ModelCache:
-    """The cache of one model.
-
-    Attributes:
-        name: that of the model.
-        policies: those of each key, by its name; who is under others is given other answers.
-        version: a digest of what stands behind it; answers of another one are not found.
-    """
-
-    name: str
-    entry: CacheEntry
-    version: bytes
-    policies: Mapping[str, Sequence[str]]
-
-
-def caches_of(settings: Settings) -> dict[str, ModelCache]:
-    """The caches that the settings ask for, by the name of their model or graph."""
-    asked = {row.name: row.cache for row in settings.models} | {row.name: row.cache for row in settings.graphs}
-    behind = settings.model_dump_json(exclude=NEVERMIND)
-    version = digest(behind.encode())
-    policies = {key.name: key.guardrails for key in settings.auth.keys}
-    return {name: ModelCache(name, entry, version, policies) for name, entry in asked.items() if entry is not None}
+MOST_WAITING = 1000
+"""How many wait for one answer; others make their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Caches:
-    """What the endpoints of a worker share of them.
+class Asked:
+    """A question to a model with a cache."""
 
-    Attributes:
-        note: is told who was given an answer from a cache: the request, the name of its key, and the model.
-    """
-
-    by_name: Mapping[str, ModelCache]
-    rows: ExchangeRows
-    catalog: Catalog
-    bodies: BodyReader
-    note: Callable[[str, str, str], None]
-
-    def of(self, scope: Scope, written: bytes, target: str) -> tuple[ModelCache, dict[str, Any]] | None:
-        """The cache of the model that a request asks, if it has one and the caller may use it; and the parsed body."""
-        context = context_of(scope)
-        named = target or context.params.get("model", "")
-        if named and named not in self.by_name:
-            return None
-        if not named and not any(name.encode() in written for name in self.by_name):
-            return None
-        with suppress(InvalidBody):
-            body = parsed(written) if written else {}
-            if not isinstance(body, dict):
-                return None
-            cache = self.by_name.get(named or str(body.get("model")))
-            return None if cache is None or not self._may_use(scope, cache.name) else (cache, body)
-        return None
-
-    def _may_use(self, scope: Scope, name: str) -> bool:
-        try:
-            self.catalog.find(name, context_of(scope).principal)
-        except (GatewayError, ModelError):
-            return False
-        return True
+    cache: ModelCache
+    place: Place
+    scope: Scope
+    body: Mapping[str, Any]
+    written: bytes
+    receive: Receive
+    send: Send
 
 
 class Cached:
@@ -104,50 +50,105 @@ class Cached:
         self._caches = caches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._caches.bodies.whole(scope, receive)
-        scope, receive = plain(scope), Sent(body, receive)
-        found = self._caches.of(scope, body, self._target)
+        written = await self._caches.bodies.whole(scope, receive)
+        scope = plain(scope)
+        found = self._caches.of(scope, written, self._target)
         if found is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, Sent(written, receive), send)
             return
-        cache, asked = found
+        cache, body = found
         wishes = {wish.strip().lower() for wish in (header(scope, b"cache-control") or b"").split(b",")}
-        if b"no-store" in wishes or not is_cacheable(scope, asked, cache.entry):
-            await self._app(scope, receive, Marked(send, b"bypass"))
+        if b"no-store" in wishes or not is_cacheable(scope, body, cache.entry):
+            await self._app(scope, Sent(written, receive), Marked(send, b"bypass"))
             return
-        place = _place(cache, scope, asked)
-        if b"no-cache" in wishes or not await self._replay(cache, place, scope, send):
-            await self._make(cache, place, scope, receive, send)
+        asked = Asked(cache, cache.place(scope, body), scope, body, written, receive, send)
+        anew = b"no-cache" in wishes
+        if anew or not await self._given(asked):
+            await self._make(asked, anew=anew)
 
-    async def _replay(self, cache: ModelCache, place: Place, scope: Scope, send: Send) -> bool:
-        """Sends what is kept, if anything is."""
-        kept: Kept | None = None
-        with suppress(StoreUnavailable):
-            kept = await self._caches.rows.read(place, 0)
-        if kept is None or kept.state != "whole" or not kept.frames:
+    async def _given(self, asked: Asked) -> bool:
+        """Sends what is kept, or what another request makes at this moment; False where there is neither."""
+        making = self._caches.making.get(asked.place)
+        if making is None:
+            if frames := await self._kept(asked.place):
+                await self._give(asked, frames, b"hit")
+                return True
+            making = self._caches.making.get(asked.place)
+        if making is None or making.waiting >= MOST_WAITING:
             return False
-        context = context_of(scope)
-        self._caches.note(context.request_id, context.principal.name, cache.name)
-        await replayed(_each(kept.frames), Marked(send, b"hit"))
-        await send(body_of(b"", last=True))
+        async with ClientWatch(asked.receive) as watch:
+            frames = await making.wait()
+        if watch.left or not frames:
+            return watch.left
+        await self._give(asked, frames, b"joined")
         return True
 
-    async def _make(self, cache: ModelCache, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
-        keeping = Keeping(Marked(send, b"miss"), cache.entry.max_bytes // SHARE)
-        try:
-            await self._app(scope, receive, keeping)
-            if keeping.frames and keeping.is_whole:
-                with suppress(StoreUnavailable):
-                    await self._keep(cache, place, keeping.frames)
-        finally:
-            await keeping.close()
+    async def _kept(self, place: Place) -> Sequence[bytes]:
+        with suppress(StoreUnavailable):
+            kept = await self._caches.rows.read(place, 0)
+            if kept is not None and kept.state == "whole":
+                return kept.frames
+        return ()
 
-    async def _keep(self, cache: ModelCache, place: Place, frames: Sequence[bytes]) -> None:
+    async def _give(self, asked: Asked, frames: Sequence[bytes], word: bytes) -> None:
+        context = context_of(asked.scope)
+        self._caches.note(context.request_id, context.principal.name, asked.cache.name)
+        await replayed(_each(frames), Marked(asked.send, word))
+        await asked.send(body_of(b"", last=True))
+
+    async def _make(self, asked: Asked, *, anew: bool) -> None:
+        """Makes the answer. Others may wait for it, unless it is asked for anew, or they wait for that of another."""
+        making, there = Making(Marked(asked.send, b"miss"), asked.cache.most), self._caches.making
+        leads = not anew and there.setdefault(asked.place, making) is making
+        try:
+            meant = None if anew else await self._meant(asked, making)
+            if meant is not None and (frames := await self._near(asked, meant)):
+                making.finish(frames)
+                await self._give(asked, frames, b"semantic")
+                return
+            await self._app(asked.scope, Sent(asked.written, asked.receive, making.alone), making)
+            if frames := making.whole:
+                making.finish(frames)
+                await self._keep(asked, frames, meant)
+        finally:
+            if leads:
+                del there[asked.place]
+            making.finish(())
+            await making.close()
+
+    async def _meant(self, asked: Asked, making: Making) -> Meant | None:
+        """What is asked, where the same in other words may be given the same answer.
+
+        Raises:
+            ClientLeft: when the client does, and nobody waits for the answer.
+        """
+        cache, scope = asked.cache, asked.scope
+        if cache.semantic is None or self._caches.is_guarded(scope, cache.name):
+            return None
+        said = cache.semantic.worded(scope, asked.body)
+        if said is None:
+            return None
+        async with ClientWatch(Sent(b"", asked.receive, making.alone)):
+            return await cache.semantic.meant(said.text, cache.place(scope, said.body).id, scope)
+        raise ClientLeft
+
+    async def _near(self, asked: Asked, meant: Meant) -> Sequence[bytes]:
+        """What is kept of the question most like this one."""
+        semantic = asked.cache.semantic
+        for place in semantic.near(meant) if semantic is not None else ():
+            if frames := await self._kept(place):
+                return frames
+        return ()
+
+    async def _keep(self, asked: Asked, frames: Sequence[bytes], meant: Meant | None) -> None:
         """Keeps an answer in the place of what was there."""
-        rows, mark, entry = self._caches.rows, token_hex(12), cache.entry
-        await rows.drop(place, "")
-        if await rows.begin(place, mark, b"", entry.ttl_seconds) is None:
-            await rows.write(place, mark, Part("whole", 0, frames), entry.ttl_seconds, entry.max_bytes)
+        rows, mark, place, entry = self._caches.rows, token_hex(12), asked.place, asked.cache.entry
+        with suppress(StoreUnavailable):
+            await rows.drop(place, "")
+            if await rows.begin(place, mark, b"", entry.ttl_seconds) is None:
+                await rows.write(place, mark, Part("whole", 0, frames), entry.ttl_seconds, entry.max_bytes)
+            if meant is not None and asked.cache.semantic is not None:
+                asked.cache.semantic.add(meant, place, entry.ttl_seconds)
 
 
 class Marked:
@@ -161,47 +162,6 @@ class Marked:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), (b"x-penstock-cache", self._word)]
         await self._send(message)
-
-
-class Keeping:
-    """A ``send`` that takes down what it sends, up to ``most`` bytes. The last message waits for :meth:`close`, so that
-    whoever has the whole answer finds it in the cache."""
-
-    def __init__(self, send: Send, most: int) -> None:
-        self.frames: list[bytes] | None = []
-        self._send = send
-        self._left = most
-        self._transcript = Transcript(numbered=False)
-        self._last: MutableMapping[str, Any] | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the answer was sent to its end, and is one."""
-        return self._transcript.ended and self._transcript.status == ANSWERED
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if self.frames is not None:
-            more = self._transcript.frames_of(message)
-            self._left -= sum(map(len, more))
-            self.frames.extend(more)
-            self.frames = self.frames if self._left >= 0 else None
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._last = message
-        else:
-            await self._send(message)
-
-    async def close(self) -> None:
-        """Sends the last message."""
-        if self._last is not None:
-            await self._send(self._last)
-
-
-def _place(cache: ModelCache, scope: Scope, body: Mapping[str, Any]) -> Place:
-    name = context_of(scope).principal.name
-    whose = "" if cache.entry.shared else name
-    under = orjson.dumps(sorted(cache.policies.get(name, ())))
-    told = digest(cache.version, whose.encode(), under, question_of(scope, body))
-    return Place(f"cache:{cache.name}", told.hex())
 
 
 async def _each(frames: Sequence[bytes]) -> AsyncGenerator[bytes, None]:

@@ -33,7 +33,7 @@ class UsageRow:
     """``answered``, ``limited``, ``left``, ``failed``, ``refused`` by a limit; ``cached`` without a run."""
     error: str
     requests: int
-    """1, or 0 for further choices of a request."""
+    """1, or 0 for what a request runs beside that: further choices, the embedding by which a cache compares it."""
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
