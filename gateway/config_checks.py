@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from gateway.config_models import ModelEntry
     from gateway.config_providers import Provider
 
-OF_PROVIDERS = frozenset(
-    {"provider", "model", "repair", "price", "tokenizer", "guardrails", "deployments", "routing", "fallbacks"}
-)
+OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
 OF_ONE = frozenset({"provider", "model"})
 OF_CLASSES = frozenset({"path", "version", "parameters"})
 """Keys of a model that are for one kind of it only."""

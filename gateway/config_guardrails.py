@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from gateway.config_fields import Name, Secret, Section, written
 from gateway.config_tools import Line
 from guardrails.guardrail import MAX_HELD
-from guardrails.policy import Place
+from guardrails.places import Place
 from guardrails.rules.injection import THRESHOLD
 from guardrails.rules.secrets import LEAST_ENTROPY
 

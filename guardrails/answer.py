@@ -7,13 +7,17 @@ back, so they are left out.
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from typing import Any
 
 import orjson
 
 from guardrails.errors import ContentRefused
 from guardrails.guardrail import Guardrail
-from guardrails.policy import Policy, admitted_arguments
+from guardrails.places import Timings
+from guardrails.policy import Policy
+from guardrails.texts import with_texts
+from guardrails.timing import Timing
 from guardrails.vault import Vault
 from guardrails.verdict import ALLOWED, Verdict
 from guardrails.window import Window
@@ -23,14 +27,21 @@ from llm import ChatChunk, ChatCompletion, ToolCallDelta
 class AnswerWindow:
     """One answer of a model.
 
+    Args:
+        policy: what holds for it.
+        vault: what was taken out of the request.
+        timings: to which is added how long rules took.
+
     Attributes:
         verdict: what is said of it so far.
     """
 
-    def __init__(self, policy: Policy, vault: Vault) -> None:
+    def __init__(self, policy: Policy, vault: Vault, timings: Timings | None = None) -> None:
         self._policy = policy
         self._vault = vault
         self._guardrail: Guardrail | None = policy.guardrails.get("output")
+        self._timings: Timings = {} if timings is None else timings
+        self._timing = self._timings.setdefault("output", Timing()) if self._guardrail else Timing()
         self._windows: dict[str, tuple[Window | None, Window | None]] = {}
         self._held = ChatCompletion()
         self.verdict: Verdict = ALLOWED
@@ -56,7 +67,7 @@ class AnswerWindow:
         calls: tuple[ToolCallDelta, ...] = ()
         if self.verdict.allowed:
             try:
-                extra |= self._policy.admit_answer(self._held.extra)[0]
+                extra |= self._policy.admit_answer(self._held.extra, timings=self._timings)[0]
                 calls = self._calls()
             except ContentRefused as refused:
                 self.verdict = Verdict(allowed=False, reason=str(refused), rule=refused.rule)
@@ -68,17 +79,23 @@ class AnswerWindow:
 
     def _calls(self) -> tuple[ToolCallDelta, ...]:
         return tuple(
-            ToolCallDelta(index, self._restored(admitted_arguments(self._policy, call.arguments)), call.id or None,
-                          call.name or None, call.kind)
+            ToolCallDelta(index, self._restored(arguments), call.id or None, name or None, call.kind)
             for index, call in enumerate(self._held.tool_calls)
-        )  # fmt: skip
+            for name, arguments in [self._call(call.name, call.arguments)]
+        )
+
+    def _call(self, name: str, arguments: str) -> tuple[str, str]:
+        """A call as it may be made, its arguments being JSON or a text."""
+        function = {"name": name, "arguments": arguments}
+        called = self._policy.admit_call({"function": function}, self._timings)["function"]
+        return called["name"], called["arguments"]
 
     def _restored(self, arguments: str) -> str:
         """Arguments with what their placeholders stand for, which is a text inside JSON."""
         if not self._vault:
             return arguments
         try:
-            return orjson.dumps(_each_text(orjson.loads(arguments), self._vault)).decode()
+            return orjson.dumps(with_texts(orjson.loads(arguments), self._vault.restored)).decode()
         except orjson.JSONDecodeError:
             return self._vault.restored(arguments)
 
@@ -90,21 +107,24 @@ class AnswerWindow:
         if not self.verdict.allowed:
             return ""
         if name not in self._windows:
-            guarding = self._guardrail.window() if self._guardrail else None
+            guarding = self._guardrail.window(timing=self._timing) if self._guardrail else None
             self._windows[name] = (guarding, self._vault.window() if self._vault else None)
         guarding, restoring = self._windows[name]
-        said = self._take(guarding, guarding.feed(text)) if guarding else text
+        said = self._feed(guarding, text) if guarding else text
         if restoring is None:
             return said
         return restoring.feed(said) + self._last_of(restoring)
 
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]
-        said = self._take(guarding, guarding.end()) if guarding and self.verdict.allowed else ""
+        said = self._feed(guarding) if guarding and self.verdict.allowed else ""
         return restoring.feed(said) + restoring.end() if restoring else said
 
-    def _take(self, window: Window, said: str) -> str:
-        """What a window gave, its verdict being taken over."""
+    def _feed(self, window: Window, text: str | None = None) -> str:
+        """What a window gives for a piece of text, or at the end; its verdict is taken over."""
+        begun = perf_counter_ns()
+        said = window.end() if text is None else window.feed(text)
+        self._timing.total += perf_counter_ns() - begun
         if window.verdict is not ALLOWED and self.verdict.allowed:
             self.verdict = window.verdict
         return said
@@ -112,11 +132,3 @@ class AnswerWindow:
 
 def _says(chunk: ChatChunk) -> bool:
     return any((chunk.content, chunk.tool_calls, chunk.finish_reason, chunk.usage, chunk.extra, chunk.common))
-
-
-def _each_text(value: Any, vault: Vault) -> Any:
-    if isinstance(value, str):
-        return vault.restored(value)
-    if isinstance(value, dict):
-        return {name: _each_text(each, vault) for name, each in value.items()}
-    return [_each_text(each, vault) for each in value] if isinstance(value, list) else value

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
 from guardrails.automaton import Match, Scan
 from guardrails.rule import Rule, TextRule
+from guardrails.timing import Timing
 from guardrails.verdict import ALLOWED, Span, Verdict
 
 if TYPE_CHECKING:
@@ -56,16 +58,20 @@ class Window:
         "_replace",
         "_scan",
         "_spans",
+        "_timing",
         "_whole",
         "verdict",
     )
 
-    def __init__(self, guardrail: Guardrail, replace: Replace, passed_over: frozenset[str], most: int) -> None:
+    def __init__(
+        self, guardrail: Guardrail, replace: Replace, passed_over: frozenset[str], most: int, timing: Timing
+    ) -> None:
         self.verdict: Verdict = ALLOWED
         self._guardrail = guardrail
         self._replace = replace
         self._passed_over = passed_over
         self._most = most
+        self._timing = timing
         self._scan = Scan(guardrail.machine)
         self._groups: deque[Group] = deque()
         self._held = ""
@@ -118,7 +124,10 @@ class Window:
     def _refused_as_a_whole(self, text: str) -> bool:
         self._base = 0
         for rule in self._asked():
-            if why := rule.look(text):
+            begun = perf_counter_ns()
+            why = rule.look(text)
+            self._timing.add(rule.name, perf_counter_ns() - begun)
+            if why:
                 self._flag(rule) if rule.does != "refuse" else self._refuse(rule.name, f"{rule.message} {why}".strip())
             if not self.verdict.allowed:
                 return True

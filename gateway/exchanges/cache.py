@@ -36,14 +36,12 @@ class ModelCache:
 
     Attributes:
         name: that of the model.
-        policies: those of each key, by its name; who is under others is given other answers.
         version: a digest of what stands behind it; answers of another one are not found.
     """
 
     name: str
     entry: CacheEntry
     version: bytes
-    policies: Mapping[str, Sequence[str]]
 
 
 def caches_of(settings: Settings) -> dict[str, ModelCache]:
@@ -51,8 +49,7 @@ def caches_of(settings: Settings) -> dict[str, ModelCache]:
     asked = {row.name: row.cache for row in settings.models} | {row.name: row.cache for row in settings.graphs}
     behind = settings.model_dump_json(exclude=NEVERMIND)
     version = digest(behind.encode())
-    policies = {key.name: key.guardrails for key in settings.auth.keys}
-    return {name: ModelCache(name, entry, version, policies) for name, entry in asked.items() if entry is not None}
+    return {name: ModelCache(name, entry, version) for name, entry in asked.items() if entry is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +112,17 @@ class Cached:
         if b"no-store" in wishes or not is_cacheable(scope, asked, cache.entry):
             await self._app(scope, receive, Marked(send, b"bypass"))
             return
-        place = _place(cache, scope, asked)
+        place = self._place(cache, scope, asked)
         if b"no-cache" in wishes or not await self._replay(cache, place, scope, send):
             await self._make(cache, place, scope, receive, send)
+
+    def _place(self, cache: ModelCache, scope: Scope, body: Mapping[str, Any]) -> Place:
+        """Where the answer to a caller is kept; who is under other policies is given other answers."""
+        name = context_of(scope).principal.name
+        whose = "" if cache.entry.shared else name
+        under = orjson.dumps(sorted(self._caches.catalog.guards.of_key(name)))
+        told = digest(cache.version, whose.encode(), under, question_of(scope, body))
+        return Place(f"cache:{cache.name}", told.hex())
 
     async def _replay(self, cache: ModelCache, place: Place, scope: Scope, send: Send) -> bool:
         """Sends what is kept, if anything is."""
@@ -194,14 +199,6 @@ class Keeping:
         """Sends the last message."""
         if self._last is not None:
             await self._send(self._last)
-
-
-def _place(cache: ModelCache, scope: Scope, body: Mapping[str, Any]) -> Place:
-    name = context_of(scope).principal.name
-    whose = "" if cache.entry.shared else name
-    under = orjson.dumps(sorted(cache.policies.get(name, ())))
-    told = digest(cache.version, whose.encode(), under, question_of(scope, body))
-    return Place(f"cache:{cache.name}", told.hex())
 
 
 async def _each(frames: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
