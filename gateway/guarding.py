@@ -186,7 +186,7 @@ class _Guarded:
     def _value(self, value: Any) -> Any:
         """An answer that is no text: each text in it is looked at by itself."""
         if isinstance(value, Response):
-            return replace(value, body=self._value(value.body))
+            return replace(value, body=self._value(value.body), headers=self._value(dict(value.headers)))
         admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
         self._add(verdict)
         return with_texts(admitted, self._vault.restored) if self._vault else admitted

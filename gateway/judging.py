@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from itertools import takewhile
 from time import perf_counter_ns
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
 from guardrails import ContentRefused, Policy
 from guardrails.judge import JudgeRule
+from guardrails.looker import MEDIA
 from guardrails.places import Place
 from guardrails.texts import texts_of
-from llm import ChatChunk, ChatRequest, EmbeddingRequest, Embeddings, Model, text_of
+from llm import ChatChunk, ChatRequest, EmbeddingRequest, Embeddings, Message, Model, text_of
 
 END: Final = object()
 PLACE = "guardrails"
@@ -130,11 +132,18 @@ class Judges:
 
 
 def _asked(body: Any) -> str:
-    """What is judged of a request: what the user said last, or all texts of a body that is no chat."""
+    """What is judged of a request: what the user said since the last answer, or all texts of a body that is no chat."""
     if isinstance(body, ChatRequest):
-        said = [text_of(message) for message in body.messages if message["role"] == "user"]
-        return said[-1] if said else ""
+        since = takewhile(lambda message: message["role"] != "assistant", reversed(body.messages))
+        return "\n".join(_words(message) for message in reversed([*since]) if message["role"] == "user")
     return "\n".join(texts_of(body.inputs if isinstance(body, EmbeddingRequest) else body))
+
+
+def _words(message: Message) -> str:
+    """The text of a message, and what else is one in its parts."""
+    parts = message["content"] if isinstance(message.get("content"), list) else ()
+    others = [part for part in parts if part["type"] not in {"text", *MEDIA}]
+    return "\n".join((text_of(message), *texts_of(others)))
 
 
 def _said(value: Any) -> str:

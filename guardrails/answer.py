@@ -7,6 +7,7 @@ back, so they are left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
 
@@ -44,12 +45,15 @@ class AnswerWindow:
         self._timing = self._timings.setdefault("output", Timing()) if self._guardrail else Timing()
         self._windows: dict[str, tuple[Window | None, Window | None]] = {}
         self._held = ChatCompletion()
+        self._in_pieces: set[str] = set()
         self.verdict: Verdict = ALLOWED
 
     def feed(self, chunk: ChatChunk) -> ChatChunk | None:
         """What of a chunk, and of those before it, may be said by now; None for nothing."""
-        held = ChatChunk(tool_calls=chunk.tool_calls, extra=self._objects(chunk))
-        self._held.add(held)
+        objects = self._objects(chunk)
+        if objects:
+            self._in_pieces |= objects.keys() & self._held.extra.keys()
+        self._held.add(ChatChunk(tool_calls=chunk.tool_calls, extra=objects))
         extra = {
             name: passed
             for name, text in (chunk.extra or {}).items()
@@ -67,12 +71,23 @@ class AnswerWindow:
         calls: tuple[ToolCallDelta, ...] = ()
         if self.verdict.allowed:
             try:
-                extra |= self._policy.admit_answer(self._held.extra, timings=self._timings)[0]
+                extra |= self._rest_of_extra()
                 calls = self._calls()
             except ContentRefused as refused:
                 self.verdict = Verdict(allowed=False, reason=str(refused), rule=refused.rule)
         said = ChatChunk(content, calls, extra=extra or None)
         return said if _says(said) else None
+
+    def _rest_of_extra(self) -> dict[str, Any]:
+        """The members that are no text. Lists may come in pieces, whose texts clients put together again."""
+        extra = dict(self._held.extra)
+        called = extra.pop("function_call", None)
+        if isinstance(called, Mapping):
+            called = self._policy.admit_call({"function": called}, self._timings)["function"]
+        admitted: dict[str, Any] = self._policy.admit_answer(extra, timings=self._timings)[0]
+        for name in self._in_pieces:
+            self._policy.check_pieces(admitted.get(name), self._timings)
+        return admitted if called is None else {**admitted, "function_call": called}
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
         return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None

@@ -18,8 +18,8 @@ from guardrails.verdict import Verdict
 from guardrails.window import Replace
 from llm import ChatRequest, Message
 
-WORDS_OF_THE_PROTOCOL = frozenset({"id", "role", "type", "tool_call_id", "call_id", "cache_control", "$ref"})
-"""Members that hold no text of anybody's."""
+WORDS_OF_THE_PROTOCOL = frozenset({"role", "type", "tool_call_id", "call_id"})
+"""Members of messages and of what is declared that hold no text of anybody's."""
 SEALED = frozenset({"signature", "encrypted_content"})
 """What providers want back as it was; nobody can read it."""
 MEDIA = frozenset({"image_url", "input_audio", "file"})
@@ -99,8 +99,12 @@ class Looker:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
             return self.text(text, "tool_arguments")
-        admitted = self.values(value, "tool_arguments")
-        return text if admitted == value and not _repeats(text) else orjson.dumps(admitted).decode()
+        admitted, hidden = self.values(value, "tool_arguments"), _hidden(text)
+        self.values(hidden, "tool_arguments")
+        if admitted == value and not hidden:
+            return text
+        self.changed = True
+        return orjson.dumps(admitted).decode()
 
     def message(self, message: Message) -> Message:
         """A message as it may go on."""
@@ -113,10 +117,7 @@ class Looker:
 
     def parameters(self, request: ChatRequest) -> dict[str, Any]:
         """The parameters of a request as they may go on: those that hold texts, and those that nobody knows."""
-        return {
-            name: value if name in SETTINGS else self._inside(value, "system" if name in DECLARED else "input")
-            for name, value in request.parameters.items()
-        }
+        return {name: self._parameter(name, value) for name, value in request.parameters.items()}
 
     def call(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """A call of a tool as it may go on."""
@@ -132,6 +133,11 @@ class Looker:
         if isinstance(name := called.get("name"), str):
             admitted["name"] = self.text(name, "tool_arguments")
         return admitted
+
+    def _parameter(self, name: str, value: Any) -> Any:
+        if name in SETTINGS:
+            return value
+        return self._inside(value, "system") if name in DECLARED else self.values(value, "input")
 
     def _member(self, name: str, value: Any, place: Place) -> Any:
         if name == "tool_calls" and isinstance(value, list):
@@ -172,15 +178,15 @@ class Looker:
         )
 
 
-def _repeats(text: str) -> bool:
-    """Whether an object in JSON has a member twice: of these only the last was looked at."""
-    twice = False
+def _hidden(text: str) -> list[Any]:
+    """What objects in JSON say under a name that they say again: some parsers take the first, others the last."""
+    hidden: list[Any] = []
 
     def paired(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal twice
         made = dict(pairs)
-        twice = twice or len(made) < len(pairs)
+        if len(made) < len(pairs):
+            hidden.extend(value for _, value in pairs)
         return made
 
     json.loads(text, object_pairs_hook=paired)
-    return twice
+    return hidden

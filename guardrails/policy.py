@@ -6,15 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from guardrails.errors import ContentRefused
 from guardrails.guardrail import MAX_HELD, Guardrail
 from guardrails.judge import JudgeRule
-from guardrails.looker import Looker
+from guardrails.looker import SEALED, WORDS_OF_THE_PROTOCOL, Looker
 from guardrails.places import Place, Timings
 from guardrails.rule import Rule
 from guardrails.vault import Vault
 from guardrails.verdict import ALLOWED, Verdict
 from guardrails.window import Replace, placeholder
 from llm import ChatRequest, EmbeddingRequest, Embeddings
+
+NOT_IN_PIECES = WORDS_OF_THE_PROTOCOL | SEALED | {"id"}
+"""Members of the pieces of a list that are the same in each, or no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,29 @@ class Policy:
         """
         return self._looker(timings).call(call)
 
+    def check_pieces(self, pieces: Any, timings: Timings | None = None) -> None:
+        """Looks at a list that an answer brought in pieces: the texts of each member one after the other.
+
+        Raises:
+            ContentRefused: when they are not to be said so, or would have to be redacted across pieces.
+        """
+        looker = self._looker(timings)
+        for text in _together(pieces).values():
+            if looker.text(text, "output") != text:
+                raise ContentRefused("A part of the answer came in pieces, and cannot be redacted.", "pieces")
+
     def _looker(self, timings: Timings | None, replace: Replace = placeholder) -> Looker:
         return Looker(self.guardrails, replace, {} if timings is None else timings)
+
+
+def _together(pieces: Any) -> dict[str, str]:
+    """The texts of the objects in a list, by the name of their member, one after the other."""
+    together: dict[str, str] = {}
+    for piece in pieces if isinstance(pieces, list) else ():
+        for name, text in piece.items() if isinstance(piece, Mapping) else ():
+            if isinstance(text, str) and name not in NOT_IN_PIECES:
+                together[name] = together.get(name, "") + text
+    return together
 
 
 def _chat(request: ChatRequest, looker: Looker) -> ChatRequest:

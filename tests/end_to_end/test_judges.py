@@ -32,6 +32,27 @@ async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call()
     assert run["outcome"] == "refused"
 
 
+async def test_a_judge_sees_all_that_was_said_since_the_last_answer() -> None:
+    """In several messages, in parts of any kind that hold texts; and the thoughts of the one who answers."""
+    messages = [
+        {"role": "user", "content": "Before."},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "A bird"},
+        {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "in a book"}}]},
+        {"role": "user", "content": "Hi"},
+    ]
+    async with ScriptedUpstream(ALLOWED, ALLOWED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", places=["input", "output"])
+        replies = [answer("Well.", reasoning_content="A thought.")]
+        async with serving_upstream(*replies, guardrails=[rule]) as (gateway, _):
+            status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+    asked, said = (each.body["text"] for each in server.received)
+    assert status == 200
+    assert "Before" not in asked
+    assert all(part in asked for part in ("A bird", "in a book", "Hi"))
+    assert all(part in said for part in ("Well.", "A thought."))
+
+
 async def test_an_answer_is_judged_sentence_by_sentence() -> None:
     """What has been judged has been said, and the sentence that is refused has not."""
     async with ScriptedUpstream(ALLOWED, REFUSED) as server:
