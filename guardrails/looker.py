@@ -42,10 +42,14 @@ class Looker:
         guardrails: the rules of each place.
         replace: what stands in place of a text that is redacted.
         timings: to which is added how long it took.
+        media: whether images, sounds and files pass, at which nobody can look.
     """
 
-    def __init__(self, guardrails: Mapping[Place, Guardrail], replace: Replace, timings: Timings) -> None:
+    def __init__(
+        self, guardrails: Mapping[Place, Guardrail], replace: Replace, timings: Timings, *, media: bool = True
+    ) -> None:
         self._guardrails = guardrails
+        self._media = media
         self._replace = replace
         self._timings = timings
         self.changed = False
@@ -90,7 +94,7 @@ class Looker:
         if guardrail is None:
             return
         if guardrail.enforces:
-            raise ContentRefused(f"{what} cannot be looked at; send it as text.", rule)
+            raise ContentRefused(f"{what} cannot be looked at; send text.", rule)
         self._add(Verdict(allowed=True, flags=(rule,)))
 
     def arguments(self, text: str) -> str:
@@ -150,6 +154,8 @@ class Looker:
 
     def _part(self, part: Mapping[str, Any], place: Place) -> dict[str, Any]:
         kind = part.get("type")
+        if kind in MEDIA and not self._media:
+            self.unread(place, "Images, sounds and files", "media")
         return {
             name: value
             if name in WORDS_OF_THE_PROTOCOL or (name == kind and kind in MEDIA)

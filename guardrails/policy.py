@@ -38,6 +38,7 @@ class Policy:
         replacement: what is said in place of the rest when the answer is refused; empty for nothing.
         reversible: whether what is taken out of the request is put back into the answer.
         max_held: how many characters of an answer may be held back.
+        media: whether images, sounds and files pass, at which nobody can look.
 
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
@@ -51,12 +52,14 @@ class Policy:
         replacement: str = "",
         reversible: bool = False,
         max_held: int = MAX_HELD,
+        media: bool = True,
     ) -> None:
         self.rules = tuple(rules)
         self.refusal = refusal
         self.replacement = replacement
         self.reversible = reversible
         self.max_held = max_held
+        self.media = media
         places = dict.fromkeys(place for placed in rules for place in placed.places)
         self._judges = {
             place: tuple(
@@ -79,6 +82,7 @@ class Policy:
             replacement=next((policy.replacement for policy in policies if policy.replacement), ""),
             reversible=any(policy.reversible for policy in policies),
             max_held=min((policy.max_held for policy in policies), default=MAX_HELD),
+            media=all(policy.media for policy in policies),
         )
 
     def judges(self, place: Place) -> tuple[JudgeRule, ...]:
@@ -140,7 +144,7 @@ class Policy:
                 raise ContentRefused("A part of the answer came in pieces, and cannot be redacted.", "pieces")
 
     def _looker(self, timings: Timings | None, replace: Replace = placeholder) -> Looker:
-        return Looker(self.guardrails, replace, {} if timings is None else timings)
+        return Looker(self.guardrails, replace, {} if timings is None else timings, media=self.media)
 
 
 def _together(pieces: Any) -> dict[str, str]:

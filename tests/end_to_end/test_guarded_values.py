@@ -101,7 +101,7 @@ async def test_token_ids_are_not_embedded_where_somebody_must_look(given: Any, m
         said, _, body = await gateway.post("/v1/embeddings", {"model": "up", "input": given})
         (run,) = await gateway.runs()
     assert said == status
-    assert status == 200 or body["error"]["message"] == "An input of token ids cannot be looked at; send it as text."
+    assert status == 200 or body["error"]["message"] == "An input of token ids cannot be looked at; send text."
     assert (run["guardrails"]["rule"] or run["guardrails"]["flags"]) in ("token_ids", ["token_ids"])
 
 
@@ -198,7 +198,7 @@ async def test_a_model_is_given_what_is_redacted(name: str) -> None:
 async def test_what_a_model_answers_is_looked_at() -> None:
     """Refused, it is an error and nothing of it leaves, in any form; redacted, the placeholder stands there."""
     place = {"places": ["output"]}
-    strict = {**STRICT, "rules": [{**STRICT["rules"][0], **place}]}  # type: ignore[index, dict-item]
+    strict = {**STRICT, "rules": [{**STRICT["rules"][0], **place}]}  # type: ignore[dict-item]
     soft = {"name": "soft", "rules": [{"rule": "personal_data", **place}]}
     body, header = framed(b"a nightjar", outputs=[{"name": "output", "parameters": {"binary_data": True}}])
     async with serving(**own("Echo", "Echoes", "Tells", policies=[strict, soft], model=["strict", "soft"])) as gateway:

@@ -40,6 +40,16 @@ def test_each_text_belongs_to_a_place() -> None:
     assert len(verdict.spans) == 2
 
 
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
+def test_a_policy_may_refuse_what_is_no_text(kind: str) -> None:
+    """Where one of several does, it is refused; by default it passes."""
+    passing, refusing = (Policy([Placed(EMAIL, ("input",))], media=media) for media in (True, False))
+    asked = request({"role": "user", "content": [{"type": kind, kind: {"url": "x", "data": "x"}}]})
+    assert passing.admit(asked, Vault())[0] is asked
+    with pytest.raises(ContentRefused, match="Images, sounds and files cannot be looked at"):
+        Policy.of([passing, refusing]).admit(asked, Vault())
+
+
 def test_arguments_stay_json() -> None:
     """Each text in them is looked at by itself, the names of members too; other values stay."""
     policy = Policy([Placed(EMAIL, ("tool_arguments",))])
