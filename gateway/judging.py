@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from time import perf_counter_ns
 from typing import Any, Final
 
@@ -132,10 +132,12 @@ class Judges:
 
 
 def _asked(body: Any) -> str:
-    """What is judged of a request: what the user said since the last answer, or all texts of a body that is no chat."""
+    """What is judged of a request: what the user said last, be it in several messages, whatever has been said after it;
+    or all texts of a body that is no chat."""
     if isinstance(body, ChatRequest):
-        since = takewhile(lambda message: message["role"] != "assistant", reversed(body.messages))
-        return "\n".join(_words(message) for message in reversed([*since]) if message["role"] == "user")
+        last = dropwhile(lambda message: message["role"] != "user", reversed(body.messages))
+        turn = [*takewhile(lambda message: message["role"] != "assistant", last)]
+        return "\n".join(_words(message) for message in reversed(turn) if message["role"] == "user")
     return "\n".join(texts_of(body.inputs if isinstance(body, EmbeddingRequest) else body))
 
 

@@ -32,7 +32,31 @@ async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call()
     assert run["outcome"] == "refused"
 
 
-async def test_a_judge_sees_all_that_was_said_since_the_last_answer() -> None:
+@pytest.mark.parametrize(
+    "after",
+    [
+        [{"role": "assistant", "content": "So:"}],
+        [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "1", "content": "x"},
+        ],
+    ],
+)
+async def test_what_stands_after_it_hides_nothing_from_a_judge(after: list[dict[str, Any]]) -> None:
+    """An answer that the caller has begun, or the call of a tool, is not what the user said last."""
+    async with ScriptedUpstream(REFUSED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard")
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, _):
+            messages = [{"role": "user", "content": "A bird"}, *after]
+            status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+    assert (status, server.received[0].body["text"]) == (400, "A bird")
+
+
+async def test_a_judge_sees_all_of_what_the_user_said_last() -> None:
     """In several messages, in parts of any kind that hold texts; and the thoughts of the one who answers."""
     messages = [
         {"role": "user", "content": "Before."},
