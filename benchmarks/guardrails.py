@@ -45,7 +45,13 @@ def main() -> None:
     print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
     print(f"\n{'pathological text, by all rules':44} {'250 kB, s':>12} {'1 MB, s':>12} {'ratio':>12}")
     guardrail = Guardrail("all", [*_guardrails()["all of these, and personal data, secrets"].rules, _NESTED])
-    for name, letter in {"one letter": "a", "one digit": "7", "half an address": "a@", "quotes": '"='}.items():
+    for name, letter in {
+        "one letter": "a",
+        "one digit": "7",
+        "half an address": "a@",
+        "quotes": '"=',
+        "addresses": "a@b.co, ",
+    }.items():
         short, long = (letter * (size // len(letter)) for size in (250_000, 1_000_000))
         few, many = (_seconds(partial(_stream, guardrail, _cut(text))) for text in (short, long))
         print(f"{name:44} {few:12.2f} {many:12.2f} {many / few:12.1f}")

@@ -161,13 +161,13 @@ class _Guarded:
                     yield said
             else:
                 yield self._value(value)
-            if not window.verdict.allowed:
+            if not window.allowed:
                 break
         else:
             if (said := window.end()) is not None:
                 yield said
         self._add(window.verdict)
-        if not window.verdict.allowed:
+        if not window.allowed:
             raise ContentRefused(window.verdict.reason, window.verdict.rule)
 
     def _refused(self, refused: ContentRefused) -> None:
@@ -175,13 +175,11 @@ class _Guarded:
 
     def _flag(self) -> None:
         if self._judges.flags:
-            self._add(replace(self._run.verdict or ALLOWED, spans=(), flags=tuple(self._judges.flags)))
+            self._add(Verdict(allowed=True, flags=tuple(self._judges.flags)))
 
     def _add(self, verdict: Verdict) -> None:
         """What is said of the answer, beside what was said of the request."""
-        before = self._run.verdict or ALLOWED
-        spans, flags = before.spans + verdict.spans, before.flags + verdict.flags
-        self._run.verdict = replace(verdict, spans=spans, flags=tuple(dict.fromkeys(flags)))
+        self._run.verdict = Verdict.of([self._run.verdict or ALLOWED, verdict])
 
     def _value(self, value: Any) -> Any:
         """An answer that is no text: each text in it is looked at by itself."""

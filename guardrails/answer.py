@@ -20,7 +20,7 @@ from guardrails.policy import Policy
 from guardrails.texts import with_texts
 from guardrails.timing import Timing
 from guardrails.vault import Vault
-from guardrails.verdict import ALLOWED, Verdict
+from guardrails.verdict import Verdict
 from guardrails.window import Window
 from llm import ChatChunk, ChatCompletion, ToolCallDelta
 
@@ -34,7 +34,7 @@ class AnswerWindow:
         timings: to which is added how long rules took.
 
     Attributes:
-        verdict: what is said of it so far.
+        allowed: whether it may go on.
     """
 
     def __init__(self, policy: Policy, vault: Vault, timings: Timings | None = None) -> None:
@@ -46,7 +46,15 @@ class AnswerWindow:
         self._windows: dict[str, tuple[Window | None, Window | None]] = {}
         self._held = ChatCompletion()
         self._in_pieces: set[str] = set()
-        self.verdict: Verdict = ALLOWED
+        self._verdicts: list[Verdict] = []
+        """What was said of what no window is for; the last one, where it refused."""
+        self.allowed = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is said of it so far."""
+        windows = [guarding.verdict for guarding, _ in self._windows.values() if guarding is not None]
+        return Verdict.of([*windows, *self._verdicts])
 
     def feed(self, chunk: ChatChunk) -> ChatChunk | None:
         """What of a chunk, and of those before it, may be said by now; None for nothing."""
@@ -69,12 +77,13 @@ class AnswerWindow:
         content = texts.pop("content", None)
         extra: dict[str, Any] = {**texts}
         calls: tuple[ToolCallDelta, ...] = ()
-        if self.verdict.allowed:
+        if self.allowed:
             try:
                 extra |= self._rest_of_extra()
                 calls = self._calls()
             except ContentRefused as refused:
-                self.verdict = Verdict(allowed=False, reason=str(refused), rule=refused.rule)
+                self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
+                self.allowed = False
         said = ChatChunk(content, calls, extra=extra or None)
         return said if _says(said) else None
 
@@ -84,10 +93,11 @@ class AnswerWindow:
         called = extra.pop("function_call", None)
         if isinstance(called, Mapping):
             called = self._policy.admit_call({"function": called}, self._timings)["function"]
-        admitted: dict[str, Any] = self._policy.admit_answer(extra, timings=self._timings)[0]
+        admitted, verdict = self._policy.admit_answer(extra, timings=self._timings)
+        self._verdicts.append(verdict)
         for name in self._in_pieces:
             self._policy.check_pieces(admitted.get(name), self._timings)
-        return admitted if called is None else {**admitted, "function_call": called}
+        return {**admitted} if called is None else {**admitted, "function_call": called}
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
         return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None
@@ -116,10 +126,10 @@ class AnswerWindow:
 
     def _last_of(self, restoring: Window) -> str:
         """What is left in a window of an answer that has just been refused."""
-        return "" if self.verdict.allowed else restoring.end()
+        return "" if self.allowed else restoring.end()
 
     def _say(self, name: str, text: str) -> str:
-        if not self.verdict.allowed:
+        if not self.allowed:
             return ""
         if name not in self._windows:
             guarding = self._guardrail.window(timing=self._timing) if self._guardrail else None
@@ -132,7 +142,7 @@ class AnswerWindow:
 
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]
-        said = self._feed(guarding) if guarding and self.verdict.allowed else ""
+        said = self._feed(guarding) if guarding and self.allowed else ""
         return restoring.feed(said) + restoring.end() if restoring else said
 
     def _feed(self, window: Window, text: str | None = None) -> str:
@@ -140,8 +150,7 @@ class AnswerWindow:
         begun = perf_counter_ns()
         said = window.end() if text is None else window.feed(text)
         self._timing.total += perf_counter_ns() - begun
-        if window.verdict is not ALLOWED and self.verdict.allowed:
-            self.verdict = window.verdict
+        self.allowed = self.allowed and window.allowed
         return said
 
 

@@ -14,7 +14,7 @@ from guardrails.guardrail import Guardrail
 from guardrails.places import ROLES, Place, Timings
 from guardrails.texts import with_texts
 from guardrails.timing import Timing
-from guardrails.verdict import Verdict
+from guardrails.verdict import Span, Verdict
 from guardrails.window import Replace
 from llm import ChatRequest, Message
 
@@ -53,7 +53,13 @@ class Looker:
         self._replace = replace
         self._timings = timings
         self.changed = False
-        self.verdict = Verdict(allowed=True)
+        self._spans: list[Span] = []
+        self._flags: dict[str, None] = {}
+
+    @property
+    def verdict(self) -> Verdict:
+        """What has been said so far."""
+        return Verdict(allowed=True, spans=tuple(self._spans), flags=tuple(self._flags))
 
     def text(self, text: str, place: Place) -> str:
         """A text as it may go on.
@@ -70,7 +76,8 @@ class Looker:
         timing.total += perf_counter_ns() - begun
         if not checked.verdict.allowed:
             raise ContentRefused(checked.verdict.reason, checked.verdict.rule)
-        self._add(checked.verdict)
+        self._spans += checked.verdict.spans
+        self._flags |= dict.fromkeys(checked.verdict.flags)
         self.changed = self.changed or checked.text != text
         return checked.text
 
@@ -95,7 +102,7 @@ class Looker:
             return
         if guardrail.enforces:
             raise ContentRefused(f"{what} cannot be looked at; send text.", rule)
-        self._add(Verdict(allowed=True, flags=(rule,)))
+        self._flags[rule] = None
 
     def arguments(self, text: str) -> str:
         """The arguments of a call: of JSON each text in it, else all of it."""
@@ -175,13 +182,6 @@ class Looker:
                 for name, each in value.items()
             }
         return [self._inside(each, place) for each in value] if isinstance(value, list) else self.values(value, place)
-
-    def _add(self, verdict: Verdict) -> None:
-        self.verdict = Verdict(
-            allowed=True,
-            spans=self.verdict.spans + verdict.spans,
-            flags=tuple(dict.fromkeys(self.verdict.flags + verdict.flags)),
-        )
 
 
 def _hidden(text: str) -> list[Any]:
