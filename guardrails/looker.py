@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import groupby
 from time import perf_counter_ns
 from typing import Any
 
@@ -123,7 +124,7 @@ class Looker:
         admitted = {name: self._member(name, value, place) for name, value in message.items()}
         content = message.get("content")
         if isinstance(content, list):
-            admitted["content"] = [self._part(part, place) for part in content]
+            admitted["content"] = self._parts([self._part(part, place) for part in content], place)
         return admitted
 
     def parameters(self, request: ChatRequest) -> dict[str, Any]:
@@ -170,6 +171,17 @@ class Looker:
             for name, value in part.items()
         }
 
+    def _parts(self, parts: list[dict[str, Any]], place: Place) -> list[dict[str, Any]]:
+        """Parts as they may go on. Texts side by side are one text to a model: what only both together are is found
+        too, and where it is redacted they become one part."""
+        whole: list[dict[str, Any]] = []
+        for is_text, run in groupby(parts, _is_text):
+            side_by_side = [*run]
+            text = "".join(part["text"] for part in side_by_side) if is_text else ""
+            looked = text if len(side_by_side) == 1 else self.text(text, place)
+            whole += side_by_side if looked == text else [{**side_by_side[0], "text": looked}]
+        return whole
+
     def _inside(self, value: Any, place: Place) -> Any:
         """A value of a conversation, without what holds no text of anybody's."""
         if place not in self._guardrails:
@@ -182,6 +194,10 @@ class Looker:
                 for name, each in value.items()
             }
         return [self._inside(each, place) for each in value] if isinstance(value, list) else self.values(value, place)
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _hidden(text: str) -> list[Any]:

@@ -48,6 +48,8 @@ STREAMS: dict[str, Sequence[Mapping[str, Any]]] = {
     "name of a function": [{"function_call": {"name": WORD, "arguments": "{}"}}],
     "transcript": [{"audio": {"id": "a", "transcript": piece}} for piece in CUT],
     "annotation": [{"content": "a"}, {"annotations": [{"type": "url_citation", "url_citation": {"title": WORD}}]}],
+    "beside a call": [{"tool_calls": [{"index": 0, "id": "c1", "note": WORD, "function": {"name": "f"}}]}],
+    "role": [{"role": WORD, "content": "a"}],
     "name of a member": [{"content": "a"}, {"annotations": [{WORD: 1}]}],
 }
 WHOLE: dict[str, Mapping[str, Any]] = {

@@ -40,6 +40,11 @@ CHATS: dict[str, dict[str, Any]] = {
     "part": {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": WORD}]}]
     },
+    "between parts": {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a night"}, {"type": "text", "text": "jar"}]}
+        ]
+    },
     "unknown part": {"messages": [{"role": "user", "content": [{"type": "note", "note": WORD}]}]},
     "document": {
         "messages": [

@@ -40,6 +40,19 @@ def test_each_text_belongs_to_a_place() -> None:
     assert len(verdict.spans) == 2
 
 
+def test_texts_side_by_side_are_one_text() -> None:
+    """What only both together are is found; redacted, they are one part, and what stands after them stays."""
+    parts = [{"type": "text", "text": "Ask bob@exam"}, {"type": "text", "text": "ple.org now"}]
+    image = {"type": "image_url", "image_url": {"url": "x"}}
+    asked = request({"role": "user", "content": [*parts, image, {"type": "text", "text": "fine"}]})
+    admitted, _ = Policy([Placed(EMAIL, ("input",))]).admit(asked, Vault())
+    assert admitted.messages[0]["content"] == [
+        {"type": "text", "text": "Ask [EMAIL] now"},
+        image,
+        {"type": "text", "text": "fine"},
+    ]
+
+
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
 def test_a_policy_may_refuse_what_is_no_text(kind: str) -> None:
     """Where one of several does, it is refused; by default it passes."""
