@@ -12,10 +12,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from guardrails import Policy
+from guardrails.answer import AnswerWindow
 from guardrails.guardrail import Guardrail
+from guardrails.policy import Placed
 from guardrails.rules.personal import personal_data
 from guardrails.rules.secrets import secrets
 from guardrails.rules.words import patterns, terms
+from guardrails.vault import Vault
+from llm import ChatChunk
 
 CHUNK = 4
 ROOT = Path(__file__).parent.parent
@@ -32,9 +37,21 @@ def main() -> None:
         first = _seconds(partial(_stream, guardrail, pieces)) / len(pieces)
         then = _best(partial(_stream, guardrail, pieces)) / len(pieces)
         print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
+    policy = Policy([Placed(rule, ("output",)) for rule in _guardrails()["50 patterns and 5,000 terms"].rules])
+    chunks = [ChatChunk(piece) for piece in pieces]
+    first = _seconds(partial(_answer, policy, chunks)) / len(chunks)
+    then = _best(partial(_answer, policy, chunks)) / len(chunks)
+    name = "50 patterns and 5,000 terms, an answer, timed"
+    print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
     print(f"\n{'pathological text, by all rules':44} {'250 kB, s':>12} {'1 MB, s':>12} {'ratio':>12}")
     guardrail = Guardrail("all", [*_guardrails()["all of these, and personal data, secrets"].rules, _NESTED])
-    for name, letter in {"one letter": "a", "one digit": "7", "half an address": "a@", "quotes": '"='}.items():
+    for name, letter in {
+        "one letter": "a",
+        "one digit": "7",
+        "half an address": "a@",
+        "quotes": '"=',
+        "addresses": "a@b.co, ",
+    }.items():
         short, long = (letter * (size // len(letter)) for size in (250_000, 1_000_000))
         few, many = (_seconds(partial(_stream, guardrail, _cut(text))) for text in (short, long))
         print(f"{name:44} {few:12.2f} {many:12.2f} {many / few:12.1f}")
@@ -72,6 +89,13 @@ def _stream(guardrail: Guardrail, pieces: Sequence[str]) -> None:
     window = guardrail.window()
     for piece in pieces:
         window.feed(piece)
+    window.end()
+
+
+def _answer(policy: Policy, chunks: Sequence[ChatChunk]) -> None:
+    window = AnswerWindow(policy, Vault())
+    for chunk in chunks:
+        window.feed(chunk)
     window.end()
 
 

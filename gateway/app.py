@@ -65,6 +65,7 @@ def create_app(
     kept, background = standing.kept, standing.background
     standing.trace(settings)
     shared = Shared.of(settings, catalog, standing)
+    catalog.guards.ask(shared.ring.policies_of)
     hooks = Hooks.of([*shared.instruments, *standing.instruments])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, standing, shared)

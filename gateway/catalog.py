@@ -87,7 +87,7 @@ class Catalog:
                 row = _served_model(entry, models[entry.name], created)
                 served[entry.name] = Deployed.of(_under(guards, row, entry.guardrails))
             else:
-                served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created))
+                served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created, guards))
         for graph in settings.graphs:
             roles = Roles({role: models[name] for role, name in graph.models.items()})
             parts = Parts(models[settings.main_model], roles, prompts, toolsets)
@@ -186,9 +186,8 @@ def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:
-    """What is served under policies: nothing passes as bytes where one of them looks at answers."""
-    passes = served.passes and guards.passes(names)
-    return replace(served, guards=guards, guardrails=names, passes=passes)
+    """What is served under policies."""
+    return replace(served, guards=guards, guardrails=names)
 
 
 def _prompts(settings: Settings) -> PromptStore:

@@ -16,7 +16,7 @@ from gateway.config_faults import InvalidSettings
 from gateway.endpoints.guardrails import verdict_on
 from gateway.guarding import Guards
 from guardrails import Policy
-from guardrails.policy import PLACES, Place
+from guardrails.places import PLACES, Place
 
 guard = typer.Typer(help="The policies of guardrails.", no_args_is_help=True)
 

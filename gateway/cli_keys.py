@@ -25,7 +25,20 @@ from gateway.store.protocol import StoreUnavailable
 keys = typer.Typer(help="Keys that callers show; those in the settings are changed there.", no_args_is_help=True)
 Made = TypeVar("Made")
 BY = "command line"
-SHOWN = ("name", "role", "team", "models", "budget_usd", "period", "rpm", "tpm", "parallel", "expires", "revoked")
+SHOWN = (
+    "name",
+    "role",
+    "team",
+    "models",
+    "guardrails",
+    "budget_usd",
+    "period",
+    "rpm",
+    "tpm",
+    "parallel",
+    "expires",
+    "revoked",
+)
 
 
 @keys.command("create")
@@ -36,6 +49,7 @@ def create_key(
     team: str = "",
     model: Annotated[list[str] | None, typer.Option(help="A model or a pattern; all without.")] = None,
     endpoint: Annotated[list[str] | None, typer.Option(help="A path or a pattern; all without.")] = None,
+    guardrail: Annotated[list[str] | None, typer.Option(help="A policy that holds for it.")] = None,
     budget_usd: float | None = None,
     period: Period = "month",
     rpm: Annotated[int | None, typer.Option(help="Requests a minute.")] = None,
@@ -47,7 +61,8 @@ def create_key(
     """Makes a key and prints it, once."""
     said: dict[str, Any] = {"budget_usd": budget_usd, "period": period, "rpm": rpm, "tpm": tpm, "parallel": parallel}
     said |= {"name": name, "role": role, "team": team, "expires": expires}
-    said |= {what: given for what, given in (("models", model), ("endpoints", endpoint)) if given}
+    lists = {"models": model, "endpoints": endpoint, "guardrails": guardrail}
+    said |= {what: given for what, given in lists.items() if given}
     try:
         new = NewKey.model_validate(said)
     except ValidationError as error:

@@ -67,8 +67,6 @@ class Key(KeyTerms):
 
     name: Name
     key: OwnKey
-    guardrails: tuple[str, ...] = ()
-    """The policies that hold for its requests."""
 
 
 class Auth(Section):

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from gateway.config_models import ModelEntry
     from gateway.config_providers import Provider
 
-OF_PROVIDERS = frozenset(
-    {"provider", "model", "repair", "price", "tokenizer", "guardrails", "deployments", "routing", "fallbacks"}
-)
+OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
 OF_ONE = frozenset({"provider", "model"})
 OF_CLASSES = frozenset({"path", "version", "parameters"})
 """Keys of a model that are for one kind of it only."""
@@ -141,6 +139,17 @@ def _policies(settings: Settings) -> Iterator[Fault]:
         (("models",), settings.models),
         (("graphs",), settings.graphs),
     )
+    unseeing = {
+        entry.name for entry in entries if not any({"input", "output"} & {*rule.places} for rule in entry.rules)
+    }
+    for at, model in enumerate(settings.models):
+        for number, name in enumerate(model.guardrails if model.class_name is not None else ()):
+            if name in unseeing:
+                yield (
+                    ("models", at, "guardrails", number),
+                    f"policy '{name}' looks at neither input nor output, and a model of a class has no other texts: "
+                    "add one of them to the places of its rules, or leave it out",
+                )
     for place, rows in places:
         for at, row in enumerate(rows):
             for number, name in enumerate(row.guardrails):

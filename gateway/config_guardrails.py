@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from gateway.config_fields import Name, Secret, Section, written
 from gateway.config_tools import Line
 from guardrails.guardrail import MAX_HELD
-from guardrails.policy import Place
+from guardrails.places import Place
 from guardrails.rules.injection import THRESHOLD
 from guardrails.rules.secrets import LEAST_ENTROPY
 
@@ -196,6 +196,8 @@ class PolicyEntry(Section):
     """What is said in place of the rest of an answer that is refused."""
     reversible: bool = False
     """Whether what is redacted in a request is put back into the answer, by numbered placeholders."""
+    media: Literal["pass", "refuse"] = "pass"
+    """What becomes of images, sounds and files, at which no rule can look."""
     max_held: Annotated[int, Field(ge=64, le=1_000_000)] = MAX_HELD
     """How many characters of an answer may be held back; one that would need more is refused."""
 

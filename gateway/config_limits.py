@@ -50,6 +50,8 @@ class KeyTerms(Limited):
     """Paths that it may call, or patterns of them such as ``/v1/*``."""
     expires: datetime | None = None
     """When it stops being one; without a zone, in UTC."""
+    guardrails: tuple[str, ...] = ()
+    """The policies that hold for its requests."""
 
     @property
     def ends(self) -> float:

@@ -14,6 +14,7 @@ from gateway.guarding import Guards, guarded
 from gateway.own_model import load_own_model
 from graph import Event, Flow, FlowRun, Hooks, V2ModelServer
 from graph.steps.routes import Routes
+from guardrails import Policy
 from llm import Model
 
 Takes: TypeAlias = Literal["chat", "inputs"]
@@ -39,7 +40,7 @@ class Served:
     own: V2ModelServer | None = None
     """The model of one's own, where it is one."""
     passes: bool = False
-    """Whether it is one upstream and nothing looks into what that says, so that it may pass as the bytes that it is."""
+    """Whether it is one upstream, whose answers may pass as the bytes that they are where no policy looks at them."""
     embeddings: Flow | None = None
     """The flow that makes embeddings, where there is one."""
     guards: Guards | None = None
@@ -47,22 +48,43 @@ class Served:
     guardrails: tuple[str, ...] = ()
     """The policies that hold for whoever asks it."""
 
+    def policy_of(self, caller: str) -> Policy | None:
+        """What holds for a caller.
+
+        Raises:
+            PolicyMissing: when its key names a policy that is not there.
+        """
+        return None if self.guards is None else self.guards.of(caller, self.guardrails)
+
+    def passes_to(self, caller: str) -> bool:
+        """Whether an answer may go out to a caller as the bytes that it came in."""
+        return self.passes and ((policy := self.policy_of(caller)) is None or policy.passes)
+
     def start(self, event: Event, hooks: Hooks | None = None) -> FlowRun:
         """A run of its flow, under the policies that hold for it and for the caller."""
-        run = self.flow.start(event, hooks)
-        policy = self.guards.of(event.caller, self.guardrails) if self.guards is not None else None
+        return self._guarded(self.flow, event, hooks, in_words=self.takes == "chat")
+
+    def embed(self, event: Event, hooks: Hooks | None = None) -> FlowRun:
+        """A run of the flow that makes embeddings, under the same policies; to be asked only where there is one."""
+        assert self.embeddings is not None  # noqa: S101 - the caller looked
+        return self._guarded(self.embeddings, event, hooks, in_words=False)
+
+    def _guarded(self, flow: Flow, event: Event, hooks: Hooks | None, *, in_words: bool) -> FlowRun:
+        policy = self.policy_of(event.caller)
+        run = flow.start(event, hooks)
         if policy is not None:
-            run.through = guarded(policy)
+            run.through = guarded(policy, in_words=in_words)
         return run
 
 
 class OwnModel:
-    """A model of one's own, which can be loaded again."""
+    """A model of one's own, which can be loaded again, under the same policies."""
 
-    def __init__(self, entry: ModelEntry, created: int) -> None:
+    def __init__(self, entry: ModelEntry, created: int, guards: Guards) -> None:
         self.version = entry.version
         self._entry = entry
         self._created = created
+        self._guards = guards
 
     def __call__(self) -> Served:
         """The model, loaded.
@@ -73,7 +95,8 @@ class OwnModel:
         entry = self._entry
         model, flow = load_own_model(entry)
         served = Served(entry.name, "model", flow, "penstock", entry.description, self._created)
-        return replace(served, takes="inputs", version=entry.version, own=model)
+        served = replace(served, takes="inputs", version=entry.version, own=model)
+        return replace(served, guards=self._guards, guardrails=entry.guardrails)
 
 
 class Deployed:

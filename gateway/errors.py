@@ -26,6 +26,7 @@
     │   ├── TokensReached    … has had its tokens of this minute
     │   └── BudgetReached    … has not so much money left as this may cost
     ├── PriceNeeded          a budget cannot be held, as nobody has said what a model costs
+    ├── PolicyMissing        the key is under a policy that has gone from the settings
     ├── NoSuchKey            there is no key of this name in the store
     ├── KeyChangeRefused     the key stands in the settings, or is revoked, or its name is taken
     ├── KeyReused            the Idempotency-Key stands for another request
@@ -179,6 +180,16 @@ class PriceNeeded(GatewayError):
 
     def __init__(self, model: str) -> None:
         super().__init__(f"The model `{model}` has no price, so it cannot be used by a key or team with a budget.")
+
+
+class PolicyMissing(GatewayError):
+    """The caller is under a policy of guardrails that is not in the settings, so nobody can look at what it asks."""
+
+    def __init__(self, key: str, policy: str) -> None:
+        super().__init__(
+            f"The key '{key}' is under the policy '{policy}', which is not in the settings: until an admin puts it "
+            "there or changes the key, its requests are refused."
+        )
 
 
 class NoSuchKey(GatewayError):

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from gateway.answers import as_chunk
+from gateway.errors import PolicyMissing
 from gateway.judging import Judges
 from graph import Event, FlowRun, Response
 from guardrails import ContentRefused, Policy, Verdict
 from guardrails.answer import AnswerWindow
+from guardrails.places import Timings
+from guardrails.texts import with_texts
 from guardrails.vault import Vault
 from guardrails.verdict import ALLOWED
 from llm import ChatChunk, ChatRequest
@@ -42,6 +45,7 @@ class Guards:
         self._policies = policies
         self._everywhere = tuple(everywhere)
         self._keys = keys
+        self._stored: Callable[[str], Sequence[str]] = lambda _: ()
         self._transports = transports
         self._joined: dict[tuple[str, ...], Policy | None] = {}
 
@@ -56,25 +60,38 @@ class Guards:
         for transport in self._transports:
             await transport.close()
 
+    def ask(self, stored: Callable[[str], Sequence[str]]) -> None:
+        """Who says from now on which policies a stored key names."""
+        self._stored = stored
+
+    def of_key(self, caller: str) -> tuple[str, ...]:
+        """The policies that a caller's key names, whether or not there are such."""
+        return (*self._keys.get(caller, ()), *self._stored(caller))
+
     def of(self, caller: str, names: Sequence[str]) -> Policy | None:
-        """What holds for a caller of a model, or graph, that names these policies; None for nothing."""
-        if not self._policies:
+        """What holds for a caller of a model, or graph, that names these policies; None for nothing.
+
+        Raises:
+            PolicyMissing: when the caller's key names one that is not there.
+        """
+        of_key = self.of_key(caller)
+        if not self._policies and not of_key:
             return None
-        joined = tuple(dict.fromkeys((*self._everywhere, *names, *self._keys.get(caller, ()))))
+        joined = tuple(dict.fromkeys((*self._everywhere, *names, *of_key)))
         if joined not in self._joined:
+            for name in of_key:
+                if name not in self._policies:
+                    raise PolicyMissing(caller, name)
             self._joined[joined] = Policy.of(self._policies[name] for name in joined) if joined else None
         return self._joined[joined]
 
-    def passes(self, names: Sequence[str]) -> bool:
-        """Whether answers of such a model may go out as the bytes that they came in, whoever asks."""
-        return all((policy := self.of(caller, names)) is None or policy.passes for caller in ("", *self._keys))
 
-
-def guarded(policy: Policy) -> Through:
-    """What leads a run's answer through a policy, after its request."""
+def guarded(policy: Policy, *, in_words: bool = True) -> Through:
+    """What leads a run's answer through a policy, after its request. Where the answer is not ``in_words``, nothing can
+    be said instead of what is refused: that is an error then."""
 
     def through(run: FlowRun, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        return _Guarded(policy, run).chunks(answer)
+        return _Guarded(policy, run, in_words).chunks(answer)
 
     return through
 
@@ -82,9 +99,11 @@ def guarded(policy: Policy) -> Through:
 class _Guarded:
     """One run under a policy."""
 
-    def __init__(self, policy: Policy, run: FlowRun) -> None:
+    def __init__(self, policy: Policy, run: FlowRun, in_words: bool) -> None:
         self._policy = policy
         self._run = run
+        self._in_words = in_words
+        self._timings: Timings = {}
         self._vault = Vault()
         self._judges = Judges(policy, run)
         self._asked_for = False
@@ -102,14 +121,21 @@ class _Guarded:
             except ContentRefused as refused:
                 self._refused(refused)
                 instead = self._policy.replacement if self._asked_for else self._policy.refusal
-                if not said and not self._asked_for and not instead:
+                if not self._in_words or not (said or self._asked_for or instead):
                     raise
                 yield ChatChunk(instead or None, finish_reason="content_filter")
+            finally:
+                self._tell_timings()
             self._flag()
 
     def _admit(self, event: Event) -> None:
-        admit = self._policy.admit if isinstance(event.body, ChatRequest) else self._policy.admit_values
-        event.body, self._run.verdict = admit(event.body, self._vault)
+        event.body, self._run.verdict = self._policy.admit(event.body, self._vault, self._timings)
+
+    def _tell_timings(self) -> None:
+        for place, timing in self._timings.items():
+            for rule, nanoseconds in timing.told(self._policy.guardrails[place]):
+                for hook in self._run.hooks.after_rule:
+                    hook(self._run, rule, place, nanoseconds)
 
     async def _said(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """What may be said of an answer, the request having been judged."""
@@ -127,21 +153,21 @@ class _Guarded:
         Raises:
             ContentRefused: where it is refused; what stands before has been said.
         """
-        window = AnswerWindow(self._policy, self._vault)
+        window = AnswerWindow(self._policy, self._vault, self._timings)
         async for value in answer:
             self._asked_for = True
-            if isinstance(value, SAID) or (isinstance(value, dict) and isinstance(value.get("answer"), str)):
+            if self._in_words and _says(value):
                 if (said := window.feed(as_chunk(value))) is not None:
                     yield said
             else:
                 yield self._value(value)
-            if not window.verdict.allowed:
+            if not window.allowed:
                 break
         else:
             if (said := window.end()) is not None:
                 yield said
         self._add(window.verdict)
-        if not window.verdict.allowed:
+        if not window.allowed:
             raise ContentRefused(window.verdict.reason, window.verdict.rule)
 
     def _refused(self, refused: ContentRefused) -> None:
@@ -149,16 +175,21 @@ class _Guarded:
 
     def _flag(self) -> None:
         if self._judges.flags:
-            self._add(replace(self._run.verdict or ALLOWED, spans=(), flags=tuple(self._judges.flags)))
+            self._add(Verdict(allowed=True, flags=tuple(self._judges.flags)))
 
     def _add(self, verdict: Verdict) -> None:
         """What is said of the answer, beside what was said of the request."""
-        before = self._run.verdict or ALLOWED
-        spans, flags = before.spans + verdict.spans, before.flags + verdict.flags
-        self._run.verdict = replace(verdict, spans=spans, flags=tuple(dict.fromkeys(flags)))
+        self._run.verdict = Verdict.of([self._run.verdict or ALLOWED, verdict])
 
     def _value(self, value: Any) -> Any:
         """An answer that is no text: each text in it is looked at by itself."""
         if isinstance(value, Response):
-            return replace(value, body=self._policy.admit_answer(value.body)[0])
-        return self._policy.admit_answer(value)[0]
+            return replace(value, body=self._value(value.body), headers=self._value(dict(value.headers)))
+        admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
+        self._add(verdict)
+        return with_texts(admitted, self._vault.restored) if self._vault else admitted
+
+
+def _says(value: Any) -> bool:
+    """Whether a value is an answer in words."""
+    return isinstance(value, SAID) or (isinstance(value, dict) and isinstance(value.get("answer"), str))

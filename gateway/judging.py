@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from itertools import dropwhile, takewhile
+from time import perf_counter_ns
 from typing import Any, Final
 
 from graph import Event, FlowRun
@@ -11,7 +13,10 @@ from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
 from guardrails import ContentRefused, Policy
 from guardrails.judge import JudgeRule
-from llm import ChatChunk, ChatRequest, EmbeddingRequest, Model, text_of
+from guardrails.looker import MEDIA
+from guardrails.places import Place
+from guardrails.texts import texts_of
+from llm import ChatChunk, ChatRequest, EmbeddingRequest, Embeddings, Message, Model, text_of
 
 END: Final = object()
 PLACE = "guardrails"
@@ -43,7 +48,7 @@ class Judges:
             return
         first = asyncio.ensure_future(anext(answer, END))
         try:
-            await self.judge(judges, _asked(self._run.event.body))
+            await self.judge(judges, "input", _asked(self._run.event.body))
             value = await first
         finally:
             first.cancel()
@@ -54,7 +59,7 @@ class Judges:
             yield value
             value = await anext(answer, END)
 
-    async def judge(self, judges: Sequence[JudgeRule], text: str) -> None:
+    async def judge(self, judges: Sequence[JudgeRule], place: Place, text: str) -> None:
         """Asks all judges at once; the first that refuses, in their order, is the one that is told.
 
         Raises:
@@ -65,7 +70,7 @@ class Judges:
             return
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [(rule, group.create_task(rule.judge(text, self))) for rule in judges]
+                tasks = [(rule, group.create_task(self._ask(rule, place, text))) for rule in judges]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         for rule, task in tasks:
@@ -74,26 +79,34 @@ class Judges:
                     raise ContentRefused(f"{rule.message} {why}".strip(), rule.name)
                 self.flags.append(rule.name)
 
-    async def sentences(self, chunks: AsyncGenerator[ChatChunk, None]) -> AsyncGenerator[ChatChunk, None]:
+    async def _ask(self, rule: JudgeRule, place: Place, text: str) -> str:
+        begun = perf_counter_ns()
+        try:
+            return await rule.judge(text, self)
+        finally:
+            for hook in self._run.hooks.after_rule:
+                hook(self._run, rule.name, place, perf_counter_ns() - begun)
+
+    async def sentences(self, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """An answer, each sentence of which is held until all so far has been judged.
 
         Raises:
             ContentRefused: when it is refused; the sentence in question has not been said.
         """
         judges = self._policy.judges("output")
-        held: list[ChatChunk] = []
+        held: list[Any] = []
         said = fresh = ""
         async for chunk in chunks:
             held.append(chunk)
-            fresh += chunk.content or ""
+            fresh += _said(chunk)
             if fresh and any(rule.is_due(fresh) for rule in judges):
                 said, fresh = said + fresh, ""
-                await self.judge(judges, said)
+                await self.judge(judges, "output", said)
                 for each in held:
                     yield each
                 held = []
         if fresh:
-            await self.judge(judges, said + fresh)
+            await self.judge(judges, "output", said + fresh)
         for each in held:
             yield each
 
@@ -119,16 +132,28 @@ class Judges:
 
 
 def _asked(body: Any) -> str:
-    """What is judged of a request: what the user said last, or all texts of a body that is no chat."""
+    """What is judged of a request: what the user said last, be it in several messages, whatever has been said after it;
+    or all texts of a body that is no chat."""
     if isinstance(body, ChatRequest):
-        said = [text_of(message) for message in body.messages if message["role"] == "user"]
-        return said[-1] if said else ""
-    return "\n".join(_texts(body))
+        last = dropwhile(lambda message: message["role"] != "user", reversed(body.messages))
+        turn = [*takewhile(lambda message: message["role"] != "assistant", last)]
+        return "\n".join(_words(message) for message in reversed(turn) if message["role"] == "user")
+    return "\n".join(texts_of(body.inputs if isinstance(body, EmbeddingRequest) else body))
 
 
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
+def _words(message: Message) -> str:
+    """The text of a message, and what else is one in its parts."""
+    parts = message["content"] if isinstance(message.get("content"), list) else ()
+    others = [part for part in parts if part["type"] not in {"text", *MEDIA}]
+    return "\n".join((text_of(message), *texts_of(others)))
+
+
+def _said(value: Any) -> str:
+    """What is judged of a part of an answer: its words and thoughts, or all texts of one that is no chat."""
+    if isinstance(value, ChatChunk):
+        return "".join((value.content or "", *filter(_is_text, (value.extra or {}).values())))
+    return "" if isinstance(value, Embeddings) else "\n".join(texts_of(value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

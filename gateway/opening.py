@@ -48,5 +48,6 @@ def book_of(settings: Settings, rows: KeyRows) -> KeyBook | None:
     secret = auth.secret.get_secret_value().encode()
     if not secret:
         return None
-    taken = {key.name for key in auth.keys}
-    return KeyBook(rows, secret, taken, {team.name for team in auth.teams}, auth.refresh_seconds)
+    taken, teams = {key.name for key in auth.keys}, {team.name for team in auth.teams}
+    policies = [entry.name for entry in settings.guardrails]
+    return KeyBook(rows, secret, taken, teams, policies=policies, seconds=auth.refresh_seconds)

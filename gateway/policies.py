@@ -69,6 +69,7 @@ def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Tr
         replacement=entry.replacement,
         reversible=entry.reversible,
         max_held=entry.max_held,
+        media=entry.media == "pass",
     )
 
 

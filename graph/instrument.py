@@ -54,6 +54,9 @@ class Instrument:
     def after_model(self, run: FlowRun, event: Event, call: ModelCall) -> None:
         """A model of the step named ``event.at`` has been called: what it was given, and what it gave."""
 
+    def after_rule(self, run: FlowRun, rule: str, place: str, nanoseconds: int) -> None:
+        """A rule of a guardrail around the run, or one that judges, has looked at the texts of a place."""
+
     def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
         """A chunk of the answer is on its way out."""
 
@@ -74,6 +77,7 @@ class Hooks:
     before_call: tuple[Callable[[FlowRun, Event, LanguageCall], None], ...] = ()
     after_call: tuple[Callable[[FlowRun, Event, LanguageCall], None], ...] = ()
     after_model: tuple[Callable[[FlowRun, Event, ModelCall], None], ...] = ()
+    after_rule: tuple[Callable[[FlowRun, str, str, int], None], ...] = ()
     on_chunk: tuple[Callable[[FlowRun, Event, Any], None], ...] = ()
     on_error: tuple[Callable[[FlowRun, Event, Exception], None], ...] = ()
     on_run_end: tuple[Callable[[FlowRun], None], ...] = ()

@@ -7,15 +7,20 @@ back, so they are left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from time import perf_counter_ns
 from typing import Any
 
 import orjson
 
 from guardrails.errors import ContentRefused
 from guardrails.guardrail import Guardrail
-from guardrails.policy import Policy, admitted_arguments
+from guardrails.places import Timings
+from guardrails.policy import Policy
+from guardrails.texts import with_texts
+from guardrails.timing import Timing
 from guardrails.vault import Vault
-from guardrails.verdict import ALLOWED, Verdict
+from guardrails.verdict import Verdict
 from guardrails.window import Window
 from llm import ChatChunk, ChatCompletion, ToolCallDelta
 
@@ -23,22 +28,40 @@ from llm import ChatChunk, ChatCompletion, ToolCallDelta
 class AnswerWindow:
     """One answer of a model.
 
+    Args:
+        policy: what holds for it.
+        vault: what was taken out of the request.
+        timings: to which is added how long rules took.
+
     Attributes:
-        verdict: what is said of it so far.
+        allowed: whether it may go on.
     """
 
-    def __init__(self, policy: Policy, vault: Vault) -> None:
+    def __init__(self, policy: Policy, vault: Vault, timings: Timings | None = None) -> None:
         self._policy = policy
         self._vault = vault
         self._guardrail: Guardrail | None = policy.guardrails.get("output")
+        self._timings: Timings = {} if timings is None else timings
+        self._timing = self._timings.setdefault("output", Timing()) if self._guardrail else Timing()
         self._windows: dict[str, tuple[Window | None, Window | None]] = {}
         self._held = ChatCompletion()
-        self.verdict: Verdict = ALLOWED
+        self._in_pieces: set[str] = set()
+        self._verdicts: list[Verdict] = []
+        """What was said of what no window is for; the last one, where it refused."""
+        self.allowed = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is said of it so far."""
+        windows = [guarding.verdict for guarding, _ in self._windows.values() if guarding is not None]
+        return Verdict.of([*windows, *self._verdicts])
 
     def feed(self, chunk: ChatChunk) -> ChatChunk | None:
         """What of a chunk, and of those before it, may be said by now; None for nothing."""
-        held = ChatChunk(tool_calls=chunk.tool_calls, extra=self._objects(chunk))
-        self._held.add(held)
+        objects = self._objects(chunk)
+        if objects:
+            self._in_pieces |= objects.keys() & self._held.extra.keys()
+        self._held.add(ChatChunk(tool_calls=chunk.tool_calls, extra=objects))
         extra = {
             name: passed
             for name, text in (chunk.extra or {}).items()
@@ -54,69 +77,82 @@ class AnswerWindow:
         content = texts.pop("content", None)
         extra: dict[str, Any] = {**texts}
         calls: tuple[ToolCallDelta, ...] = ()
-        if self.verdict.allowed:
+        if self.allowed:
             try:
-                extra |= self._policy.admit_answer(self._held.extra)[0]
+                extra |= self._rest_of_extra()
                 calls = self._calls()
             except ContentRefused as refused:
-                self.verdict = Verdict(allowed=False, reason=str(refused), rule=refused.rule)
+                self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
+                self.allowed = False
         said = ChatChunk(content, calls, extra=extra or None)
         return said if _says(said) else None
+
+    def _rest_of_extra(self) -> dict[str, Any]:
+        """The members that are no text. Lists may come in pieces, whose texts clients put together again."""
+        extra = dict(self._held.extra)
+        called = extra.pop("function_call", None)
+        if isinstance(called, Mapping):
+            called = self._policy.admit_call({"function": called}, self._timings)["function"]
+        admitted, verdict = self._policy.admit_answer(extra, timings=self._timings)
+        self._verdicts.append(verdict)
+        for name in self._in_pieces:
+            self._policy.check_pieces(admitted.get(name), self._timings)
+        return {**admitted} if called is None else {**admitted, "function_call": called}
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
         return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None
 
     def _calls(self) -> tuple[ToolCallDelta, ...]:
         return tuple(
-            ToolCallDelta(index, self._restored(admitted_arguments(self._policy, call.arguments)), call.id or None,
-                          call.name or None, call.kind)
+            ToolCallDelta(index, self._restored(arguments), call.id or None, name or None, call.kind)
             for index, call in enumerate(self._held.tool_calls)
-        )  # fmt: skip
+            for name, arguments in [self._call(call.name, call.arguments)]
+        )
+
+    def _call(self, name: str, arguments: str) -> tuple[str, str]:
+        """A call as it may be made, its arguments being JSON or a text."""
+        function = {"name": name, "arguments": arguments}
+        called = self._policy.admit_call({"function": function}, self._timings)["function"]
+        return called["name"], called["arguments"]
 
     def _restored(self, arguments: str) -> str:
         """Arguments with what their placeholders stand for, which is a text inside JSON."""
         if not self._vault:
             return arguments
         try:
-            return orjson.dumps(_each_text(orjson.loads(arguments), self._vault)).decode()
+            return orjson.dumps(with_texts(orjson.loads(arguments), self._vault.restored)).decode()
         except orjson.JSONDecodeError:
             return self._vault.restored(arguments)
 
     def _last_of(self, restoring: Window) -> str:
         """What is left in a window of an answer that has just been refused."""
-        return "" if self.verdict.allowed else restoring.end()
+        return "" if self.allowed else restoring.end()
 
     def _say(self, name: str, text: str) -> str:
-        if not self.verdict.allowed:
+        if not self.allowed:
             return ""
         if name not in self._windows:
-            guarding = self._guardrail.window() if self._guardrail else None
+            guarding = self._guardrail.window(timing=self._timing) if self._guardrail else None
             self._windows[name] = (guarding, self._vault.window() if self._vault else None)
         guarding, restoring = self._windows[name]
-        said = self._take(guarding, guarding.feed(text)) if guarding else text
+        said = self._feed(guarding, text) if guarding else text
         if restoring is None:
             return said
         return restoring.feed(said) + self._last_of(restoring)
 
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]
-        said = self._take(guarding, guarding.end()) if guarding and self.verdict.allowed else ""
+        said = self._feed(guarding) if guarding and self.allowed else ""
         return restoring.feed(said) + restoring.end() if restoring else said
 
-    def _take(self, window: Window, said: str) -> str:
-        """What a window gave, its verdict being taken over."""
-        if window.verdict is not ALLOWED and self.verdict.allowed:
-            self.verdict = window.verdict
+    def _feed(self, window: Window, text: str | None = None) -> str:
+        """What a window gives for a piece of text, or at the end; its verdict is taken over."""
+        begun = perf_counter_ns()
+        said = window.end() if text is None else window.feed(text)
+        self._timing.total += perf_counter_ns() - begun
+        self.allowed = self.allowed and window.allowed
         return said
 
 
 def _says(chunk: ChatChunk) -> bool:
     return any((chunk.content, chunk.tool_calls, chunk.finish_reason, chunk.usage, chunk.extra, chunk.common))
-
-
-def _each_text(value: Any, vault: Vault) -> Any:
-    if isinstance(value, str):
-        return vault.restored(value)
-    if isinstance(value, dict):
-        return {name: _each_text(each, vault) for name, each in value.items()}
-    return [_each_text(each, vault) for each in value] if isinstance(value, list) else value

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from guardrails.automaton import Machine, Match, Program
 from guardrails.automaton.patterns import add_pattern
 from guardrails.rule import Kind, LengthRule, Parts, Rule, SpanRule, TextRule
+from guardrails.timing import Timing
 from guardrails.verdict import Span, Verdict
 from guardrails.window import Replace, Window, placeholder
 
@@ -54,13 +55,19 @@ class Guardrail:
         self.sought = tuple(Sought(rule, kind) for rule in rules if isinstance(rule, SpanRule) for kind in rule.kinds)
         self.machine = Machine(_program(self.sought))
 
-    def window(self, replace: Replace = placeholder) -> Window:
-        """What a stream goes through; ``replace`` says what stands in place of a part that is redacted."""
-        return Window(self, replace, self._passed_over(), self.max_held)
+    @property
+    def enforces(self) -> bool:
+        """Whether any rule does more than record."""
+        return any(rule.does != "flag" for rule in self.rules)
 
-    def check(self, text: str, replace: Replace = placeholder) -> Checked:
+    def window(self, replace: Replace = placeholder, timing: Timing | None = None) -> Window:
+        """What a stream goes through; ``replace`` says what stands in place of a part that is redacted. To ``timing``
+        is added how long rules about the whole take."""
+        return Window(self, replace, self._passed_over(), self.max_held, timing or Timing())
+
+    def check(self, text: str, replace: Replace = placeholder, timing: Timing | None = None) -> Checked:
         """Looks at a whole text, of any length. Of a refused one, what stands before the refused part is given."""
-        window = Window(self, replace, self._passed_over(), len(text))
+        window = Window(self, replace, self._passed_over(), len(text), timing or Timing())
         released = window.feed(text) + window.end()
         return Checked(released, window.verdict)
 

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias, get_args
-
-import orjson
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from guardrails.errors import ContentRefused
 from guardrails.guardrail import MAX_HELD, Guardrail
 from guardrails.judge import JudgeRule
+from guardrails.looker import SEALED, WORDS_OF_THE_PROTOCOL, Looker
+from guardrails.places import Place, Timings
 from guardrails.rule import Rule
 from guardrails.vault import Vault
-from guardrails.verdict import Verdict
+from guardrails.verdict import ALLOWED, Verdict
 from guardrails.window import Replace, placeholder
-from llm import ChatRequest, Message
+from llm import ChatRequest, EmbeddingRequest, Embeddings
 
-Place: TypeAlias = Literal["system", "input", "tool_results", "tool_arguments", "output"]
-"""A kind of text: of the system or developer, of the user (and of earlier answers), what tools returned, what they are
-called with, and what the model says."""
-PLACES: tuple[Place, ...] = get_args(Place)
-ROLES: Mapping[str, Place] = {
-    "system": "system",
-    "developer": "system",
-    "tool": "tool_results",
-    "function": "tool_results",
-}
-"""Where the text of a message belongs by its role; all others are ``input``."""
+NOT_IN_PIECES = WORDS_OF_THE_PROTOCOL | SEALED | {"id"}
+"""Members of the pieces of a list that are the same in each, or no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +38,7 @@ class Policy:
         replacement: what is said in place of the rest when the answer is refused; empty for nothing.
         reversible: whether what is taken out of the request is put back into the answer.
         max_held: how many characters of an answer may be held back.
+        media: whether images, sounds and files pass, at which nobody can look.
 
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
@@ -60,12 +52,14 @@ class Policy:
         replacement: str = "",
         reversible: bool = False,
         max_held: int = MAX_HELD,
+        media: bool = True,
     ) -> None:
         self.rules = tuple(rules)
         self.refusal = refusal
         self.replacement = replacement
         self.reversible = reversible
         self.max_held = max_held
+        self.media = media
         places = dict.fromkeys(place for placed in rules for place in placed.places)
         self._judges = {
             place: tuple(
@@ -88,6 +82,7 @@ class Policy:
             replacement=next((policy.replacement for policy in policies if policy.replacement), ""),
             reversible=any(policy.reversible for policy in policies),
             max_held=min((policy.max_held for policy in policies), default=MAX_HELD),
+            media=all(policy.media for policy in policies),
         )
 
     def judges(self, place: Place) -> tuple[JudgeRule, ...]:
@@ -104,109 +99,80 @@ class Policy:
         """Whether an answer may go out as the bytes that it came in: nobody looks at it, and no judge adds its cost."""
         return not self.sees_answers and not any(self._judges.values())
 
-    def admit(self, request: ChatRequest, vault: Vault) -> tuple[ChatRequest, Verdict]:
-        """The request as it may go on, and what was said of it.
+    def admit(self, body: Any, vault: Vault, timings: Timings | None = None) -> tuple[Any, Verdict]:
+        """A body as it may go on, and what was said of it. In one that asks neither for a chat nor for embeddings each
+        text is one of the user's.
 
         Raises:
-            ContentRefused: when it may not; or when it is token ids, which nobody can look at.
+            ContentRefused: when it may not; or when it is token ids or bytes, which nobody can look at.
         """
-        looker = _Looker(self.guardrails, vault.keep if self.reversible else placeholder)
-        if request.prompt is not None and not isinstance(request.prompt, str) and "input" in self.guardrails:
-            raise ContentRefused("A prompt of token ids cannot be looked at; send it as text.", "token_ids")
-        messages = [looker.message(message) for message in request.messages]
-        prompt = looker.text(request.prompt, "input") if isinstance(request.prompt, str) else request.prompt
-        if not looker.changed:
-            return request, looker.verdict
-        admitted = request.having()
-        admitted.messages, admitted.prompt = messages, prompt
-        return admitted, looker.verdict
+        looker = self._looker(timings, vault.keep if self.reversible else placeholder)
+        if isinstance(body, ChatRequest):
+            return _chat(body, looker), looker.verdict
+        if isinstance(body, EmbeddingRequest):
+            return _embedding(body, looker), looker.verdict
+        return looker.values(body, "input"), looker.verdict
 
-    def admit_values(self, value: Any, vault: Vault) -> tuple[Any, Verdict]:
-        """The same of a body that is no chat: each text in it is one of the user's."""
-        looker = _Looker(self.guardrails, vault.keep if self.reversible else placeholder)
-        return looker.values(value, "input"), looker.verdict
-
-    def admit_answer(self, value: Any, place: Place = "output") -> tuple[Any, Verdict]:
+    def admit_answer(self, value: Any, place: Place = "output", timings: Timings | None = None) -> tuple[Any, Verdict]:
         """A value that is answered or given to a tool, each text in it looked at.
 
         Raises:
-            ContentRefused: when one of them may not be said.
+            ContentRefused: when one of them may not be said, or bytes are no text.
         """
-        looker = _Looker(self.guardrails, placeholder)
+        if isinstance(value, Embeddings):
+            return value, ALLOWED
+        looker = self._looker(timings)
         return looker.values(value, place), looker.verdict
 
+    def admit_call(self, call: Mapping[str, Any], timings: Timings | None = None) -> dict[str, Any]:
+        """A call of a tool that a model made.
 
-class _Looker:
-    """Looks at one text after the other, and adds up what is said of them."""
+        Raises:
+            ContentRefused: when it may not be made.
+        """
+        return self._looker(timings).call(call)
 
-    def __init__(self, guardrails: Mapping[Place, Guardrail], replace: Replace) -> None:
-        self._guardrails = guardrails
-        self._replace = replace
-        self.changed = False
-        self.verdict = Verdict(allowed=True)
+    def check_pieces(self, pieces: Any, timings: Timings | None = None) -> None:
+        """Looks at a list that an answer brought in pieces: the texts of each member one after the other.
 
-    def text(self, text: str, place: Place) -> str:
-        """A text as it may go on."""
-        guardrail = self._guardrails.get(place)
-        if guardrail is None or not text:
-            return text
-        checked = guardrail.check(text, self._replace)
-        if not checked.verdict.allowed:
-            raise ContentRefused(checked.verdict.reason, checked.verdict.rule)
-        self.verdict = Verdict(
-            allowed=True,
-            spans=self.verdict.spans + checked.verdict.spans,
-            flags=tuple(dict.fromkeys(self.verdict.flags + checked.verdict.flags)),
-        )
-        self.changed = self.changed or checked.text != text
-        return checked.text
+        Raises:
+            ContentRefused: when they are not to be said so, or would have to be redacted across pieces.
+        """
+        looker = self._looker(timings)
+        for text in _together(pieces).values():
+            if looker.text(text, "output") != text:
+                raise ContentRefused("A part of the answer came in pieces, and cannot be redacted.", "pieces")
 
-    def values(self, value: Any, place: Place) -> Any:
-        """A value as it may go on, each text in it by itself; the names of members are looked at too."""
-        if isinstance(value, str):
-            return self.text(value, place)
-        if isinstance(value, Mapping):
-            return {self.text(str(name), place): self.values(each, place) for name, each in value.items()}
-        return [self.values(each, place) for each in value] if isinstance(value, (list, tuple)) else value
-
-    def arguments(self, text: str) -> str:
-        """The arguments of a call: of JSON each text in it, else all of it."""
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return self.text(text, "tool_arguments")
-        admitted = self.values(value, "tool_arguments")
-        return text if admitted == value else orjson.dumps(admitted).decode()
-
-    def message(self, message: Message) -> Message:
-        """A message as it may go on."""
-        place = ROLES.get(message["role"], "input")
-        content = message.get("content")
-        admitted = {**message}
-        if isinstance(content, str):
-            admitted["content"] = self.text(content, place)
-        elif isinstance(content, list):
-            admitted["content"] = [
-                {**part, "text": self.text(part["text"], place)} if isinstance(part.get("text"), str) else part
-                for part in content
-            ]
-        if calls := message.get("tool_calls"):
-            admitted["tool_calls"] = [self._call(call) for call in calls]
-        return admitted
-
-    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
-        kind = call.get("type", "function")
-        member = "arguments" if kind == "function" else "input"
-        called = call.get(kind)
-        if not isinstance(called, Mapping) or not isinstance(called.get(member), str):
-            return dict(call)
-        return {**call, kind: {**called, member: self.arguments(called[member])}}
+    def _looker(self, timings: Timings | None, replace: Replace = placeholder) -> Looker:
+        return Looker(self.guardrails, replace, {} if timings is None else timings, media=self.media)
 
 
-def admitted_arguments(policy: Policy, text: str) -> str:
-    """The arguments of a call that a model made.
+def _together(pieces: Any) -> dict[str, str]:
+    """The texts of the objects in a list, by the name of their member, one after the other."""
+    together: dict[str, str] = {}
+    for piece in pieces if isinstance(pieces, list) else ():
+        for name, text in piece.items() if isinstance(piece, Mapping) else ():
+            if isinstance(text, str) and name not in NOT_IN_PIECES:
+                together[name] = together.get(name, "") + text
+    return together
 
-    Raises:
-        ContentRefused: when the call may not be made.
-    """
-    return _Looker(policy.guardrails, placeholder).arguments(text)
+
+def _chat(request: ChatRequest, looker: Looker) -> ChatRequest:
+    if request.prompt is not None and not isinstance(request.prompt, str):
+        looker.unread("input", "A prompt of token ids", "token_ids")
+    messages = [looker.message(message) for message in request.messages]
+    prompt = looker.text(request.prompt, "input") if isinstance(request.prompt, str) else request.prompt
+    parameters = looker.parameters(request)
+    if not looker.changed:
+        return request
+    return replace(request, messages=messages, prompt=prompt, parameters=parameters)
+
+
+def _embedding(request: EmbeddingRequest, looker: Looker) -> EmbeddingRequest:
+    if any(not isinstance(each, str) for each in request.inputs):
+        looker.unread("input", "An input of token ids", "token_ids")
+        inputs = request.inputs
+    else:
+        inputs = looker.values(request.inputs, "input")
+    parameters = looker.values(request.parameters, "input")
+    return replace(request, inputs=inputs, parameters=parameters) if looker.changed else request

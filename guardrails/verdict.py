@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 Action: TypeAlias = Literal["allow", "flag", "redact", "refuse"]
@@ -35,6 +36,14 @@ class Verdict:
     """What was found, in order. Rules that look at a text as a whole find no spans."""
     flags: tuple[str, ...] = ()
     """Rules that have something to say about the text and let it pass."""
+
+    @classmethod
+    def of(cls, verdicts: Sequence[Verdict]) -> Verdict:
+        """Several as one: all that was found, and why the first that refuses does."""
+        spans = tuple(span for verdict in verdicts for span in verdict.spans)
+        flags = tuple(dict.fromkeys(flag for verdict in verdicts for flag in verdict.flags))
+        refused = next((verdict for verdict in verdicts if not verdict.allowed), ALLOWED)
+        return replace(refused, spans=spans, flags=flags)
 
     @property
     def action(self) -> Action:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
 from guardrails.automaton import Match, Scan
 from guardrails.rule import Rule, TextRule
+from guardrails.timing import Timing
 from guardrails.verdict import ALLOWED, Span, Verdict
 
 if TYPE_CHECKING:
@@ -42,41 +44,59 @@ class Window:
     """One text on its way through a guardrail.
 
     Attributes:
-        verdict: what has been said of the text so far; it is final after :meth:`end`, or once it refuses.
+        allowed: whether the text may go on.
     """
 
     __slots__ = (
         "_base",
+        "_cursor",
         "_flags",
         "_groups",
         "_guardrail",
         "_held",
         "_most",
         "_passed_over",
+        "_refusal",
         "_replace",
         "_scan",
         "_spans",
+        "_timing",
+        "_verdict",
         "_whole",
-        "verdict",
+        "allowed",
     )
 
-    def __init__(self, guardrail: Guardrail, replace: Replace, passed_over: frozenset[str], most: int) -> None:
-        self.verdict: Verdict = ALLOWED
+    def __init__(
+        self, guardrail: Guardrail, replace: Replace, passed_over: frozenset[str], most: int, timing: Timing
+    ) -> None:
+        self.allowed = True
+        self._refusal = ("", "")
+        self._verdict: Verdict | None = ALLOWED
         self._guardrail = guardrail
         self._replace = replace
         self._passed_over = passed_over
         self._most = most
+        self._timing = timing
         self._scan = Scan(guardrail.machine)
         self._groups: deque[Group] = deque()
         self._held = ""
-        self._base = 0
+        self._base = self._cursor = 0
         self._spans: list[Span] = []
         self._flags: list[str] = []
         self._whole: list[str] | None = [] if guardrail.whole else None
 
+    @property
+    def verdict(self) -> Verdict:
+        """What has been said of the text so far; it is final after :meth:`end`, or once it refuses."""
+        if self._verdict is None:
+            rule, reason = self._refusal
+            spans, flags = tuple(self._spans), tuple(self._flags)
+            self._verdict = Verdict(allowed=self.allowed, reason=reason, rule=rule, spans=spans, flags=flags)
+        return self._verdict
+
     def feed(self, text: str) -> str:
         """Takes the next piece of the text and gives what may be said by now; nothing once it has been refused."""
-        if not self.verdict.allowed:
+        if not self.allowed:
             return ""
         if self._whole is not None:
             return self._gather(text)
@@ -86,7 +106,7 @@ class Window:
 
     def end(self) -> str:
         """Says that nothing follows, and gives what may be said of the rest."""
-        if not self.verdict.allowed:
+        if not self.allowed:
             return ""
         if self._whole is None:
             return self._rest()
@@ -118,9 +138,12 @@ class Window:
     def _refused_as_a_whole(self, text: str) -> bool:
         self._base = 0
         for rule in self._asked():
-            if why := rule.look(text):
+            begun = perf_counter_ns()
+            why = rule.look(text)
+            self._timing.add(rule.name, perf_counter_ns() - begun)
+            if why:
                 self._flag(rule) if rule.does != "refuse" else self._refuse(rule.name, f"{rule.message} {why}".strip())
-            if not self.verdict.allowed:
+            if not self.allowed:
                 return True
         return False
 
@@ -137,8 +160,8 @@ class Window:
                 self._flag(rule)
                 continue
             said = self._pass(text[: rule.most - self._scan.position])
-            said += self._rest() if self.verdict.allowed else ""
-            if self.verdict.allowed:
+            said += self._rest() if self.allowed else ""
+            if self.allowed:
                 self._refuse(rule.name, rule.message)
             return said
         return None
@@ -156,16 +179,16 @@ class Window:
     def _settle(self, decided: int) -> str:
         """Decides the groups that no match from ``decided`` on can join, and releases up to the first other one."""
         said = []
-        while self._groups and self._groups[0].end <= decided and self.verdict.allowed:
+        while self._groups and self._groups[0].end <= decided and self.allowed:
             said.append(self._decide(self._groups.popleft()))
-        if self.verdict.allowed:
+        if self.allowed:
             until = min(self._groups[0].start, decided) if self._groups else decided
             said.append(self._release(until))
         return "".join(said)
 
     def _release(self, until: int) -> str:
-        said, self._held = self._held[: until - self._base], self._held[until - self._base :]
-        self._base = until
+        said = self._cut(until)
+        self._held, self._base = self._held[until - self._base :], until
         if len(self._held) > self._most:
             self._refuse("window", UNDECIDED.format(most=self._most))
         return said
@@ -178,6 +201,7 @@ class Window:
             if rule.name in self._passed_over:
                 continue
             self._spans.append(span)
+            self._verdict = None
             if span.action == "refuse":
                 said.append(text[at - offset : max(at, span.start) - offset])
                 self._refuse(rule.name, rule.message)
@@ -187,24 +211,20 @@ class Window:
                 said.append(self._replace(span.kind, text[max(at, span.start) - offset : span.end - offset]))
                 at = span.end
         said.append(text[at - offset :])
-        self._say()
         return "".join(said)
 
     def _cut(self, until: int) -> str:
-        said, self._held = self._held[: until - self._base], self._held[until - self._base :]
-        self._base = until
+        """The text up to there. It is taken out of what is held once for all groups, so that time stays linear."""
+        said = self._held[self._cursor - self._base : until - self._base]
+        self._cursor = until
         return said
 
     def _flag(self, rule: Rule) -> None:
         if rule.name not in self._flags:
             self._flags.append(rule.name)
-            self._say()
-
-    def _say(self) -> None:
-        self.verdict = Verdict(allowed=True, spans=tuple(self._spans), flags=tuple(self._flags))
+            self._verdict = None
 
     def _refuse(self, rule: str, reason: str) -> None:
         self._held = ""
         self._groups.clear()
-        spans, flags = tuple(self._spans), tuple(self._flags)
-        self.verdict = Verdict(allowed=False, reason=reason, rule=rule, spans=spans, flags=flags)
+        self.allowed, self._refusal, self._verdict = False, (rule, reason), None

@@ -62,12 +62,17 @@ class KeyRing:
         }
         self._stored: dict[str, Principal] = {}
         self._teams = {key.name: key.team for key in auth.keys}
+        self._policies: dict[str, tuple[str, ...]] = {}
         if book is not None:
             book.on_change(self._take_stored)
 
     def team_of(self, name: str) -> str:
         """The team of the key of this name; empty where it is in none."""
         return self._teams.get(name, "")
+
+    def policies_of(self, name: str) -> tuple[str, ...]:
+        """The policies that the stored key of this name is under; those of the settings say theirs there."""
+        return self._policies.get(name, ())
 
     def principal(self, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> Principal:
         """The caller that a request's headers show.
@@ -119,6 +124,7 @@ class KeyRing:
         stored: dict[str, Principal] = {}
         for key in self._book.keys.values():
             self._teams[key.name] = key.terms.team
+            self._policies[key.name] = key.terms.guardrails
             principal = _principal(key.name, key.terms, self._auth)
             if key.revoked is None:
                 stored[key.hash] = principal

@@ -45,12 +45,14 @@ class AnswerEndpoint:
         """What makes the answer and sends it.
 
         Raises:
-            InvalidRequest, UnknownModel: whatever can be seen to be wrong before.
+            InvalidRequest, UnknownModel, PolicyMissing: whatever can be seen to be wrong before.
         """
         request = asked.request()
         served = self._catalog.get(request.model, context.principal)
-        request.passes = served.passes and self._recordings is None and getattr(asked.api, "passes", False)
-        event = Event(request, id=context.request_id, path=asked.api.path, caller=context.principal.name)
+        caller = context.principal.name
+        mine = self._recordings is None and getattr(asked.api, "passes", False)
+        request.passes = mine and served.passes_to(caller)
+        event = Event(request, id=context.request_id, path=asked.api.path, caller=caller)
         others = () if request.passes else asked.api.others(request, asked.body)
         if len(others) >= MAX_CHOICES:
             message = f"At most {MAX_CHOICES} choices are made for one request, and yours asks for {len(others) + 1}."

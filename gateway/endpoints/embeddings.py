@@ -37,7 +37,7 @@ class EmbeddingsEndpoint:
             raise InvalidRequest(message, param="model", code="unsupported_value")
         event = Event(request, id=context.request_id, path=self.path, caller=context.principal.name)
         async with ClientWatch(receive):
-            made = await served.embeddings.start(event, self._hooks).result()
+            made = await served.embed(event, self._hooks).result()
             if not isinstance(made, Embeddings):
                 raise RunError(f"'{model}' is to make embeddings, and its answer is a {type(made).__name__}")
             await send_json(send, 200, _to_wire(model, made, base64=body.get("encoding_format") == "base64"))

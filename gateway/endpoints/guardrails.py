@@ -10,7 +10,7 @@ from gateway.edge.body import BodyReader
 from gateway.errors import InvalidBody
 from gateway.guarding import Guards
 from guardrails import Policy, Verdict
-from guardrails.policy import PLACES, Place
+from guardrails.places import PLACES, Place
 
 
 def router(guards: Guards, bodies: BodyReader) -> APIRouter:

@@ -37,7 +37,7 @@ class ModelCache:
 
     Attributes:
         name: that of the model.
-        policies: those of each key, by its name; who is under others is given other answers.
+        policies_of: those of a key, by its name; who is under others is given other answers.
         version: a digest of what stands behind it; answers of another one are not found.
         semantic: what it knows of questions in other words, if it gives answers to those.
     """
@@ -45,14 +45,14 @@ class ModelCache:
     name: str
     entry: CacheEntry
     version: bytes
-    policies: Mapping[str, Sequence[str]]
+    policies_of: Callable[[str], Sequence[str]]
     semantic: Semantic | None = None
 
     def place(self, scope: Scope, body: Mapping[str, Any]) -> Place:
         """Where the answer to a request lies."""
         name = context_of(scope).principal.name
         whose = "" if self.entry.shared else name
-        under = orjson.dumps(sorted(self.policies.get(name, ())))
+        under = orjson.dumps(sorted(self.policies_of(name)))
         told = digest(self.version, whose.encode(), under, question_of(scope, body))
         return Place(f"cache:{self.name}", told.hex())
 
@@ -71,7 +71,6 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
     asked = {row.name: row.cache for row in settings.models} | {row.name: row.cache for row in settings.graphs}
     behind = settings.model_dump_json(exclude=NEVERMIND)
     version = digest(behind.encode())
-    policies = {key.name: key.guardrails for key in settings.auth.keys}
 
     def semantic(name: str, entry: CacheEntry) -> Semantic | None:
         if entry.semantic is None:
@@ -81,7 +80,7 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
         return Semantic(name, entry.semantic, catalog, hooks)
 
     return {
-        name: ModelCache(name, entry, version, policies, semantic(name, entry))
+        name: ModelCache(name, entry, version, catalog.guards.of_key, semantic(name, entry))
         for name, entry in asked.items()
         if entry is not None
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,16 +27,25 @@ class KeyBook:
         secret: what keys are hashed with.
         taken: names of keys in the settings.
         teams: names of teams.
+        policies: names of policies of guardrails.
         seconds: between two looks whether another worker has changed something.
     """
 
     def __init__(
-        self, rows: KeyRows, secret: bytes, taken: Collection[str], teams: Collection[str], seconds: float
+        self,
+        rows: KeyRows,
+        secret: bytes,
+        taken: Collection[str],
+        teams: Collection[str],
+        *,
+        policies: Collection[str],
+        seconds: float,
     ) -> None:
         self._rows = rows
         self._secret = secret
         self._taken = taken
         self._teams = teams
+        self._policies = policies
         self._seconds = seconds
         self._version = -1
         self._kept: dict[str, bytes] = {}
@@ -88,12 +97,13 @@ class KeyBook:
         """Makes a key; it is told here and never again.
 
         Raises:
-            KeyChangeRefused: when the name is taken, also by a key that was revoked, or the team is none.
+            KeyChangeRefused: when the name is taken, also by a key that was revoked, or a team or policy is none.
         """
         if new.name in self._taken:
             raise KeyChangeRefused(f"The key '{new.name}' stands in the settings.")
         shown = made_key()
         terms = KeyTerms.model_validate(new.model_dump(exclude=NOT_OF_TERMS))
+        self._check(terms.team, terms.guardrails)
         key = StoredKey(
             id=made_id(),
             name=new.name,
@@ -109,10 +119,11 @@ class KeyBook:
         """Changes what a key may do.
 
         Raises:
-            NoSuchKey, KeyChangeRefused: when there is none, it is revoked, or the team is none.
+            NoSuchKey, KeyChangeRefused: when there is none, it is revoked, or a team or policy is none.
         """
         before = await self._valid(name)
         said = change.model_dump(exclude_unset=True)
+        self._check(said.get("team", ""), said.get("guardrails", ()))
         terms = KeyTerms.model_validate({**before.terms.model_dump(), **said})
         was, now = before.terms.model_dump(mode="json"), terms.model_dump(mode="json")
         changes = {field: [was[field], now[field]] for field in said if was[field] != now[field]}
@@ -159,11 +170,21 @@ class KeyBook:
             raise KeyChangeRefused(f"The key '{name}' is revoked.")
         return key
 
+    def _check(self, team: str, policies: Iterable[str]) -> None:
+        """Looks at what an admin names: what a key named before, and has gone from the settings, keeps nobody from
+        revoking it."""
+        if team and team not in self._teams:
+            raise KeyChangeRefused(f"There is no team '{team}' in the settings.")
+        for name in policies:
+            if name not in self._policies:
+                known = ", ".join(self._policies) or "none"
+                raise KeyChangeRefused(
+                    f"There is no policy '{name}' under guardrails in the settings; there are: {known}."
+                )
+
     async def _put(
         self, before: StoredKey | None, after: StoredKey, by: str, action: str, changes: Mapping[str, Any]
     ) -> StoredKey:
-        if after.terms.team and after.terms.team not in self._teams:
-            raise KeyChangeRefused(f"There is no team '{after.terms.team}' in the settings.")
         said = {"at": time.time(), "by": by, "action": action, "key": after.name, "changes": changes}
         row = after.model_dump_json().encode()
         if not await self._rows.put(after.name, self._kept[before.name] if before else None, row, orjson.dumps(said)):

@@ -32,6 +32,7 @@ class KeyChange(Section):
     endpoints: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     expires: datetime | None = None
+    guardrails: tuple[str, ...] = ()
     budget_usd: MostUsd | None = None
     period: Period = "month"
     rpm: Count | None = None

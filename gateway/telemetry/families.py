@@ -18,6 +18,9 @@ WAITS = tuple(MILLISECOND * each for each in (1, 5, 10, 25, 50, 100, 250, 500, 1
 COSTS = tuple(MILLISECOND * each // 100 for each in (5, 10, 20, 50, 100, 200, 500, 1000, 5000, 25000, 100000))
 """The same of what the gateway does by itself: 50 µs to 1 s."""
 
+LOOKS = tuple(MILLISECOND * each // 100 for each in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000, 1000000))
+"""The same of what looks at texts, and of who is asked: 10 µs to 10 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -89,6 +92,14 @@ VERDICTS = Family(
     "Runs of which a rule of a guardrail had something to say.",
     ("model", "rule", "action"),
 )
+RULES = Family(
+    "penstock_guardrail_seconds",
+    "histogram",
+    "How long rules took over the texts of a place in a run; those that one machine looks for are together 'compiled'.",
+    ("rule", "place"),
+    NANO,
+    LOOKS,
+)
 CALLS = Family("penstock_model_calls", "counter", "Calls of models, by who counted their tokens.", ("model", "source"))
 TOKENS = Family(
     "penstock_tokens",
@@ -109,7 +120,7 @@ LEFT_OUT = Family("penstock_series_left_out", "gauge", "Series that found no pla
 
 FAMILIES = (
     *(REQUESTS, IN_FLIGHT, ERRORS, SECONDS, PARTS, OVERHEAD),
-    *(RUNS, STEP_ERRORS, VERDICTS, FIRST_TOKEN, BETWEEN, PER_TOKEN),
+    *(RUNS, STEP_ERRORS, VERDICTS, RULES, FIRST_TOKEN, BETWEEN, PER_TOKEN),
     *(CALLS, TOKENS, COST, UNPRICED),
     *(QUEUE, BREAKER, SETTINGS_RELOADS, SETTINGS_REFUSED, WORKERS, LEFT_OUT),
 )

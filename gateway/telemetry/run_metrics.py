@@ -39,6 +39,7 @@ class RunMetrics(Instrument):
         self._speeds: dict[str, _Speed] = {}
         self._ends: dict[tuple[str, str], Cell] = {}
         self._calls: dict[tuple[str, bool], _Calls] = {}
+        self._rules: dict[tuple[str, str], Histogram] = {}
         self._errors: dict[tuple[str, str, str], Cell] = {}
 
     def before_step(self, run: FlowRun, event: Event) -> None:
@@ -68,6 +69,13 @@ class RunMetrics(Instrument):
         if key not in self._errors:
             self._errors[key] = self._metrics.cell(families.STEP_ERRORS, *key)
         self._errors[key].add()
+
+    def after_rule(self, run: FlowRun, rule: str, place: str, nanoseconds: int) -> None:
+        key = (rule, place)
+        took = self._rules.get(key)
+        if took is None:
+            took = self._rules[key] = self._metrics.histogram(families.RULES, *key)
+        took.observe(nanoseconds)
 
     def on_run_end(self, run: FlowRun) -> None:
         if run.outer is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from graph import Choice, Flow
+from graph import Choice, Flow, Response
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from llm import ChatRequest
@@ -28,6 +28,20 @@ def counting() -> Flow:
     """A graph whose answer is an object."""
     flow = Flow("counting")
     flow.to(lambda request: {"letters": len(request.text)}, name="count").respond()
+    return flow
+
+
+def asking(parts: Parts) -> Flow:
+    """A graph that asks one model."""
+    flow = Flow("asking")
+    flow.to(ResponderStep(parts.default), name="say").respond()
+    return flow
+
+
+def noting() -> Flow:
+    """A graph that says what the user said in a header."""
+    flow = Flow("noting")
+    flow.to(lambda body: Response({"a": 1}, headers={"x-note": body["text"]}), name="note").respond()
     return flow
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,36 @@ class Echoes(V2ModelServer):
 
     def predict(self, request: dict[str, Any]) -> Any:
         return request["inputs"]
+
+
+class Tells(V2ModelServer):
+    """Says what it is given in forms that are no plain lists of texts."""
+
+    def predict(self, request: dict[str, Any]) -> Any:
+        return {"arrays": np.array(request["inputs"]), "told": [Told(str(request["inputs"]))]}
+
+    def op_answers(self, event: Event) -> dict[str, str]:
+        return {"answer": event.body["text"]}
+
+    def op_says(self, event: Event) -> str:
+        return str(event.body["text"])
+
+    def op_raw(self, event: Event) -> dict[str, Any]:
+        return {"raw": event.body["text"].encode(), "told": {Told(event.body["text"])}}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What becomes JSON although it is no text, number, list or object."""
+
+    text: str
+
+
+class Lengths:
+    """How long each text is."""
+
+    def predict(self, inputs: list[str]) -> list[int]:
+        return [len(text) for text in inputs]
 
 
 class Later:

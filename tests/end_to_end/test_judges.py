@@ -32,6 +32,51 @@ async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call()
     assert run["outcome"] == "refused"
 
 
+@pytest.mark.parametrize(
+    "after",
+    [
+        [{"role": "assistant", "content": "So:"}],
+        [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "1", "content": "x"},
+        ],
+    ],
+)
+async def test_what_stands_after_it_hides_nothing_from_a_judge(after: list[dict[str, Any]]) -> None:
+    """An answer that the caller has begun, or the call of a tool, is not what the user said last."""
+    async with ScriptedUpstream(REFUSED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard")
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, _):
+            messages = [{"role": "user", "content": "A bird"}, *after]
+            status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+    assert (status, server.received[0].body["text"]) == (400, "A bird")
+
+
+async def test_a_judge_sees_all_of_what_the_user_said_last() -> None:
+    """In several messages, in parts of any kind that hold texts; and the thoughts of the one who answers."""
+    messages = [
+        {"role": "user", "content": "Before."},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "A bird"},
+        {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "in a book"}}]},
+        {"role": "user", "content": "Hi"},
+    ]
+    async with ScriptedUpstream(ALLOWED, ALLOWED) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", places=["input", "output"])
+        replies = [answer("Well.", reasoning_content="A thought.")]
+        async with serving_upstream(*replies, guardrails=[rule]) as (gateway, _):
+            status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+    asked, said = (each.body["text"] for each in server.received)
+    assert status == 200
+    assert "Before" not in asked
+    assert all(part in asked for part in ("A bird", "in a book", "Hi"))
+    assert all(part in said for part in ("Well.", "A thought."))
+
+
 async def test_an_answer_is_judged_sentence_by_sentence() -> None:
     """What has been judged has been said, and the sentence that is refused has not."""
     async with ScriptedUpstream(ALLOWED, REFUSED) as server:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import openai
+import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -20,10 +21,13 @@ from tests.serving import Gateway, serving
 SECRET = "a secret of at least thirty-two characters"
 OPS = {"Authorization": "Bearer ops-key-123"}
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
+QUIET = {"name": "quiet", "rules": [{"rule": "terms", "terms": ["nightjar"]}]}
 
 
 @asynccontextmanager
-async def keeping(folder: Path, *replies: Reply, **auth: Any) -> AsyncGenerator[Gateway, None]:
+async def keeping(
+    folder: Path, *replies: Reply, guardrails: Sequence[Any] = (QUIET,), **auth: Any
+) -> AsyncGenerator[Gateway, None]:
     """A gateway that keeps keys, with an admin's in its settings."""
     keys = [{"name": "ops", "key": "ops-key-123", "role": "admin"}]
     teams = [{"name": "search", "models": ["u*"]}]
@@ -34,6 +38,7 @@ async def keeping(folder: Path, *replies: Reply, **auth: Any) -> AsyncGenerator[
             "models": [{"name": "up", "provider": "scripted"}, {"name": "other", "provider": "scripted"}],
             "graphs": [],
             "store": {"url": f"sqlite:///{folder}/penstock.db"},
+            "guardrails": guardrails,
         }
         async with serving(**tree) as gateway:
             yield gateway
@@ -84,6 +89,8 @@ async def test_the_life_of_a_key(tmp_path: Path) -> None:
         ("POST", "keys", {"name": "a b"}, 400, "name"),
         ("POST", "keys", {"name": "x", "role": "root"}, 400, "role"),
         ("POST", "keys", {"name": "x", "rpm": 0}, 400, "rpm"),
+        ("POST", "keys", {"name": "x", "guardrails": "quiet"}, 400, "guardrails"),
+        ("POST", "keys", {"name": "x", "guardrails": ["gone"]}, 409, "no policy 'gone'"),
         ("POST", "keys", [], 400, "body"),
         ("POST", "keys", {"name": "ops"}, 409, "settings"),
         ("PATCH", "keys/ops", {"rpm": 1}, 409, "settings"),
@@ -101,6 +108,54 @@ async def test_what_is_refused(method: str, path: str, body: Any, status: int, s
     assert said in refused["error"]["message"]
 
 
+async def said(gateway: Gateway, key: str) -> tuple[int, str]:
+    body = {"model": "up", "messages": MESSAGES}
+    status, _, answered = await gateway.post("/v1/chat/completions", body, authorization=f"Bearer {key}")
+    return status, str(answered)
+
+
+async def test_the_policies_of_a_stored_key_hold_and_change(tmp_path: Path) -> None:
+    """From when it is made, for what passes as bytes too; another key is not held, and a change holds at once."""
+    async with keeping(tmp_path, *[answer("A nightjar sings.")] * 4) as gateway:
+        _, held = await sent(gateway, "POST", "keys", {"name": "held", "guardrails": ["quiet"]})
+        _, free = await sent(gateway, "POST", "keys", {"name": "free"})
+        told = [await said(gateway, key["key"]) for key in (held, free)]
+        await sent(gateway, "PATCH", "keys/held", {"guardrails": []})
+        await sent(gateway, "PATCH", "keys/free", {"guardrails": ["quiet"]})
+        told += [await said(gateway, key["key"]) for key in (held, free)]
+    assert held["guardrails"] == ["quiet"]
+    assert [(status, "nightjar" in text, "content_filter" in text) for status, text in told] == [
+        (200, False, True),
+        (200, True, False),
+        (200, True, False),
+        (200, False, True),
+    ]
+
+
+@pytest.mark.parametrize("guardrails", [[], [{**QUIET, "name": "other"}]])
+async def test_a_key_whose_policy_has_gone_is_refused(tmp_path: Path, guardrails: Any) -> None:
+    """In a sentence that says what to do, by every endpoint that runs anything, and no model is asked."""
+    async with keeping(tmp_path) as gateway:
+        _, made = await sent(gateway, "POST", "keys", {"name": "app", "guardrails": ["quiet"]})
+    bearer = {"authorization": f"Bearer {made['key']}"}
+    bodies: dict[str, Any] = {
+        "/v1/chat/completions": {"messages": MESSAGES},
+        "/v1/completions": {"prompt": "hi"},
+        "/v1/responses": {"input": "hi"},
+        "/v1/messages": {"messages": MESSAGES, "max_tokens": 5},
+        "/v1/embeddings": {"input": "hi"},
+        "/v2/models/up/infer": {"inputs": ["hi"]},
+        "/v2/models/up/generate": {"text_input": "hi"},
+        "/v2/models/up/generate_stream": {"text_input": "hi"},
+    }
+    async with keeping(tmp_path, guardrails=guardrails) as gateway:
+        for path, body in bodies.items():
+            status, _, refused = await gateway.post(path, {"model": "up", **body}, **bearer)
+            assert (path, status, "policy 'quiet', which is not in the settings" in str(refused)) == (path, 500, True)
+        status, revoked = await sent(gateway, "DELETE", "keys/app")
+    assert (status, revoked["guardrails"]) == (200, ["quiet"])
+
+
 async def test_keys_are_for_admins(tmp_path: Path) -> None:
     """A user can do nothing with them, whatever it is."""
     async with keeping(tmp_path) as gateway:
@@ -113,7 +168,8 @@ async def test_keys_are_for_admins(tmp_path: Path) -> None:
 async def test_the_command_line_makes_the_first_key(tmp_path: Path) -> None:
     """Of a gateway that has none it lets nobody in; what the command makes, a gateway that runs knows soon."""
     config = tmp_path / "penstock.yaml"
-    config.write_text(f"{{auth: {{secret: {SECRET}}}, graphs: [], store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+    auth, store = f"{{secret: {SECRET}}}", f"{{url: 'sqlite:///{tmp_path}/penstock.db'}}"
+    config.write_text(f"{{auth: {auth}, graphs: [], store: {store}, guardrails: {orjson.dumps([QUIET]).decode()}}}")
 
     async def run(*arguments: str) -> str:
         command = ["keys", arguments[0], "--config", str(config), *arguments[1:]]
@@ -123,7 +179,7 @@ async def test_the_command_line_makes_the_first_key(tmp_path: Path) -> None:
 
     async with keeping(tmp_path, answer("a"), keys=[]) as gateway:
         assert [await asked(gateway, "none"), (await gateway.get("/v1/models"))[0]] == [401, 401]
-        shown = await run("create", "first", "--role", "admin", "--model", "up", "--rpm", "5")
+        shown = await run("create", "first", "--role", "admin", "--model", "up", "--rpm", "5", "--guardrail", "quiet")
         bearer = {"Authorization": f"Bearer {shown}"}
         async with asyncio.timeout(10):
             while (await sent(gateway, "GET", "keys", **bearer))[0] == 401:
@@ -133,7 +189,8 @@ async def test_the_command_line_makes_the_first_key(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             while (await sent(gateway, "GET", "keys", **bearer))[0] != 401:
                 pass
-    assert "first" in await run("list")
+    listed = await run("list")
+    assert ("first" in listed, "quiet" in listed) == (True, True)
     assert "command line" in await run("audit")
 
 

@@ -182,6 +182,11 @@ ROWS = {
         ":1: models: graphs need models: add at least one under models that has a provider, or write graphs: []"
     ),
     "models:\n  - {name: a, class: m.A}\ngraphs: []": ":2: models.0.class: 'm.A' will not do; write module:Class",
+    "models: [{name: a, class: 'm:A', guardrails: [p]}]\ngraphs: []\n"
+    "guardrails: [{name: p, rules: [{rule: secrets, places: [system]}]}]": (
+        ":1: models.0.guardrails.0: policy 'p' looks at neither input nor output, and a model of a class has no other "
+        "texts: add one of them to the places of its rules, or leave it out"
+    ),
     "models:\n  - {name: a, class: 'm:A', provider: mini}\ngraphs: []": (
         ":2: models.0.provider: 'provider' says nothing to a model of a class: leave it out"
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from guardrails.rules.language import language, language_of
 from guardrails.rules.personal import personal_data
 from guardrails.rules.words import terms
 from guardrails.vault import Vault
-from llm import ChatChunk, ChatRequest, ToolCallDelta
+from llm import ChatChunk, ChatRequest, EmbeddingRequest, ToolCallDelta
 
 MAIL = "bob@example.org"
 EMAIL = personal_data(["email"])
@@ -39,6 +40,29 @@ def test_each_text_belongs_to_a_place() -> None:
     assert len(verdict.spans) == 2
 
 
+def test_texts_side_by_side_are_one_text() -> None:
+    """What only both together are is found; redacted, they are one part, and what stands after them stays."""
+    parts = [{"type": "text", "text": "Ask bob@exam"}, {"type": "text", "text": "ple.org now"}]
+    image = {"type": "image_url", "image_url": {"url": "x"}}
+    asked = request({"role": "user", "content": [*parts, image, {"type": "text", "text": "fine"}]})
+    admitted, _ = Policy([Placed(EMAIL, ("input",))]).admit(asked, Vault())
+    assert admitted.messages[0]["content"] == [
+        {"type": "text", "text": "Ask [EMAIL] now"},
+        image,
+        {"type": "text", "text": "fine"},
+    ]
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
+def test_a_policy_may_refuse_what_is_no_text(kind: str) -> None:
+    """Where one of several does, it is refused; by default it passes."""
+    passing, refusing = (Policy([Placed(EMAIL, ("input",))], media=media) for media in (True, False))
+    asked = request({"role": "user", "content": [{"type": kind, kind: {"url": "x", "data": "x"}}]})
+    assert passing.admit(asked, Vault())[0] is asked
+    with pytest.raises(ContentRefused, match="Images, sounds and files cannot be looked at"):
+        Policy.of([passing, refusing]).admit(asked, Vault())
+
+
 def test_arguments_stay_json() -> None:
     """Each text in them is looked at by itself, the names of members too; other values stay."""
     policy = Policy([Placed(EMAIL, ("tool_arguments",))])
@@ -53,6 +77,38 @@ def test_token_ids_are_refused_where_somebody_must_look() -> None:
     with pytest.raises(ContentRefused, match="token ids"):
         Policy([Placed(EMAIL, ("input",))]).admit(ids, Vault())
     assert Policy([Placed(EMAIL, ("output",))]).admit(ids, Vault())[0] is ids
+    shadow = Policy([Placed(replace(EMAIL, mode="shadow"), ("input",))])
+    admitted, verdict = shadow.admit(EmbeddingRequest([[1, 2]]), Vault())
+    assert (admitted.inputs, verdict.flags) == ([[1, 2]], ("token_ids",))
+
+
+def test_what_a_request_declares_is_looked_at() -> None:
+    """Tools as what the system says, all else that upstreams are sent as what the user says; what is chosen from a list
+    and what is sealed stay as they are."""
+    policy = Policy([Placed(EMAIL, ("system", "input"))])
+    function = {"name": "f", "description": MAIL, "parameters": {"properties": {MAIL: {"type": "string"}}}}
+    parameters = {"tools": [{"type": "function", "function": function}], "user": MAIL, "service_tier": MAIL}
+    thoughts = [{"type": "thinking", "thinking": MAIL, "signature": MAIL}]
+    asked = ChatRequest("up", [{"role": "assistant", "content": "a", "thinking_blocks": thoughts}], parameters)
+    admitted, verdict = policy.admit(asked, Vault())
+    declared = admitted.parameters["tools"][0]["function"]
+    assert (declared["description"], list(declared["parameters"]["properties"])) == ("[EMAIL]", ["[EMAIL]"])
+    assert (admitted.parameters["user"], admitted.parameters["service_tier"]) == ("[EMAIL]", MAIL)
+    assert admitted.messages[0]["thinking_blocks"] == [{"type": "thinking", "thinking": "[EMAIL]", "signature": MAIL}]
+    assert len(verdict.spans) == 4
+
+
+def test_a_list_that_comes_in_pieces_is_looked_at_as_a_whole() -> None:
+    """What only its pieces together are is refused, as it cannot be redacted across them; whole ones are redacted."""
+    for pieces, said in (([MAIL, " and so on"], "[EMAIL] and so on"), (["bob@exam", "ple.org "], None)):
+        window = AnswerWindow(Policy([Placed(EMAIL, ("output",))]), Vault())
+        for piece in pieces:
+            details = [{"type": "reasoning.text", "id": "1", "text": piece}]
+            assert window.feed(ChatChunk(extra={"reasoning_details": details})) is None
+        end = window.end()
+        assert window.verdict.allowed is (said is not None)
+        told = None if end is None or end.extra is None else end.extra["reasoning_details"]
+        assert (None if told is None else "".join(each["text"] for each in told)) == said
 
 
 def test_thoughts_have_a_window_of_their_own() -> None:

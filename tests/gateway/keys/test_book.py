@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import orjson
 import pytest
 
 from gateway.config import Auth
@@ -42,7 +43,7 @@ async def rows(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator
 
 
 def worker(rows: KeyRows, secret: bytes = SECRET) -> tuple[KeyBook, KeyRing]:
-    book = KeyBook(rows, secret, {"of-settings"}, {"search"}, 0.01)
+    book = KeyBook(rows, secret, {"of-settings"}, {"search"}, policies=["private", "clean"], seconds=0.01)
     auth = Auth.model_validate({"teams": [{"name": "search", "models": ["x*"], "rpm": 5}]})
     return book, KeyRing(auth, book)
 
@@ -129,6 +130,46 @@ async def test_only_what_is_said_is_changed(rows: KeyRows) -> None:
     assert await book.records(1) == [changed]
 
 
+async def test_a_key_carries_policies(rows: KeyRows) -> None:
+    """Those that are named, also for the one that replaces it; each change of them is on record."""
+    book, ring = worker(rows)
+    await book.create(NewKey(name="app", guardrails=("private",)), "ops")
+    assert ring.policies_of("app") == ("private",)
+    await book.change("app", KeyChange(guardrails=("clean", "private")), "chief")
+    await book.rotate("app", 0, "ops")
+    other, others = worker(rows)
+    await other.refresh()
+    assert (ring.policies_of("app"), others.policies_of("app")) == (("clean", "private"),) * 2
+    assert book.keys["app"].to_json()["guardrails"] == ["clean", "private"]
+    _, changed, created = await book.records(10)
+    assert changed["changes"] == {"guardrails": [["private"], ["clean", "private"]]}
+    assert created["changes"]["guardrails"] == ["private"]
+
+
+async def test_a_row_of_before_there_were_policies_is_read(rows: KeyRows) -> None:
+    """It is a key without any."""
+    book, ring = worker(rows)
+    await book.create(NewKey(name="app"), "ops")
+    (row,) = await rows.all()
+    older = orjson.loads(row)
+    del older["terms"]["guardrails"]
+    assert await rows.put("app", row, orjson.dumps(older), b"{}")
+    await book.refresh()
+    assert (book.keys["app"].terms.guardrails, ring.policies_of("app")) == ((), ())
+
+
+async def test_what_has_gone_from_the_settings_keeps_nobody_from_ending_a_key(rows: KeyRows) -> None:
+    """A key whose team or policy is none by now is changed, replaced and revoked; it is not given a missing one."""
+    before, _ = worker(rows)
+    await before.create(NewKey(name="app", team="search", guardrails=("clean",)), "ops")
+    after = KeyBook(rows, SECRET, (), (), policies=["other"], seconds=0.01)
+    await after.change("app", KeyChange(rpm=1), "ops")
+    with pytest.raises(KeyChangeRefused, match="no policy 'clean'"):
+        await after.change("app", KeyChange(guardrails=("clean",)), "ops")
+    await after.rotate("app", 0, "ops")
+    assert (await after.revoke("app", "ops")).terms.guardrails == ("clean",)
+
+
 async def test_of_two_changes_at_once_one_is_refused(rows: KeyRows) -> None:
     """Nobody overwrites what he has not seen, and only what was done is recorded."""
     (book, _), (other, _) = worker(rows), worker(rows)
@@ -146,10 +187,12 @@ async def test_of_two_changes_at_once_one_is_refused(rows: KeyRows) -> None:
 
 
 async def test_what_cannot_be_done_is_refused(rows: KeyRows) -> None:
-    """A team that is none, a key of the settings, one that nobody made."""
+    """A team or a policy that is none, a key of the settings, one that nobody made."""
     book, _ = worker(rows)
     with pytest.raises(KeyChangeRefused, match="no team 'none'"):
         await book.create(NewKey(name="app", team="none"), "ops")
+    with pytest.raises(KeyChangeRefused, match=r"no policy 'none' .*: private, clean"):
+        await book.create(NewKey(name="app", guardrails=("private", "none")), "ops")
     with pytest.raises(KeyChangeRefused, match="stands in the settings"):
         await book.create(NewKey(name="of-settings"), "ops")
     with pytest.raises(KeyChangeRefused, match="stands in the settings"):

@@ -210,6 +210,7 @@ async def test_who_asks_often_takes_more_in_advance(place: Place) -> None:
     store = LeasedStore(counted, ahead=place.clock)
     for number in range(2000):
         hold = Hold(str(number), (rich,))
-        assert store.draw(hold, ONE) or await store.reserve(hold, ONE, 30)
+        if store.draw(hold, ONE) is None:
+            await store.reserve(hold, ONE, 30)
     assert counted.asked < 2000 / 51
     await store.close()

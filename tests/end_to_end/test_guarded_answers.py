@@ -1,0 +1,132 @@
+"""Attempts to get a forbidden word past a policy: in every member of an answer that clients read, cut anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from llm.testing import ScriptedUpstream
+from llm.testing.upstream import Reply, Stream, answer, choice, frame
+from tests.serving import serving
+
+WORD = "nightjar"
+CUT = ("nig", "htj", "ar ")
+PLACES = ["tool_arguments", "output"]
+POLICY = {"name": "quiet", "rules": [{"rule": "terms", "terms": [WORD], "places": PLACES}]}
+HI = {"role": "user", "content": "hi"}
+
+
+def deltas(*pieces: Mapping[str, Any]) -> Stream:
+    """A stream of these deltas."""
+    return Stream(
+        [*(frame(choice(piece)) for piece in pieces), *Stream.end({"prompt_tokens": 1, "completion_tokens": 1})]
+    )
+
+
+def call(**function: Any) -> dict[str, Any]:
+    return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
+
+
+STREAMS: dict[str, Sequence[Mapping[str, Any]]] = {
+    "content": [{"content": piece} for piece in CUT],
+    "thoughts": [{"reasoning_content": piece} for piece in CUT],
+    "other thoughts": [{"reasoning": piece} for piece in CUT],
+    "refusal": [{"refusal": piece} for piece in CUT],
+    "whole details": [{"content": "a", "reasoning_details": [{"type": "reasoning.text", "text": WORD}]}],
+    "details": [{"reasoning_details": [{"type": "reasoning.text", "text": piece}]} for piece in CUT],
+    "arguments": [call(name="f", arguments='{"a":"'), *(call(arguments=piece) for piece in (*CUT, '"}'))],
+    "escaped arguments": [call(name="f", arguments='{"a":"\\u006eig'), call(arguments='htjar"}')],
+    "arguments twice": [call(name="f", arguments='{"a":"\\u006eightjar",'), call(arguments='"a":1}')],
+    "name of a call": [call(name=WORD, arguments="{}")],
+    "function call": [
+        {"function_call": {"name": "f", "arguments": '{"a":"'}},
+        *({"function_call": {"arguments": piece}} for piece in (*CUT, '"}')),
+    ],
+    "escaped function call": [{"function_call": {"name": "f", "arguments": '{"a":"\\u006eightjar"}'}}],
+    "name of a function": [{"function_call": {"name": WORD, "arguments": "{}"}}],
+    "transcript": [{"audio": {"id": "a", "transcript": piece}} for piece in CUT],
+    "annotation": [{"content": "a"}, {"annotations": [{"type": "url_citation", "url_citation": {"title": WORD}}]}],
+    "beside a call": [{"tool_calls": [{"index": 0, "id": "c1", "note": WORD, "function": {"name": "f"}}]}],
+    "role": [{"role": WORD, "content": "a"}],
+    "name of a member": [{"content": "a"}, {"annotations": [{WORD: 1}]}],
+}
+WHOLE: dict[str, Mapping[str, Any]] = {
+    "content": {"content": f"A {WORD}."},
+    "thoughts": {"content": "a", "reasoning_content": WORD},
+    "refusal": {"content": None, "refusal": WORD},
+    "arguments": {"content": None, **call(name="f", arguments='{"a":"\\u006eightjar"}')},
+    "function call": {"content": None, "function_call": {"name": "f", "arguments": '{"a":"\\u006eightjar"}'}},
+    "annotation": {"content": "a", "annotations": [{"type": "url_citation", "url_citation": {"title": WORD}}]},
+    "transcript": {"content": None, "audio": {"id": "a", "transcript": WORD}},
+}
+APIS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {"messages": [HI]}),
+    "completions": ("/v1/completions", {"prompt": "hi"}),
+    "responses": ("/v1/responses", {"input": "hi"}),
+    "messages": ("/v1/messages", {"messages": [HI], "max_tokens": 5}),
+    "infer": ("/v2/models/{}/infer", {"inputs": ["hi"]}),
+    "generate": ("/v2/models/{}/generate", {"text_input": "hi"}),
+    "generate_stream": ("/v2/models/{}/generate_stream", {"text_input": "hi"}),
+    "row": ("/own", {"text": "hi"}),
+}
+
+
+def settings(upstream: ScriptedUpstream, attached: str) -> dict[str, Any]:
+    def named(kind: str) -> list[str]:
+        return ["quiet"] if attached == kind else []
+
+    target = {"graph": "asking"} if attached == "graph" else {"model": "up"}
+    build = "tests.end_to_end.own_graphs:asking"
+    return {
+        "providers": [{"name": "scripted", "kind": "openai", "base_url": upstream.base_url}],
+        "models": [{"name": "up", "provider": "scripted", "guardrails": named("model")}],
+        "graphs": [{"name": "asking", "build": build, "guardrails": named("graph")}],
+        "api": [{"path": "/own", "method": "POST", "stream": True, **target}],
+        "auth": {"keys": [{"name": "app", "key": "sk-app-key", "guardrails": named("key")}]},
+        "guardrails": [POLICY],
+    }
+
+
+async def leaks(attached: str, replies: Mapping[str, Reply], *, stream: bool) -> list[tuple[str, str, str]]:
+    """The answers in which a part of the word is, by API."""
+    found = []
+    model = "asking" if attached == "graph" else "up"
+    apis = {api: asked for api, asked in APIS.items() if not stream or api not in ("infer", "generate")}
+    script = [reply for reply in replies.values() for _ in apis]
+    async with ScriptedUpstream(*script) as upstream, serving(**settings(upstream, attached)) as gateway:
+        for name in replies:
+            for api, (path, body) in apis.items():
+                asked = {"model": model, "stream": stream, **body} if path.startswith("/v1") else body
+                headers = {"authorization": "Bearer sk-app-key"}
+                headers |= {"accept": "text/event-stream"} if stream and api == "row" else {}
+                url = gateway.address + path.format(model)
+                async with gateway.http.post(url, json=asked, headers=headers) as made:
+                    said = (await made.read()).decode()
+                if made.status >= 500 or any(part in said for part in ("htj", "006eig", WORD)):
+                    found.append((name, api, said))
+    return found
+
+
+@pytest.mark.parametrize("attached", ["key", "model", "graph"])
+async def test_no_member_of_a_stream_carries_a_word_past_a_policy(attached: str) -> None:
+    """However it is cut, over every API."""
+    assert await leaks(attached, {name: deltas(*pieces) for name, pieces in STREAMS.items()}, stream=True) == []
+
+
+async def test_a_header_carries_no_word_past_a_policy() -> None:
+    """That of a response that a graph makes."""
+    graph = {"name": "noting", "build": "tests.end_to_end.own_graphs:noting", "guardrails": ["quiet"]}
+    row = {"path": "/own", "method": "POST", "graph": "noting"}
+    models = [{"name": "demo", "provider": "mini"}]
+    async with serving(models=models, graphs=[graph], api=[row], guardrails=[POLICY]) as gateway:
+        told = [await gateway.post("/own", {"text": text}) for text in ("fine", WORD)]
+    assert [(status, headers.get("x-note")) for status, headers, _ in told] == [(200, "fine"), (200, None)]
+
+
+@pytest.mark.parametrize("attached", ["key", "model", "graph"])
+async def test_no_member_of_an_answer_carries_a_word_past_a_policy(attached: str) -> None:
+    """One that is not streamed."""
+    replies = {name: answer(**message) for name, message in WHOLE.items()}
+    assert await leaks(attached, replies, stream=False) == []
