@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from gateway.answers import as_chunk
 from gateway.errors import PolicyMissing
@@ -14,12 +16,15 @@ from graph import Event, FlowRun, Response
 from guardrails import ContentRefused, Policy, Verdict
 from guardrails.answer import AnswerWindow
 from guardrails.places import Timings
-from guardrails.texts import with_texts
+from guardrails.texts import is_longer, with_texts
 from guardrails.vault import Vault
 from guardrails.verdict import ALLOWED
-from llm import ChatChunk, ChatRequest
+from llm import ChatChunk, ChatRequest, EmbeddingRequest
 from llm.transport import Transport
 
+Looked = TypeVar("Looked")
+MUCH = 20_000
+"""How many characters are looked at on the event loop; it takes up to about a millisecond for a thousand of them."""
 Through: TypeAlias = Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]]
 SAID = (ChatChunk, ChatRequest, str, bytes, type(None))
 """What is an answer in words; any other value is one by itself."""
@@ -113,7 +118,7 @@ class _Guarded:
         said = False
         async with aclosing(answer):
             try:
-                self._admit(self._run.event)
+                await self._admit(self._run.event)
                 async with aclosing(self._said(answer)) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -128,8 +133,12 @@ class _Guarded:
                 self._tell_timings()
             self._flag()
 
-    def _admit(self, event: Event) -> None:
-        event.body, self._run.verdict = self._policy.admit(event.body, self._vault, self._timings)
+    async def _admit(self, event: Event) -> None:
+        body = event.body
+        asked = (body.messages, body.parameters, body.prompt) if isinstance(body, ChatRequest) else body
+        asked = (body.inputs, body.parameters) if isinstance(body, EmbeddingRequest) else asked
+        admitting = partial(self._policy.admit, body, self._vault, self._timings)
+        event.body, self._run.verdict = await _looked(admitting, asked)
 
     def _tell_timings(self) -> None:
         for place, timing in self._timings.items():
@@ -157,10 +166,15 @@ class _Guarded:
         async for value in answer:
             self._asked_for = True
             if self._in_words and _says(value):
-                if (said := window.feed(as_chunk(value))) is not None:
+                chunk = as_chunk(value)
+                if len(chunk.content or "") <= MUCH:
+                    said = window.feed(chunk)
+                else:
+                    said = await asyncio.to_thread(window.feed, chunk)
+                if said is not None:
                     yield said
             else:
-                yield self._value(value)
+                yield await _looked(partial(self._value, value), value)
             if not window.allowed:
                 break
         else:
@@ -188,6 +202,11 @@ class _Guarded:
         admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
         self._add(verdict)
         return with_texts(admitted, self._vault.restored) if self._vault else admitted
+
+
+async def _looked(look: Callable[[], Looked], at: Any) -> Looked:
+    """What becomes of looking at something: at much of it in a thread, so that nobody else waits for it."""
+    return await asyncio.to_thread(look) if is_longer(at, MUCH) else look()
 
 
 def _says(value: Any) -> bool:

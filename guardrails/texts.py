@@ -47,6 +47,23 @@ def texts_of(value: Any) -> list[str]:
     return texts
 
 
+def is_longer(value: Any, characters: int) -> bool:
+    """Whether what is looked at of a value has more characters than that, roughly; names and numbers count as ten."""
+    todo, left = [value], characters
+    while todo and left >= 0:
+        each = todo.pop()
+        if isinstance(each, (str, bytes)):
+            left -= len(each) + 10
+        elif isinstance(each, Mapping):
+            left -= 10 * len(each)
+            todo.extend(each.values())
+        elif isinstance(each, (list, tuple)):
+            todo.extend(each)
+        else:
+            left -= 10 * getattr(each, "size", 1)
+    return left < 0
+
+
 def _bytes(value: bytes, change: Change, unread: Unread) -> bytes:
     try:
         return change(value.decode()).encode()

@@ -63,7 +63,7 @@ class State(dict[str, Step]):
 
 
 class Machine:
-    """The states of a program, shared by all scans."""
+    """The states of a program, shared by all scans, also by those of other threads of the interpreter."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -120,9 +120,10 @@ class Machine:
         return move
 
     def _state(self, threads: Threads) -> State:
-        if threads not in self._states:
-            self._states[threads] = State(self, threads)
-        return self._states[threads]
+        state = self._states.get(threads)
+        if state is None:
+            state = self._states[threads] = State(self, threads)
+        return state
 
     def _fresh(self, before: str) -> frozenset[int]:
         """The thread that begins after a character, or at the beginning of the text."""

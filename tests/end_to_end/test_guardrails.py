@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -210,3 +211,18 @@ async def test_an_admin_tries_a_policy_on_a_text() -> None:
     assert tried[0][2]["spans"] == [
         {"start": 4, "end": 26, "rule": "personal_data", "kind": "email", "action": "redact"}
     ]
+
+
+async def test_nobody_waits_while_much_is_looked_at() -> None:
+    """Others are answered while a long request is, and what it holds is found all the same."""
+    long = {"model": "up", "messages": [{"role": "user", "content": f"{'word ' * 200_000} {SECRET}"}]}
+    async with serving_upstream(guardrails=[REFUSING]) as (gateway, upstream):
+        looked_at = asyncio.create_task(gateway.post("/v1/chat/completions", long))
+        answered = 0
+        while not looked_at.done():
+            await gateway.get("/v2/health/live")
+            answered += not looked_at.done()
+        status, _, refused = await looked_at
+    assert answered > 10
+    assert (status, refused["error"]["code"]) == (400, "content_filter")
+    assert not upstream.received
