@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.routing.deployment import Deployment
-from gateway.routing.failures import PAID, failure_of, is_fault
+from gateway.routing.failures import failure_of, is_fault
 from gateway.routing.patience import Deadline, within
 from llm import ChatRequest, EmbeddingRequest, Embeddings, FailedCall, ModelError, Trail, UpstreamError, Usage
 from llm.tokens import CHARACTERS
@@ -82,7 +82,7 @@ class Call:
 
     def _note(self, error: BaseException) -> None:
         name = type(error).__name__ if isinstance(error, Exception) else CANCELLED
-        if isinstance(error, Exception) and not isinstance(error, PAID):
+        if isinstance(error, Exception) and not getattr(error, "costs", False):
             self._trail.failed.append(FailedCall(self.deployment.name, name))
             return
         usage = _asked(self._request)

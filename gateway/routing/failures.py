@@ -8,8 +8,6 @@ from llm import (
     ContextLengthExceeded,
     InvalidRequest,
     ModelError,
-    UpstreamBrokeOff,
-    UpstreamGarbled,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamRequestRefused,
@@ -21,8 +19,6 @@ TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length"})
 FILTERED = frozenset({"content_filter", "content_policy_violation", "invalid_prompt", "bio_policy"})
 NOT_THERE = frozenset({"model_not_found", "DeploymentNotFound", "not_found_error"})
 """Codes of refusals that are about the deployment, not about what was asked of it."""
-PAID = (UpstreamTimeout, UpstreamGarbled, UpstreamBrokeOff)
-"""Failures of calls whose work may have been done, and so may have to be paid."""
 
 
 def failure_of(error: ModelError) -> Failure:

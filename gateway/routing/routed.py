@@ -86,7 +86,7 @@ class RoutedProvider:
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """See :meth:`llm.ModelProvider.stream`. Nothing is asked again once there has been a chunk."""
         asked = self._asked(request)
-        async with await self._or_else(lambda routed: routed._begun(asked)) as begun:
+        async with await self._or_else(asked, lambda routed: routed._begun(asked)) as begun:
             _tell(asked.trail, begun.deployment)
             for first in begun.lead:
                 yield first
@@ -96,21 +96,22 @@ class RoutedProvider:
     async def _embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
         """See :class:`llm.EmbeddingProvider`."""
         asked = self._asked(request)
-        deployment, made = await self._or_else(lambda routed: routed._embedded(asked))
+        deployment, made = await self._or_else(asked, lambda routed: routed._embedded(asked))
         _tell(asked.trail, deployment)
         return made
 
     def _asked(self, request: Request) -> Asked:
         return Asked(request, request.trail or Trail(), Deadline(self._tries.clock, self._policy.patience.total))
 
-    async def _or_else(self, ask: Callable[[RoutedProvider], Awaitable[T]]) -> T:
-        """What this one answers, or else one of its fallbacks. When they fail too, its own failure is told."""
+    async def _or_else(self, asked: Asked, ask: Callable[[RoutedProvider], Awaitable[T]]) -> T:
+        """What this one answers, or else one of its fallbacks, as long as there is time. When they fail too, its own
+        failure is told."""
         try:
             return await ask(self)
         except ModelError as error:
-            for other in self.fallbacks.get(failure_of(error), ()):
+            for other in self.fallbacks.get(failure_of(error), ()) if asked.deadline.left else ():
                 try:
-                    return await other._or_else(ask)
+                    return await other._or_else(asked, ask)
                 except ModelError:
                     continue
             raise

@@ -73,7 +73,7 @@ class Tries:
             tried: those that have failed since the last wait; ``ask`` may add to it.
 
         Raises:
-            ModelError: that of the last one; at once where another one would say the same.
+            ModelError: that of the last one; at once where another one would say the same, or there is no time left.
         """
         hopeless: set[Deployment] = set()
         failed: ModelError | None = None
@@ -90,7 +90,7 @@ class Tries:
             try:
                 return await ask(deployment)
             except ModelError as error:
-                if not is_fault(failure_of(error)):
+                if not is_fault(failure_of(error)) or not asked.deadline.left:
                     raise
                 failed = error
                 if error.hopeless:
