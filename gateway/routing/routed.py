@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway.edge.context import ANSWERED_BY
 from gateway.routing.begun import Begun
 from gateway.routing.call import Asked, Request, embedded, streamed
 from gateway.routing.deployment import Deployment
-from gateway.routing.failures import Failure, failure_of
+from gateway.routing.failures import CONTENT_FILTER, Failure, failure_of
 from gateway.routing.health import HealthChecks
 from gateway.routing.hedge import hedge_after, hedged
 from gateway.routing.patience import Deadline
@@ -104,12 +105,13 @@ class RoutedProvider:
         return Asked(request, request.trail or Trail(), Deadline(self._tries.clock, self._policy.patience.total))
 
     async def _or_else(self, asked: Asked, ask: Callable[[RoutedProvider], Awaitable[T]]) -> T:
-        """What this one answers, or else one of its fallbacks, as long as there is time. When they fail too, its own
-        failure is told."""
+        """What this one answers, or else one of its fallbacks. When they fail too, its own failure is told."""
         try:
             return await ask(self)
         except ModelError as error:
-            for other in self.fallbacks.get(failure_of(error), ()) if asked.deadline.left else ():
+            for other in self.fallbacks.get(failure_of(error), ()):
+                if not await asked.may_go_on():
+                    break
                 try:
                     return await other._or_else(asked, ask)
                 except ModelError:
@@ -117,6 +119,31 @@ class RoutedProvider:
             raise
 
     async def _begun(self, asked: Asked) -> Begun:
+        begun = await self._first(asked)
+        if not begun.filtered or CONTENT_FILTER not in self.fallbacks:
+            return begun
+        await begun.withdraw(self._patience(asked))
+        instead = await self._unfiltered(asked)
+        if instead is None:
+            begun.give_back()
+        return instead or begun
+
+    async def _unfiltered(self, asked: Asked) -> Begun | None:
+        """What the first fallback answers that neither fails nor is filtered too; None when there is none."""
+        for other in self.fallbacks[CONTENT_FILTER]:
+            if not await asked.may_go_on():
+                break
+            with suppress(ModelError):
+                begun = await other._or_else(asked, lambda routed: routed._begun(asked))
+                if not begun.filtered:
+                    return begun
+                await begun.withdraw(self._patience(asked))
+        return None
+
+    def _patience(self, asked: Asked) -> float:
+        return min(self._policy.patience.first_token, asked.deadline.left)
+
+    async def _first(self, asked: Asked) -> Begun:
         tried: set[Deployment] = set()
         streams = streamed(asked.request)
 
