@@ -157,7 +157,7 @@ def _filtered(index: int) -> dict[bool, Reply]:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_an_answer_that_was_filtered_has_fallbacks(streamed: bool) -> None:
     """If it is the first choice, and nothing of it was sent: the other answers, in its own bytes, and both are paid."""
-    scripts = {
+    scripts: dict[str, list[Reply]] = {
         "a": [_filtered(0)[streamed], _filtered(1)[streamed]],
         "b": [Stream.of_text("B") if streamed else answer("B")],
     }
