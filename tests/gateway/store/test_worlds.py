@@ -41,7 +41,7 @@ from tests.gateway.store.worlds import (
     used,
 )
 
-EXAMPLES, STEPS = 5, 20
+EXAMPLES, STEPS = 10, 20
 BUDGET = 1_200_000
 KEY = Limits(requests=30, tokens=900, nanos=BUDGET, slots=10)
 TEAM = Account("team:all", Limits(requests=50, tokens=1500, nanos=2_000_000, slots=15), "total")

@@ -212,6 +212,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._runner = asyncio.Runner()
+        self._begun: list[asyncio.Task[Any]] = []
         self._way = self.world.open()
         self.guarded = GuardedStore(self._way.store, SQLiteStore(None, self.world.clock), self._tell, pause=0.01)
         self.store = self.guarded if self.exact else LeasedStore(self.guarded, ahead=self.world.clock)
@@ -264,10 +265,17 @@ class Worker:
     def bury(self) -> None:
         """Takes away what is left of one that was killed; nobody may look at the store afterwards."""
         with suppress(Exception):
+            self.wait(self._leave_all())
+        with suppress(Exception):
             self.stop()
 
     def _tell(self, lost: str) -> None:
         self.lost += bool(lost)
+
+    async def _leave_all(self) -> None:
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
 
     async def _start(self) -> None:
         for each in (self.store, self.limiter, self.ledger):
@@ -283,7 +291,9 @@ class Worker:
 
         self.limiter.admit(self.accounts[key], answer)
         request = ChatRequest("up", [{"role": "user", "content": name}], parameters={"max_tokens": ANSWER})
-        return asyncio.create_task(self._flow.start(Event(request, id=name, caller=key), self._hooks).result())
+        task = asyncio.create_task(self._flow.start(Event(request, id=name, caller=key), self._hooks).result())
+        self._begun.append(task)
+        return task
 
     async def _ask(self, names: list[str], key: str) -> list[Run]:
         now = self.world.clock.now()
