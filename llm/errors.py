@@ -33,9 +33,11 @@ class ModelError(Exception):
 
     Attributes:
         hopeless: whether the next try would only repeat it.
+        costs: whether the work may have been done before, and so may have to be paid.
     """
 
     hopeless = False
+    costs = False
 
 
 class InvalidRequest(ModelError):
@@ -101,6 +103,8 @@ class UpstreamUnreachable(UpstreamError):
 class UpstreamTimeout(UpstreamError):
     """The provider did not answer, or did not go on, within the deadline."""
 
+    costs = True
+
 
 class UpstreamCredentialsRefused(UpstreamError):
     """The provider does not accept the gateway's key. The operator must act, not the caller."""
@@ -142,6 +146,8 @@ class UpstreamUnavailable(UpstreamError):
 class UpstreamGarbled(UpstreamError):
     """The provider's answer is not what its protocol says."""
 
+    costs = True
+
 
 class UpstreamAnswerInvalid(UpstreamGarbled):
     """The model's answer is not the JSON that was asked for, and neither is that of the repair turn."""
@@ -155,6 +161,8 @@ class UpstreamAnswerTooLong(UpstreamGarbled):
 
 class UpstreamBrokeOff(UpstreamError):
     """The provider's stream ended before its answer did."""
+
+    costs = True
 
 
 class ScriptError(ModelError):

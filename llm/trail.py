@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FailedCall:
-    """A call that gave no answer: it failed before it began, or another one was faster."""
+    """A call that gave no answer: it failed before it began, it was filtered, or another one was faster."""
 
     deployment: str
     error: str
-    """The name of the exception, or ``cancelled``."""
+    """The name of the exception, ``cancelled`` or ``content_filter``."""
     usage: Usage = field(default_factory=Usage)
     """What it cost all the same."""
     usd: float | None = 0.0

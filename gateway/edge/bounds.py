@@ -21,6 +21,8 @@ BYTES_PER_TOKEN = 3
 TOKENS_PER_MESSAGE = 8
 TOKENS_PER_FILE = 2000
 """For an image, a sound or a document in a message, whatever its size."""
+TOKENS_OF_FAULTS = 300
+"""For what a model is told when its JSON was wrong."""
 NANOS_PER_TOKEN = NANOS // 1_000_000
 """What a token costs at a price of one dollar for a million."""
 
@@ -37,6 +39,8 @@ class Terms:
     max_nanos: float
     unpriced: str = ""
     """A model of it that costs money, and nobody has said how much."""
+    repairs: bool = False
+    """Whether it is a model that is asked once more where its JSON is wrong."""
 
     def bound(self, asked: int, answered: int) -> Amount:
         """What a run with so many tokens in and out of a call takes at most."""
@@ -70,8 +74,11 @@ class Bounds:
             return NOTHING
         body = run.event.body
         if isinstance(body, ChatRequest):
-            answers, answered = _answers(body.parameters, self._answer_tokens)
-            return terms.bound(_asked(body), answers * answered)
+            number, most = _answers(body.parameters, self._answer_tokens)
+            asked, answered = _asked(body), number * most
+            if terms.repairs and (body.tools or "response_format" in body.parameters):
+                asked, answered = 2 * asked + answered + TOKENS_OF_FAULTS, 2 * answered
+            return terms.bound(asked, answered)
         if isinstance(body, EmbeddingRequest):
             return terms.bound(sum(map(_tokens, body.inputs)), 0)
         return terms.bound(_tokens(orjson.dumps(body, default=str)), self._answer_tokens)
@@ -98,6 +105,7 @@ def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> 
         max_tokens=float("inf") if plan.max_tokens is None else plan.max_tokens,
         max_nanos=float("inf") if plan.max_usd is None else ceil(plan.max_usd * NANOS),
         unpriced=next(unpriced, ""),
+        repairs=served.kind == "model" and any(model.checks for model in served.models),
     )
 
 

@@ -18,6 +18,10 @@ KEY = "penstock"
 ANSWERED_BY: ContextVar[list[str]] = ContextVar("answered_by")
 """The deployments that have answered in the request that is under way; routing writes it, its answer names them."""
 
+AFFORD: ContextVar[Callable[[int, int], Awaitable[bool]] | None] = ContextVar("afford", default=None)
+"""Reserves so many tokens and billionths of a dollar beside what is reserved for the request that is under way, and
+says whether they were granted; None where nothing limits it. Limits write it, routing asks before it tries again."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:

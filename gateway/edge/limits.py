@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Awaitable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from typing import Any, TypeAlias
 
 from gateway.edge.allowance import headers_of, refusal_of
 from gateway.edge.bounds import Bounds, taken
-from gateway.edge.context import Send
+from gateway.edge.context import AFFORD, Send
 from gateway.errors import PriceNeeded
 from gateway.store.leased import LeasedStore
 from gateway.store.protocol import NOTHING, Account, Amount, Decision, Hold, Store
@@ -50,6 +51,8 @@ class Admission:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     keeping: list[tuple[Hold, Amount]] = field(default_factory=list)
     """The first run, when it has ended and others go on: its reservation is the place of all."""
+    further: list[Hold] = field(default_factory=list)
+    """What was reserved on the way, for further calls when others had failed."""
     settling: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
@@ -75,7 +78,7 @@ class Admission:
         if asked.slots and self.running:
             self.keeping = over
             return []
-        return over if self.running else over + self.keeping
+        return over if self.running else [*over, *self.keeping, *((each, NOTHING) for each in self.further)]
 
 
 ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)
@@ -114,6 +117,7 @@ class Limiter(Instrument):
         """What answers a request that is charged to these: ``send`` itself, if nothing limits it."""
         admission = Admission(accounts, send) if accounts else None
         ADMISSION.set(admission)
+        AFFORD.set(None if admission is None else partial(self._afford, admission))
         return send if admission is None else admission
 
     async def start(self) -> None:
@@ -141,7 +145,7 @@ class Limiter(Instrument):
             return
         self._check_price(run, admission.accounts)
         asked = admission.needs(self._bounds.of(run))
-        hold = Hold(f"{self._name}{next(self._numbers)}", admission.accounts)
+        hold = self._next_hold(admission)
         decision = await self._reserve(admission, hold, asked)
         told = headers_of(admission.accounts, decision)
         admission.headers = [(name.encode(), value.encode()) for name, value in told.items()]
@@ -163,6 +167,17 @@ class Limiter(Instrument):
         """Gives what is under way a whole lease again."""
         if self._held:
             await self._store.renew(list(self._held.values()), self._lease)
+
+    async def _afford(self, admission: Admission, tokens: int, nanos: int) -> bool:
+        hold, asked = self._next_hold(admission), Amount(tokens=tokens, nanos=nanos)
+        decision = await self._reserve(admission, hold, asked)
+        if decision.granted:
+            self._held[hold.id] = hold
+            admission.further.append(hold)
+        return decision.granted
+
+    def _next_hold(self, admission: Admission) -> Hold:
+        return Hold(f"{self._name}{next(self._numbers)}", admission.accounts)
 
     async def _reserve(self, admission: Admission, hold: Hold, asked: Amount) -> Decision:
         was = turn(LIMITS)

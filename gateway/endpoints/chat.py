@@ -14,13 +14,12 @@ from typing import Any
 
 import orjson
 
-from gateway.answers import Api, Dialect, Ending
+from gateway.answers import Api, Dialect
 from gateway.choices import ChoiceDialect
-from gateway.edge.sse import DONE, frame
+from gateway.endpoints.choice_frames import ChoiceFrames
 from gateway.endpoints.passing import PassingDialect
-from gateway.faults import Fault
 from graph import Event
-from llm import ChatChunk, ChatCompletion, ChatRequest, Usage
+from llm import ChatChunk, ChatCompletion, ChatRequest
 
 KEPT_HERE = ("store", "metadata")
 """Parameters that do not go upstream where the gateway keeps the answer."""
@@ -56,38 +55,13 @@ class ChatApi(Api):
         return ChatDialect(event, index)
 
 
-class ChatDialect:
-    """One choice of a chat answer. What its frames have in common is encoded once."""
+class ChatDialect(ChoiceFrames):
+    """One choice of a chat answer."""
 
-    def __init__(self, event: Event, index: int) -> None:
-        request: ChatRequest = event.body
-        self._model = request.model
-        self._id = f"chatcmpl-{event.id.removeprefix('req_')}"
-        self._index = index
-        self._created = int(event.now().timestamp())
-        self._include_usage = request.include_usage
-        self._told: Mapping[str, Any] = {}
-        self._begun = False
-        self._head = self._encoded_head()
-        self._open = b',"choices":[{"index":%d,"delta":' % index
-        self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
+    prefix, streamed, gathered = "chatcmpl-", "chat.completion.chunk", "chat.completion"
 
-    def _common(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self._id,
-            "object": kind,
-            "created": self._created,
-            "model": self._model,
-            "system_fingerprint": None,
-            **self._told,
-        }
-
-    def _encoded_head(self) -> bytes:
-        return b"data: " + orjson.dumps(self._common("chat.completion.chunk"))[:-1]
-
-    def begin(self) -> bytes:
-        """Nothing yet: what all frames say, the first chunk may know."""
-        return b""
+    _begun = False
+    _open = b""
 
     def chunk(self, chunk: ChatChunk) -> bytes:
         if chunk.common:
@@ -104,19 +78,8 @@ class ChatDialect:
         return opening + self._frame({}, orjson.dumps(reason))
 
     def _opening(self) -> bytes:
-        self._begun = True
+        self._begun, self._open = True, b',"choices":[{"index":%d,"delta":' % self._index
         return self._frame({"role": "assistant", "content": "", "refusal": None})
-
-    def close(self, usage: Usage) -> bytes:
-        if not self._include_usage:
-            return DONE
-        return b"".join((self._head, b',"choices":[],"usage":', orjson.dumps(usage.to_wire()), b"}\n\n", DONE))
-
-    def end(self, ending: Ending) -> bytes:
-        return self.finish(ending.finish_reason) + self.close(ending.usage)
-
-    def error(self, fault: Fault) -> bytes:
-        return frame(fault.openai())
 
     def choice(self, completion: ChatCompletion, reason: str) -> dict[str, Any]:
         self._told = completion.common
@@ -126,12 +89,6 @@ class ChatDialect:
             "logprobs": completion.logprobs,
             "finish_reason": reason,
         }
-
-    def body(self, choices: Sequence[dict[str, Any]], usage: Usage) -> dict[str, Any]:
-        return {**self._common("chat.completion"), "choices": choices, "usage": usage.to_wire()}
-
-    def whole(self, completion: ChatCompletion, ending: Ending) -> dict[str, Any]:
-        return self.body([self.choice(completion, ending.finish_reason)], ending.usage)
 
     def _frame(self, delta: Mapping[str, Any], finish_reason: bytes = b"null", logprobs: bytes = b"null") -> bytes:
         return b"".join(

@@ -11,12 +11,11 @@ from typing import Any
 
 import orjson
 
-from gateway.answers import Api, Dialect, Ending
+from gateway.answers import Api, Dialect
 from gateway.choices import ChoiceDialect
-from gateway.edge.sse import DONE, frame
-from gateway.faults import Fault
+from gateway.endpoints.choice_frames import ChoiceFrames
 from graph import Event
-from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, Usage
+from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest
 from llm.chat.request_checks import CHECKS, model_of, options_of
 from llm.chat.validation import Check, array_of, integer, missing, of_type, wrong_type
 
@@ -91,26 +90,12 @@ def _prompts(body: Mapping[str, Any]) -> Sequence[str | list[int]]:
     return given
 
 
-class CompletionDialect:
+class CompletionDialect(ChoiceFrames):
     """One choice of a completion."""
 
-    def __init__(self, event: Event, index: int) -> None:
-        request: ChatRequest = event.body
-        self._index = index
-        self._include_usage = request.include_usage
-        self._common = {
-            "id": f"cmpl-{event.id.removeprefix('req_')}",
-            "object": "text_completion",
-            "created": int(event.now().timestamp()),
-            "model": request.model,
-            "system_fingerprint": None,
-        }
-        self._head = b"data: " + orjson.dumps(self._common)[:-1]
-        self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
-        self._offset = 0
+    prefix, streamed, gathered = "cmpl-", "text_completion", "text_completion"
 
-    def begin(self) -> bytes:
-        return b""
+    _offset = 0
 
     def chunk(self, chunk: ChatChunk) -> bytes:
         text = chunk.content or ""
@@ -121,25 +106,8 @@ class CompletionDialect:
     def finish(self, reason: str) -> bytes:
         return self._frame("", None, _reason(reason))
 
-    def close(self, usage: Usage) -> bytes:
-        if not self._include_usage:
-            return DONE
-        return b"".join((self._head, b',"choices":[],"usage":', orjson.dumps(usage.to_wire()), b"}\n\n", DONE))
-
-    def end(self, ending: Ending) -> bytes:
-        return self.finish(ending.finish_reason) + self.close(ending.usage)
-
-    def error(self, fault: Fault) -> bytes:
-        return frame(fault.openai())
-
     def choice(self, completion: ChatCompletion, reason: str) -> dict[str, Any]:
         return self._choice(completion.content, self._logprobs(completion.logprobs), _reason(reason))
-
-    def body(self, choices: Sequence[dict[str, Any]], usage: Usage) -> dict[str, Any]:
-        return {**self._common, "choices": choices, "usage": usage.to_wire()}
-
-    def whole(self, completion: ChatCompletion, ending: Ending) -> dict[str, Any]:
-        return self.body([self.choice(completion, ending.finish_reason)], ending.usage)
 
     def _frame(self, text: str, logprobs: Any, reason: str | None) -> bytes:
         choices = orjson.dumps([self._choice(text, logprobs, reason)])

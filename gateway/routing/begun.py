@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from math import inf
 from types import TracebackType
 from typing import Self
 
 from gateway.routing.call import Asked, Call
 from gateway.routing.deployment import Deployment
+from gateway.routing.failures import CONTENT_FILTER
 from gateway.routing.patience import Patience, within
 from gateway.routing.watch import Watch
-from llm import ChatChunk, ChatRequest
+from llm import ChatChunk, ChatRequest, FailedCall, ModelError
 
 SILENT = 64
 """How many chunks that say nothing are held back before the first that does."""
@@ -27,16 +29,25 @@ class Begun:
     def __init__(
         self,
         call: Call,
+        asked: Asked,
         chunks: AsyncGenerator[ChatChunk, None],
-        lead: Sequence[ChatChunk],
+        lead: list[ChatChunk],
         watch: Watch | None,
     ) -> None:
         self.deployment = call.deployment
         self._call = call
+        self._trail = asked.trail
         self._chunks = chunks
         self.lead = lead
         self._watch = watch
         self._ended = False
+        self._cost: FailedCall | None = None
+        """Of an answer that was withdrawn."""
+
+    @property
+    def filtered(self) -> bool:
+        """Whether it is over before anything of it was given: a filter of the upstream has held it back."""
+        return any(chunk.finish_reason == CONTENT_FILTER for chunk in self.lead)
 
     @classmethod
     async def of(cls, deployment: Deployment, asked: Asked, patience: Patience) -> Begun:
@@ -59,7 +70,7 @@ class Begun:
             raise
         call.began()
         limited = min(patience.idle, patience.total) < inf
-        return cls(call, chunks, lead, Watch(patience.idle, asked.deadline.left) if limited else None)
+        return cls(call, asked, chunks, lead, Watch(patience.idle, asked.deadline.left) if limited else None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,14 +78,37 @@ class Begun:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watch is not None:
-            self._watch.close()
+        overran = self._watch is not None and self._watch.overran
+        self._stop_watching()
+        if self._cost is not None:
+            return
         if self._ended:
             self._call.answered()
         else:
-            overran = self._watch is not None and self._watch.overran
             self._call.failed(GeneratorExit() if error is None or overran else error)
         await self._chunks.aclose()
+
+    async def withdraw(self, seconds: float) -> None:
+        """What was filtered is no answer as long as somebody else may give one: it is read to its end, for so long at
+        most, and noted on the trail with what it has cost."""
+        try:
+            with suppress(ModelError):
+                await within(seconds, _take(self._chunks, self.lead), "the end of its answer")
+        finally:
+            self._stop_watching()
+            self._cost = self._cost or self._call.filtered(self.lead)
+            self._trail.failed.append(self._cost)
+            await self._chunks.aclose()
+
+    def give_back(self) -> None:
+        """It is the answer after all, as nobody else has one."""
+        assert self._cost is not None  # noqa: S101 - only what was withdrawn is given back
+        self._trail.failed.remove(self._cost)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     async def next(self) -> ChatChunk | None:
         """The next chunk after those of the ``lead``; None at the end.
@@ -87,13 +121,24 @@ class Begun:
         return chunk
 
 
-async def _lead(chunks: AsyncGenerator[ChatChunk, None]) -> Sequence[ChatChunk]:
+async def _lead(chunks: AsyncGenerator[ChatChunk, None]) -> list[ChatChunk]:
     lead: list[ChatChunk] = []
-    while len(lead) < SILENT and (chunk := await anext(chunks, None)) is not None:
-        lead.append(chunk)
-        if _speaks(chunk):
-            break
+    await _take(chunks, lead, until=_speaks)
     return lead
+
+
+async def _take(
+    chunks: AsyncGenerator[ChatChunk, None],
+    taken: list[ChatChunk],
+    until: Callable[[ChatChunk], bool] = lambda _: False,
+) -> None:
+    """Moves some chunks, and no more than are held back."""
+    for _ in range(SILENT):
+        if (chunk := await anext(chunks, None)) is None:
+            break
+        taken.append(chunk)
+        if until(chunk):
+            break
 
 
 def _speaks(chunk: ChatChunk) -> bool:

@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from typing import TypeAlias
 
+from gateway.edge.context import AFFORD
 from gateway.routing.deployment import Deployment
-from gateway.routing.failures import PAID, failure_of, is_fault
+from gateway.routing.failures import CONTENT_FILTER, failure_of, is_fault
 from gateway.routing.patience import Deadline, within
-from llm import ChatRequest, EmbeddingRequest, Embeddings, FailedCall, ModelError, Trail, UpstreamError, Usage
+from gateway.store.protocol import NANOS
+from llm import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    EmbeddingRequest,
+    Embeddings,
+    FailedCall,
+    ModelError,
+    Trail,
+    UpstreamError,
+    Usage,
+)
 from llm.tokens import CHARACTERS
 
 Request: TypeAlias = ChatRequest | EmbeddingRequest
 CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What is asked, where it is noted of whom, and until when."""
 
     request: Request
     trail: Trail
     deadline: Deadline
+    _reserved: int = 0
+    """How many of the calls that failed are reserved for, beside the one that answers."""
+
+    async def may_go_on(self) -> bool:
+        """Whether somebody else may be asked: there is time, and what the calls that failed have cost leaves enough for
+        one more. What was reserved for the answer may all be needed by that."""
+        failed = self.trail.failed[self._reserved :]
+        tokens = sum(call.usage.total_tokens for call in failed)
+        nanos = ceil(sum(call.usd or 0.0 for call in failed) * NANOS)
+        afford = AFFORD.get()
+        if not self.deadline.left or (tokens and afford is not None and not await afford(tokens, nanos)):
+            return False
+        self._reserved += len(failed)
+        return True
 
 
 class Call:
@@ -63,6 +92,15 @@ class Call:
         if not self._began:
             self._note(error)
 
+    def filtered(self, chunks: Iterable[ChatChunk]) -> FailedCall:
+        """The answer, of these chunks, has ended with nothing but that it was filtered, which does not speak against
+        the deployment. What that has cost."""
+        self.deployment.in_flight -= 1
+        self.deployment.failed[CONTENT_FILTER] += 1
+        self.deployment.breaker.answered(self._probes)
+        said = ChatCompletion.of(chunks)
+        return self._cost(CONTENT_FILTER, said.usage or _estimated(self._request, len(said.content)))
+
     def _judge(self, error: Exception) -> None:
         """What an error says of the deployment: one that finds fault with the request is in order itself."""
         deployment, breaker = self.deployment, self.deployment.breaker
@@ -82,11 +120,13 @@ class Call:
 
     def _note(self, error: BaseException) -> None:
         name = type(error).__name__ if isinstance(error, Exception) else CANCELLED
-        if isinstance(error, Exception) and not isinstance(error, PAID):
+        if isinstance(error, Exception) and not getattr(error, "costs", False):
             self._trail.failed.append(FailedCall(self.deployment.name, name))
             return
-        usage = _asked(self._request)
-        self._trail.failed.append(FailedCall(self.deployment.name, name, usage, self.deployment.model.usd(usage)))
+        self._trail.failed.append(self._cost(name, _estimated(self._request)))
+
+    def _cost(self, why: str, usage: Usage) -> FailedCall:
+        return FailedCall(self.deployment.name, why, usage, self.deployment.model.usd(usage))
 
 
 def streamed(request: Request) -> bool:
@@ -112,9 +152,9 @@ async def embedded(deployment: Deployment, asked: Asked) -> Embeddings:
     return made
 
 
-def _asked(request: Request) -> Usage:
-    """About what reading a request costs."""
+def _estimated(request: Request, answered: int = 0) -> Usage:
+    """About what reading a request costs, and so many characters of an answer."""
     if isinstance(request, ChatRequest):
-        return CHARACTERS.count_now(request, 0)
+        return CHARACTERS.count_now(request, answered)
     tokens = sum(-(-len(each) // 4) if isinstance(each, str) else len(each) for each in request.inputs)
     return Usage.of(tokens, 0, estimated=True)

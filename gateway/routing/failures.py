@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from llm import (
     ContextLengthExceeded,
     InvalidRequest,
     ModelError,
-    UpstreamBrokeOff,
-    UpstreamGarbled,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamRequestRefused,
@@ -18,11 +16,11 @@ from llm import (
 
 Failure: TypeAlias = Literal["rate_limit", "context_length", "content_filter", "server", "timeout", "caller"]
 TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length"})
-FILTERED = frozenset({"content_filter", "content_policy_violation", "invalid_prompt", "bio_policy"})
+CONTENT_FILTER: Final = "content_filter"
+"""The class, and why an answer that was filtered says that it ended."""
+FILTERED = frozenset({CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "bio_policy"})
 NOT_THERE = frozenset({"model_not_found", "DeploymentNotFound", "not_found_error"})
 """Codes of refusals that are about the deployment, not about what was asked of it."""
-PAID = (UpstreamTimeout, UpstreamGarbled, UpstreamBrokeOff)
-"""Failures of calls whose work may have been done, and so may have to be paid."""
 
 
 def failure_of(error: ModelError) -> Failure:
@@ -42,7 +40,7 @@ def _refusal(error: InvalidRequest | UpstreamRequestRefused) -> Failure:
     if error.code in TOO_LONG:
         return "context_length"
     if error.code in FILTERED:
-        return "content_filter"
+        return CONTENT_FILTER
     return "server" if error.code in NOT_THERE else "caller"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway.edge.context import ANSWERED_BY
 from gateway.routing.begun import Begun
 from gateway.routing.call import Asked, Request, embedded, streamed
 from gateway.routing.deployment import Deployment
-from gateway.routing.failures import Failure, failure_of
+from gateway.routing.failures import CONTENT_FILTER, Failure, failure_of
 from gateway.routing.health import HealthChecks
 from gateway.routing.hedge import hedge_after, hedged
 from gateway.routing.patience import Deadline
@@ -86,7 +87,7 @@ class RoutedProvider:
     async def stream(self, model: str, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """See :meth:`llm.ModelProvider.stream`. Nothing is asked again once there has been a chunk."""
         asked = self._asked(request)
-        async with await self._or_else(lambda routed: routed._begun(asked)) as begun:
+        async with await self._or_else(asked, lambda routed: routed._begun(asked)) as begun:
             _tell(asked.trail, begun.deployment)
             for first in begun.lead:
                 yield first
@@ -96,26 +97,53 @@ class RoutedProvider:
     async def _embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
         """See :class:`llm.EmbeddingProvider`."""
         asked = self._asked(request)
-        deployment, made = await self._or_else(lambda routed: routed._embedded(asked))
+        deployment, made = await self._or_else(asked, lambda routed: routed._embedded(asked))
         _tell(asked.trail, deployment)
         return made
 
     def _asked(self, request: Request) -> Asked:
         return Asked(request, request.trail or Trail(), Deadline(self._tries.clock, self._policy.patience.total))
 
-    async def _or_else(self, ask: Callable[[RoutedProvider], Awaitable[T]]) -> T:
+    async def _or_else(self, asked: Asked, ask: Callable[[RoutedProvider], Awaitable[T]]) -> T:
         """What this one answers, or else one of its fallbacks. When they fail too, its own failure is told."""
         try:
             return await ask(self)
         except ModelError as error:
             for other in self.fallbacks.get(failure_of(error), ()):
+                if not await asked.may_go_on():
+                    break
                 try:
-                    return await other._or_else(ask)
+                    return await other._or_else(asked, ask)
                 except ModelError:
                     continue
             raise
 
     async def _begun(self, asked: Asked) -> Begun:
+        begun = await self._first(asked)
+        if not begun.filtered or CONTENT_FILTER not in self.fallbacks:
+            return begun
+        await begun.withdraw(self._patience(asked))
+        instead = await self._unfiltered(asked)
+        if instead is None:
+            begun.give_back()
+        return instead or begun
+
+    async def _unfiltered(self, asked: Asked) -> Begun | None:
+        """What the first fallback answers that neither fails nor is filtered too; None when there is none."""
+        for other in self.fallbacks[CONTENT_FILTER]:
+            if not await asked.may_go_on():
+                break
+            with suppress(ModelError):
+                begun = await other._or_else(asked, lambda routed: routed._begun(asked))
+                if not begun.filtered:
+                    return begun
+                await begun.withdraw(self._patience(asked))
+        return None
+
+    def _patience(self, asked: Asked) -> float:
+        return min(self._policy.patience.first_token, asked.deadline.left)
+
+    async def _first(self, asked: Asked) -> Begun:
         tried: set[Deployment] = set()
         streams = streamed(asked.request)
 

@@ -73,12 +73,14 @@ class Tries:
             tried: those that have failed since the last wait; ``ask`` may add to it.
 
         Raises:
-            ModelError: that of the last one; at once where another one would say the same.
+            ModelError: that of the last one; at once where another one would say the same, or it may not go on.
         """
         hopeless: set[Deployment] = set()
         failed: ModelError | None = None
         waits = 0
         for _ in range(self.policy.retries + 1):
+            if failed is not None and not await asked.may_go_on():
+                raise failed
             deployment = self.next(among, asked, tried | hopeless)
             if deployment is None and failed is not None and await self._waited(among, hopeless, waits, asked):
                 waits += 1

@@ -54,6 +54,9 @@ class GuardedStore:
         self._bills: dict[str, tuple[Hold, Amount]] = {}
         """The same, as far as it is being told."""
         self._returning: asyncio.Task[None] | None = None
+        self._telling = asyncio.Lock()
+        """One at a time tells the store: a bill that is asked for after somebody else has settled it would count
+        twice."""
 
     @property
     def reachable(self) -> bool:
@@ -160,15 +163,24 @@ class GuardedStore:
 
     async def _catch_up(self) -> None:
         """Tells the store everything that it does not know yet."""
-        await self._store.start()
-        await self._settle_late()
-        await self._charge()
+        async with self._telling:
+            await self._store.start()
+            await self._tell_all()
 
     async def _settle_up(self) -> None:
-        try:
+        async with self._telling:
+            if not self.reachable:
+                return
+            try:
+                await self._tell_all()
+            except StoreUnavailable as error:
+                self._lose(error)
+
+    async def _tell_all(self) -> None:
+        """Until nothing is left; some may come up meanwhile."""
+        while self._late or self._owed or self._bills:
+            await self._settle_late()
             await self._charge()
-        except StoreUnavailable as error:
-            self._lose(error)
 
     async def _settle_late(self) -> None:
         while self._late:
@@ -186,8 +198,7 @@ class GuardedStore:
         for name, (hold, amount) in list(self._bills.items()):
             await self._store.reserve(hold, amount, LEASE)
             self._late[name] = (hold, amount, True)
-            self._bills.pop(name, None)
-        await self._settle_late()
+            del self._bills[name]
 
 
 def _withheld(whole: Limits, reduced: Limits) -> Amount:

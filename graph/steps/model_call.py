@@ -104,8 +104,9 @@ class _Heard:
                     self._write(value)
 
     def broke(self, error: BaseException) -> None:
-        """It ends early. Who leaves does so after the model has begun to work."""
-        self.worked = self.worked or isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        """It ends early. Who leaves does so after the model has begun to work, and some failures come after it too."""
+        leaves = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        self.worked = self.worked or leaves or getattr(error, "costs", False)
         self.error = error
 
     def _write(self, text: str) -> None:

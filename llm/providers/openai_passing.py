@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -191,7 +191,7 @@ class Passage:
             mended |= mend_delta(delta, chunk, state)
             mended |= mend_choice(choice, delta, chunk)
             state.finished = state.finished or chunk.finish_reason is not None
-            chunks.append(chunk)
+            chunks.append(replace(chunk, finish_reason=None) if index else chunk)
         return chunks, mended
 
     def _learn(self, event: Mapping[str, Any], data: bytes, wire: bytes) -> None:
@@ -230,7 +230,7 @@ def whole(body: bytes, request: ChatRequest) -> ChatChunk:
     mended += [mend_head(answer, WHOLE), mend_usage(answer)]
     edited = None if any(mended) else renamed(body, orjson.dumps(request.model))
     made = _together(chunks) or ChatChunk()
-    made.usage = usage_in(answer)
+    made.finish_reason, made.usage = chunks[0].finish_reason, usage_in(answer)
     made.wire = edited or orjson.dumps({**answer, "model": request.model})
     return made
 

@@ -123,6 +123,76 @@ async def test_a_budget(tmp_path: Path) -> None:
     assert "retry-after" not in no.value.response.headers
 
 
+@pytest.mark.parametrize("left", [0, 1], ids=["spent", "enough"])
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "leased"])
+@pytest.mark.parametrize("why", ["slow", "filtered"])
+async def test_what_failed_on_the_way_is_within_the_budget(why: str, left: int, exact: bool, tmp_path: Path) -> None:
+    """What a call that failed has cost is reserved beside the whole answer before another one is made; where that is
+    too much, the caller hears how the first one ended, and the budget is kept."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    most = 9 * 1000 + 3 * 2000
+    one, whole = answer("Ciao"), {**answer("Ciao").body, "usage": usage}
+    filtered = Json({**whole, "choices": [{**whole["choices"][0], "finish_reason": "content_filter"}]})
+    cost = 1000 if why == "slow" else most
+    key = {"name": "app", "key": KEY, "period": "total", "budget_usd": (most + left * cost) / NANOS}
+    async with ScriptedUpstream(Hang() if why == "slow" else filtered) as first, ScriptedUpstream() as other:
+        other.script += [Json(whole, one.status)] * left
+        tree = {
+            "auth": {"keys": [key]},
+            "providers": [
+                {"name": "first", "kind": "openai", "base_url": first.base_url, "read_seconds": 0.2},
+                {"name": "other", "kind": "openai", "base_url": other.base_url},
+            ],
+            "models": [
+                {
+                    "name": "up",
+                    "provider": "first",
+                    "price": PRICE,
+                    "routing": {"retries": 0},
+                    "fallbacks": {"timeout": ["other"], "content_filter": ["other"]},
+                },
+                {"name": "other", "provider": "other", "price": PRICE},
+            ],
+            "graphs": [],
+            "store": {"url": f"sqlite:///{tmp_path}/penstock.db"},
+            "limits": {"exact": exact},
+        }
+        async with serving(**tree) as gateway:
+            status, _, body = await gateway.post("/v1/chat/completions", {**CHAT, "max_tokens": 3}, **BEARER)
+    if left:
+        assert (status, body["choices"][0]["finish_reason"]) == (200, "stop")
+    elif why == "slow":
+        assert (status, body["error"]["code"]) == (504, "upstream_timeout")
+    else:
+        assert (status, body["choices"][0]["finish_reason"]) == (200, "content_filter")
+    taken = await spent(tmp_path)
+    assert (taken.nanos, taken.slots, taken.requests) == (cost + most * left, 0, 1)
+
+
+@pytest.mark.parametrize("left", [0, 330], ids=["too little", "enough"])
+async def test_a_repair_turn_is_within_the_budget(left: int, tmp_path: Path) -> None:
+    """A model whose JSON is checked may be asked twice, the second time with its wrong answer: both are reserved."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    wrong, right = (Json({**answer(text).body, "usage": usage}) for text in ("no", "{}"))
+    budget = (2 * (9 * 1000 + 3 * 2000) + left * 1000) / NANOS
+    async with ScriptedUpstream(*[wrong, right] * bool(left)) as upstream:
+        tree = {
+            "auth": {"keys": [{"name": "app", "key": KEY, "period": "total", "budget_usd": budget}]},
+            "providers": [{"name": "scripted", "kind": "openai", "base_url": upstream.base_url}],
+            "models": [{"name": "up", "provider": "scripted", "price": PRICE, "repair": True}],
+            "graphs": [],
+            "store": {"url": f"sqlite:///{tmp_path}/penstock.db"},
+        }
+        asked = {**CHAT, "max_tokens": 3, "response_format": {"type": "json_object"}}
+        async with serving(**tree) as gateway:
+            status, _, body = await gateway.post("/v1/chat/completions", asked, **BEARER)
+    if left:
+        assert (status, body["choices"][0]["message"]["content"]) == (200, "{}")
+    else:
+        assert (status, body["error"]["code"]) == (429, "insufficient_quota")
+    assert (await spent(tmp_path)).nanos <= budget * NANOS
+
+
 async def test_requests_at_once(tmp_path: Path) -> None:
     """While one is under way the next is refused; as soon as its last byte has come, another may be sent."""
     pause = Pause()

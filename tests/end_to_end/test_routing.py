@@ -14,7 +14,7 @@ import pytest
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from llm.testing import ScriptedUpstream
-from llm.testing.upstream import Cut, Hang, Json, Pause, Reply, Stream, answer, embeddings
+from llm.testing.upstream import CHUNK, Cut, Hang, Json, Pause, Reply, Stream, answer, choice, embeddings, frame
 from tests.serving import Gateway, serving
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
@@ -138,6 +138,38 @@ async def test_a_conversation_that_is_too_long_goes_to_the_long_model() -> None:
         assert ups["b"].received[0].body["model"] == "up-long"
         status, headers, _ = await gateway.post("/v1/chat/completions", {"model": "long", "messages": HELLO})
         assert (status, "x-penstock-deployment" in headers) == (200, False)
+
+
+def _filtered(index: int) -> dict[bool, Reply]:
+    """An answer of two choices, whole and streamed, of which that one is filtered."""
+    reasons = ["content_filter" if each == index else "stop" for each in (0, 1)]
+    frames = [choice({"role": "assistant", "content": ""}), *(choice({}, reason) for reason in reasons)]
+    for at, each in enumerate(frames[1:]):
+        each["choices"][0]["index"] = at
+    usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    whole = dict(answer("").body)
+    message = {"role": "assistant", "content": ""}
+    whole["choices"] = [{"index": at, "message": message, "finish_reason": each} for at, each in enumerate(reasons)]
+    ends = [frame({**CHUNK, "choices": [], "usage": usage}), b"data: [DONE]\n\n"]
+    return {False: Json({**whole, "usage": usage}), True: Stream([*map(frame, frames), *ends])}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_an_answer_that_was_filtered_has_fallbacks(streamed: bool) -> None:
+    """If it is the first choice, and nothing of it was sent: the other answers, in its own bytes, and both are paid."""
+    scripts: dict[str, list[Reply]] = {
+        "a": [_filtered(0)[streamed], _filtered(1)[streamed]],
+        "b": [Stream.of_text("B") if streamed else answer("B")],
+    }
+    models = [{"name": "other", "provider": "b", "model": "up", "price": PRICES["b"]}]
+    fallbacks = {"content_filter": ["other"]}
+    async with routing(scripts, models=models, behind=["a"], fallbacks=fallbacks) as (gateway, _):
+        ask = stream if streamed else chat
+        assert await ask(gateway, n=2) == ("B", "b/up")
+        assert await ask(gateway, n=2) == ("", "a/up")
+        runs = await gateway.runs(2)
+    assert called(runs[1]) == [("a/up", "content_filter", "real"), ("b/up", None, "real")]
+    assert called(runs[0]) == [("a/up", None, "real")]
 
 
 async def test_a_list_of_fallbacks_is_for_faults_of_the_upstream() -> None:

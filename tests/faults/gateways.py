@@ -32,15 +32,14 @@ class Faulty:
 
     async def ask(self, **more: Any) -> tuple[int, Any]:
         """Status and body of a chat of the key that is limited."""
-        url = f"{self.process.address}/v1/chat/completions"
-        async with self.http.post(url, json={**CHAT, **more}, headers=APP) as answered:
+        async with self.chat(**more) as answered:
             return answered.status, orjson.loads(await answered.read())
 
     @asynccontextmanager
-    async def stream(self) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """The same, streamed."""
+    async def chat(self, **more: Any) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """The same as it comes."""
         url = f"{self.process.address}/v1/chat/completions"
-        async with self.http.post(url, json={**CHAT, "stream": True}, headers=APP) as answered:
+        async with self.http.post(url, json={**CHAT, **more}, headers=APP) as answered:
             yield answered
 
     async def usage(self, requests: int) -> Any:

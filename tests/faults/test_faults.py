@@ -155,7 +155,7 @@ async def test_the_upstream_breaks_off(end: type[Cut | Hang], tmp_path: Path) ->
         ScriptedUpstream(Stream([*Stream.words("first"), end()])) as upstream,
         gateway(tmp_path, upstream) as it,
     ):
-        async with it.stream() as told:
+        async with it.chat(stream=True) as told:
             assert b"first" in await told.content.readuntil(b"first")
             if end is Cut:
                 assert b"error" in await told.read()
@@ -174,7 +174,7 @@ async def test_a_worker_is_killed_in_mid_stream(tmp_path: Path) -> None:
         await answered(it, 4)
         before = await it.usage(4)
         async with AsyncExitStack() as streams:
-            told = [await streams.enter_async_context(it.stream()) for _ in range(8)]
+            told = [await streams.enter_async_context(it.chat(stream=True)) for _ in range(8)]
             for each in told:
                 await each.content.readuntil(b"first")
             await it.kill_one()
@@ -197,7 +197,7 @@ async def test_no_stream_is_cut_on_drain(tmp_path: Path) -> None:
         gateway(tmp_path, upstream) as it,
         AsyncExitStack() as streams,
     ):
-        told = await asyncio.gather(*(streams.enter_async_context(it.stream()) for _ in range(STREAMS)))
+        told = await asyncio.gather(*(streams.enter_async_context(it.chat(stream=True)) for _ in range(STREAMS)))
         await asyncio.gather(*(each.content.readuntil(b"first") for each in told))
         it.process.process.terminate()
         with suppress(aiohttp.ClientError):

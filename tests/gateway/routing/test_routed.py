@@ -231,6 +231,87 @@ async def test_each_class_of_failure_has_its_fallbacks(error: ModelError, failur
     assert trail(request).answered == "stand-in"
 
 
+HELD_BACK = ChatChunk(finish_reason="content_filter")
+USED = Usage.of(7, 3)
+FILTERED = [
+    Turn((ChatChunk(), HELD_BACK, ChatChunk(usage=USED))),
+    Turn((ChatChunk("some of", finish_reason="content_filter", usage=USED),)),
+]
+
+
+@pytest.mark.parametrize("turn", FILTERED, ids=["streamed", "whole"])
+async def test_what_was_filtered_is_asked_of_its_fallbacks(turn: Turn) -> None:
+    """Before anything of it was given; what it has used counts, and it is in order itself. Those that fail, or filter
+    it too, are passed over, and counted as well."""
+    clock = Clock()
+    price = Price(1_000_000, 1_000_000)
+    first, too = answering("a", clock, turn, price=price), answering("too", clock, FILTERED[0])
+    chain = [routed(each, clock=clock, retries=0) for each in (answering("x", clock, fail(DOWN)), too)]
+    stand_in = routed(answering("stand-in", clock), clock=clock)
+    request = asked()
+    provider = routed(first, clock=clock, fallbacks={"content_filter": [*chain, stand_in]})
+    assert await said(provider, request) == "by stand-in"
+    calls = [(call.deployment, call.error, call.usage) for call in trail(request).failed]
+    assert calls == [
+        ("a", "content_filter", USED),
+        ("x", "UpstreamUnavailable", Usage()),
+        ("too", "content_filter", USED),
+    ]
+    assert (trail(request).failed[0].usd, trail(request).answered) == (10, "stand-in")
+    assert (first.in_flight, first.failed["content_filter"], first.breaker.in_a_row) == (0, 1, 0)
+
+
+async def test_what_was_filtered_is_the_answer_where_nobody_has_another() -> None:
+    """Whole, and booked once: as the answer."""
+    clock = Clock()
+    first = answering("a", clock, FILTERED[0])
+    dead = routed(answering("dead", clock, fail(DOWN)), clock=clock, retries=0)
+    request = asked()
+    provider = routed(first, clock=clock, fallbacks={"content_filter": [dead]})
+    async with aclosing(provider.stream("model", request)) as chunks:
+        heard = [chunk async for chunk in chunks]
+    assert [chunk.finish_reason for chunk in heard] == [None, "content_filter", None]
+    assert heard[-1].usage == USED
+    assert [call.deployment for call in trail(request).failed] == ["dead"]
+    assert (trail(request).answered, first.in_flight) == ("a", 0)
+
+
+async def test_who_falls_silent_after_a_filter_is_not_waited_for() -> None:
+    """What it has used is counted, as it does not say."""
+    clock = Clock()
+    script = ScriptedProvider.of(Turn((HELD_BACK, ChatChunk(usage=USED))))
+    silent = deployment("a", FaultyProvider(script, [hanging(after=1)]), clock)
+    stand_in = routed(answering("stand-in", clock), clock=clock)
+    request = asked("x" * 40)
+    patience = Patience(first_token=0.05, idle=60)
+    provider = routed(silent, clock=clock, patience=patience, fallbacks={"content_filter": [stand_in]})
+    assert await said(provider, request) == "by stand-in"
+    assert [call.usage for call in trail(request).failed] == [Usage.of(10, 0, estimated=True)]
+    assert (silent.in_flight, script.closed) == (0, 1)
+
+
+@pytest.mark.parametrize("fallbacks", [{}, {"server": ["b"]}], ids=["none", "of another class"])
+async def test_what_was_filtered_is_an_answer_without_fallbacks(fallbacks: Any) -> None:
+    """Nobody has said who should answer instead."""
+    clock = Clock()
+    chains = {name: [routed(answering("b", clock), clock=clock)] for name in fallbacks}
+    only = answering("a", clock, FILTERED[1])
+    assert await said(routed(only, clock=clock, fallbacks=chains), asked()) == "some of"
+    assert (only.answered, only.failed["content_filter"]) == (1, 0)
+
+
+async def test_what_is_filtered_after_its_first_words_ends() -> None:
+    """The caller has read them."""
+    clock = Clock()
+    turn = Turn((ChatChunk("half"), HELD_BACK))
+    provider = routed(
+        answering("a", clock, turn),
+        clock=clock,
+        fallbacks={"content_filter": [routed(answering("b", clock), clock=clock)]},
+    )
+    assert await said(provider, asked()) == "half"
+
+
 async def test_when_the_fallbacks_fail_too_the_first_failure_is_told() -> None:
     """It is what the caller asked for."""
     clock = Clock()

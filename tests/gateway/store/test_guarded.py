@@ -95,6 +95,23 @@ async def test_what_was_granted_alone_may_end_later(watched: Watched, own_redis:
     assert await reserved(watched, "after") == [True]
 
 
+@pytest.mark.parametrize("steps", [1, 3, 10, 30])
+async def test_what_was_granted_alone_counts_once(steps: int, watched: Watched, own_redis: RedisServer) -> None:
+    """Many end one soon after the other, and each of them tells the store what is owed: nothing of it twice."""
+    holds = [Hold(str(number), (Account("key:app", Limits(requests=1000), "total"),)) for number in range(50)]
+    own_redis.kill()
+    assert all([(await watched.store.reserve(hold, ONE, 30)).granted for hold in holds])
+    own_redis.start()
+    await asyncio.wait_for(watched.back.wait(), 10)
+    ending = []
+    for hold in holds:
+        ending.append(asyncio.create_task(watched.store.adjust(hold, Amount(1, 3, 20), final=True)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+    await asyncio.gather(*ending)
+    assert await watched.used() == Amount(50, 150, 1000, 0)
+
+
 async def test_what_may_have_been_heard_counts_once(watched: Watched, own_redis: RedisServer) -> None:
     """Redis is slow, and does what it was asked after nobody waited any more: it is told that this is over."""
     own_redis.hold_up()

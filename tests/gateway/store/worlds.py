@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +40,9 @@ from tests.gateway.store.servers import RedisServer
 T = TypeVar("T")
 LEASE = 30.0
 PATIENCE = 0.2
-"""Seconds after which a store is taken for gone."""
+"""Seconds after which a store that is gone is taken for gone."""
+TIME_ENOUGH = 30.0
+"""Seconds that one which is there may take: on a busy machine it is slow, and not gone."""
 ANSWER = 20
 """Tokens that an answer may have."""
 PRICE = Price(1.0, 1.0)
@@ -157,31 +159,43 @@ class RedisWorld:
         self.clock = Clock()
         self._server = server
         self._kills = kills
-        self._gone = False
+        self.gone = False
         with redis.Redis(unix_socket_path=str(server.socket)) as client:
             client.flushall()
 
     def open(self) -> Opened:
-        store = RedisStore(self._server.url, PATIENCE, self.clock)
+        store = RedisOfWorld(self, self._server.url, TIME_ENOUGH, self.clock)
         return opened(StoreEntry(), UsageEntry())._replace(store=store, usage=RedisUsage(store, KEPT))
 
     def lose(self) -> None:
-        self._gone = True
+        self.gone = True
         if self._kills:
             self._server.kill()
         else:
             self._server.hold_up()
 
     def find(self) -> None:
-        self._gone = False
+        self.gone = False
         if self._kills:
             self._server.start()
         else:
             self._server.go_on()
 
     def close(self) -> None:
-        if self._gone:
+        if self.gone:
             self.find()
+
+
+class RedisOfWorld(RedisStore):
+    """What a worker sees of it. Nothing but that it is gone makes it wait too long, however slow the machine is."""
+
+    def __init__(self, world: RedisWorld, url: str, seconds: float, ahead: Callable[[], float]) -> None:
+        super().__init__(url, seconds, ahead)
+        self._world = world
+
+    async def within(self, answer: Awaitable[Any]) -> Any:
+        self._seconds = PATIENCE if self._world.gone else TIME_ENOUGH
+        return await super().within(answer)
 
 
 @dataclass(eq=False)
@@ -198,6 +212,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._runner = asyncio.Runner()
+        self._begun: list[asyncio.Task[Any]] = []
         self._way = self.world.open()
         self.guarded = GuardedStore(self._way.store, SQLiteStore(None, self.world.clock), self._tell, pause=0.01)
         self.store = self.guarded if self.exact else LeasedStore(self.guarded, ahead=self.world.clock)
@@ -215,7 +230,7 @@ class Worker:
         """What some work in it makes; only meanwhile it moves."""
 
         async def within() -> T:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(2 * TIME_ENOUGH):
                 return await work
 
         return self._runner.run(within())
@@ -236,14 +251,6 @@ class Worker:
         """What the limiter does each third of a lease."""
         self.wait(self.limiter.renew())
 
-    def rows(self) -> list[UsageRow]:
-        """All rows of the ledger."""
-        return self.wait(self._rows())
-
-    def used(self) -> dict[str, Amount]:
-        """What the store says is taken of each account."""
-        return self.wait(self._used())
-
     def return_to_store(self) -> None:
         """Waits until it has told the store everything."""
         self.wait(self._reached())
@@ -258,10 +265,17 @@ class Worker:
     def bury(self) -> None:
         """Takes away what is left of one that was killed; nobody may look at the store afterwards."""
         with suppress(Exception):
+            self.wait(self._leave_all())
+        with suppress(Exception):
             self.stop()
 
     def _tell(self, lost: str) -> None:
         self.lost += bool(lost)
+
+    async def _leave_all(self) -> None:
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
 
     async def _start(self) -> None:
         for each in (self.store, self.limiter, self.ledger):
@@ -277,7 +291,9 @@ class Worker:
 
         self.limiter.admit(self.accounts[key], answer)
         request = ChatRequest("up", [{"role": "user", "content": name}], parameters={"max_tokens": ANSWER})
-        return asyncio.create_task(self._flow.start(Event(request, id=name, caller=key), self._hooks).result())
+        task = asyncio.create_task(self._flow.start(Event(request, id=name, caller=key), self._hooks).result())
+        self._begun.append(task)
+        return task
 
     async def _ask(self, names: list[str], key: str) -> list[Run]:
         now = self.world.clock.now()
@@ -309,25 +325,48 @@ class Worker:
         if not run.task.cancelled():
             run.task.exception()
 
-    async def _rows(self) -> list[UsageRow]:
-        pages: AsyncGenerator[list[UsageRow], None] = self._way.usage.read(Span())
-        async with aclosing(pages):
-            return [row async for page in pages for row in page]
-
-    async def _used(self) -> dict[str, Amount]:
-        taken: dict[str, Amount] = {}
-        for accounts in self.accounts.values():
-            hold = Hold("look", accounts)
-            decision = await self._way.store.reserve(hold, Amount(), 1)
-            await self._way.store.adjust(hold, Amount(), final=True)
-            taken |= {each.name: standing.used for each, standing in zip(accounts, decision.standings, strict=True)}
-        return taken
-
     async def _reached(self) -> None:
         while not self.guarded.reachable:
             await asyncio.sleep(0.001)
 
 
+async def rows_of(way: Opened) -> list[UsageRow]:
+    """All rows of the ledger."""
+    pages: AsyncGenerator[list[UsageRow], None] = way.usage.read(Span())
+    async with aclosing(pages):
+        return [row async for page in pages for row in page]
+
+
+async def used(way: Opened, all_accounts: Iterable[tuple[Account, ...]]) -> dict[str, Amount]:
+    """What the store says is taken of each account."""
+    taken: dict[str, Amount] = {}
+    for accounts in all_accounts:
+        hold = Hold("look", accounts)
+        decision = await way.store.reserve(hold, Amount(), 1)
+        await way.store.adjust(hold, Amount(), final=True)
+        taken |= {each.name: standing.used for each, standing in zip(accounts, decision.standings, strict=True)}
+    return taken
+
+
+def seen(world: World, look: Callable[[Opened], Awaitable[T]]) -> T:
+    """What somebody sees who is no worker."""
+
+    async def looked() -> T:
+        way = world.open()
+        await way.store.start()
+        try:
+            return await look(way)
+        finally:
+            await way.store.close()
+
+    return asyncio.run(looked())
+
+
 def fail(call: asyncio.Future[int]) -> None:
     """The upstream fails before it has said anything."""
     call.set_exception(UpstreamUnavailable("gone"))
+
+
+def leave(run: Run) -> Callable[[asyncio.Future[int]], object]:
+    """The client of a request leaves."""
+    return lambda _: run.task.cancel()
