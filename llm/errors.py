@@ -10,6 +10,7 @@
     ├── UpstreamError                    the provider behind the gateway
     │   ├── UpstreamUnreachable          no connection, or it broke before an answer began
     │   ├── UpstreamTimeout              no answer, or no further chunk, within the deadline
+    │   │   └── UpstreamConnectTimeout   not even a connection; nothing was asked
     │   ├── UpstreamCredentialsRefused   it does not accept the gateway's own key
     │   ├── UpstreamRequestRefused       it finds fault with the request (status, code and param are kept)
     │   ├── QuestionRefused              it finds fault with what a graph asked by itself, not the caller
@@ -104,6 +105,12 @@ class UpstreamTimeout(UpstreamError):
     """The provider did not answer, or did not go on, within the deadline."""
 
     costs = True
+
+
+class UpstreamConnectTimeout(UpstreamTimeout):
+    """There was no connection within the deadline, and so nothing was asked."""
+
+    costs = False
 
 
 class UpstreamCredentialsRefused(UpstreamError):

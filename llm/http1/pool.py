@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from llm.errors import UpstreamTimeout, UpstreamUnreachable
+from llm.errors import UpstreamConnectTimeout, UpstreamUnreachable
 from llm.http1.address import Origin
 from llm.http1.connection import Connection
 from llm.http1.dialing import Dialer
@@ -50,7 +50,7 @@ class Pool:
 
         Raises:
             UpstreamUnreachable: when there is none.
-            UpstreamTimeout: when there is none in time.
+            UpstreamConnectTimeout: when there is none in time.
         """
         due = self._loop.time() + self._timeouts.connect
         try:
@@ -61,7 +61,7 @@ class Pool:
                     given = await self._turn(first=True)
                 return (await self._dialled(), False) if given is None else (given, True)
         except TimeoutError as error:
-            raise UpstreamTimeout(f"no connection in time to {self._origin.authority}") from error
+            raise UpstreamConnectTimeout(f"no connection in time to {self._origin.authority}") from error
         except OSError as error:
             kind = type(error).__name__
             raise UpstreamUnreachable(f"the connection to {self._origin.authority} failed ({kind})") from error

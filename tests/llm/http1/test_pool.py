@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from llm.errors import UpstreamTimeout, UpstreamUnreachable
+from llm.errors import UpstreamConnectTimeout, UpstreamTimeout, UpstreamUnreachable
 from llm.http1 import connection as connections
 from llm.http1 import pool as pools
 from llm.http1.answer import ROOM
@@ -87,8 +87,9 @@ async def test_a_place_in_the_queue_has_a_deadline() -> None:
         transport = HttpTransport(Timeouts(connect=0.05), limit=1)
         first = asyncio.create_task(told(transport, server.url))
         _, go = await serve.asked.get()
-        with pytest.raises(UpstreamTimeout, match="no connection in time"):
+        with pytest.raises(UpstreamConnectTimeout, match="no connection in time") as raised:
             await told(transport, server.url)
+        assert not raised.value.costs  # nothing was asked, so there is nothing to pay
         go.set()
         assert await first == b"{}"
         await transport.close()
