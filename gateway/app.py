@@ -89,7 +89,15 @@ def create_app(
     hot[ChatApi.path] = ChatEndpoint(answering[ChatApi.path], bodies, kept)
     hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
     hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
-    around = Around.of(settings, shared.exchanges, catalog, bodies, hooks=hooks, note=shared.note_cached)
+    around = Around.of(
+        settings,
+        shared.exchanges,
+        catalog,
+        bodies,
+        hooks=hooks,
+        metrics=standing.metrics,
+        note=shared.note_cached,
+    )
     hot = {path: around(endpoint) for path, endpoint in hot.items()}
     hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     describing = OpenAPIEndpoint(control)

@@ -13,6 +13,7 @@ from gateway.exchanges.cache import Cached
 from gateway.exchanges.caches import Caches, caches_of
 from gateway.exchanges.idempotency import Idempotency, Idempotent
 from gateway.exchanges.rows import ExchangeRows
+from gateway.telemetry.metrics import Metrics
 from graph import Hooks
 
 
@@ -32,6 +33,7 @@ class Around:
         bodies: BodyReader,
         *,
         hooks: Hooks,
+        metrics: Metrics,
         note: Callable[[str, str, str], None],
     ) -> Around:
         """What the settings ask for; ``note`` is told of answers from a cache, see :class:`Caches`.
@@ -40,7 +42,7 @@ class Around:
             InvalidSettings: when a cache cannot compare questions as it is to.
         """
         idempotency = Idempotency(rows, settings.idempotency, bodies)
-        return cls(idempotency, Caches(caches_of(settings, catalog, hooks), rows, catalog, bodies, note))
+        return cls(idempotency, Caches(caches_of(settings, catalog, hooks), rows, catalog, bodies, metrics, note))
 
     def __call__(self, app: Any) -> Idempotent:
         """The same endpoint with all of it round it."""

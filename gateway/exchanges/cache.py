@@ -18,6 +18,8 @@ from gateway.exchanges.rows import Part, Place
 from gateway.exchanges.sent import Sent, header, plain
 from gateway.exchanges.transcript import body_of, replayed
 from gateway.store.protocol import StoreUnavailable
+from gateway.telemetry import families
+from gateway.telemetry.metrics import Cell
 
 if TYPE_CHECKING:
     from gateway.exchanges.semantic import Meant
@@ -59,7 +61,7 @@ class Cached:
         cache, body = found
         wishes = {wish.strip().lower() for wish in (header(scope, b"cache-control") or b"").split(b",")}
         if b"no-store" in wishes or not is_cacheable(scope, body, cache.entry):
-            await self._app(scope, Sent(written, receive), Marked(send, b"bypass"))
+            await self._app(scope, Sent(written, receive), self._marked(send, cache, b"bypass"))
             return
         asked = Asked(cache, cache.place(scope, body), scope, body, written, receive, send)
         anew = b"no-cache" in wishes
@@ -93,12 +95,13 @@ class Cached:
     async def _give(self, asked: Asked, frames: Sequence[bytes], word: bytes) -> None:
         context = context_of(asked.scope)
         self._caches.note(context.request_id, context.principal.name, asked.cache.name)
-        await replayed(_each(frames), Marked(asked.send, word))
+        await replayed(_each(frames), self._marked(asked.send, asked.cache, word))
         await asked.send(body_of(b"", last=True))
 
     async def _make(self, asked: Asked, *, anew: bool) -> None:
         """Makes the answer. Others may wait for it, unless it is asked for anew, or they wait for that of another."""
-        making, there = Making(Marked(asked.send, b"miss"), asked.cache.most), self._caches.making
+        sending, there = self._marked(asked.send, asked.cache, b"miss"), self._caches.making
+        making = Making(sending, asked.cache.most)
         leads = not anew and there.setdefault(asked.place, making) is making
         try:
             meant = None if anew else await self._meant(asked, making)
@@ -115,6 +118,9 @@ class Cached:
                 del there[asked.place]
             making.finish(())
             await making.close()
+
+    def _marked(self, send: Send, cache: ModelCache, word: bytes) -> Marked:
+        return Marked(send, word, self._caches.metrics.cell(families.CACHE, cache.name, word.decode()))
 
     async def _meant(self, asked: Asked, making: Making) -> Meant | None:
         """What is asked, where the same in other words may be given the same answer.
@@ -152,15 +158,17 @@ class Cached:
 
 
 class Marked:
-    """A ``send`` that says what the cache had to do with an answer."""
+    """A ``send`` that says what the cache had to do with an answer, and counts it."""
 
-    def __init__(self, send: Send, word: bytes) -> None:
+    def __init__(self, send: Send, word: bytes, counted: Cell) -> None:
         self._send = send
         self._word = word
+        self._counted = counted
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), (b"x-penstock-cache", self._word)]
+            self._counted.add()
         await self._send(message)
 
 

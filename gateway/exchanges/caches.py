@@ -19,6 +19,7 @@ from gateway.exchanges.making import Making
 from gateway.exchanges.question import question_of
 from gateway.exchanges.rows import ExchangeRows, Place
 from gateway.exchanges.sent import digest
+from gateway.telemetry.metrics import Metrics
 from graph import Hooks
 from llm import ModelError
 
@@ -98,6 +99,7 @@ class Caches:
     rows: ExchangeRows
     catalog: Catalog
     bodies: BodyReader
+    metrics: Metrics
     note: Callable[[str, str, str], None]
     making: dict[Place, Making] = field(default_factory=dict)
     """The answers that this worker makes."""

@@ -100,6 +100,12 @@ RULES = Family(
     NANO,
     LOOKS,
 )
+CACHE = Family(
+    "penstock_cache_answers",
+    "counter",
+    "Answers of models that have a cache, by what that did: hit, joined, semantic, miss, bypass.",
+    ("model", "outcome"),
+)
 CALLS = Family("penstock_model_calls", "counter", "Calls of models, by who counted their tokens.", ("model", "source"))
 TOKENS = Family(
     "penstock_tokens",
@@ -121,6 +127,6 @@ LEFT_OUT = Family("penstock_series_left_out", "gauge", "Series that found no pla
 FAMILIES = (
     *(REQUESTS, IN_FLIGHT, ERRORS, SECONDS, PARTS, OVERHEAD),
     *(RUNS, STEP_ERRORS, VERDICTS, RULES, FIRST_TOKEN, BETWEEN, PER_TOKEN),
-    *(CALLS, TOKENS, COST, UNPRICED),
+    *(CALLS, TOKENS, COST, UNPRICED, CACHE),
     *(QUEUE, BREAKER, SETTINGS_RELOADS, SETTINGS_REFUSED, WORKERS, LEFT_OUT),
 )

@@ -59,9 +59,13 @@ async def test_the_same_question_is_answered_from_the_cache() -> None:
     """A whole answer as the same bytes, with the usage that the first one had."""
     async with caching(answer("hello")) as (gateway, _):
         first, second = [await said(gateway, QUESTION) for _ in range(2)]
+        async with gateway.http.get(f"{gateway.address}/metrics") as told:
+            metrics = await told.text()
     assert (first[0], second[0]) == ("miss", "hit")
     assert first[1] == second[1]
     assert b'"total_tokens":10' in second[1]
+    for outcome in ("hit", "miss"):
+        assert f'penstock_cache_answers_total{{model="up",outcome="{outcome}"}} 1.0' in metrics
 
 
 async def test_a_stream_is_replayed_as_a_stream() -> None:
