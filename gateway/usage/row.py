@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +14,7 @@ from gateway.errors import LimitReached
 from gateway.store.protocol import MOST, NANOS
 from gateway.telemetry.runs import outcome
 from graph import FlowRun, Meter, StepUsage
+from llm import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +126,23 @@ class Describer:
         return call.deployment or self.deployments.get(call.model, call.model)
 
 
-def _steps(calls: Iterable[StepUsage]) -> list[dict[str, Any]]:
+def _steps(calls: Sequence[StepUsage]) -> list[dict[str, Any]]:
     """Of each step the sum of its calls of a model, so that a long run has a short row."""
+    if len(calls) == 1:
+        return [_step(calls[0].step, calls[0].model, 1, calls[0].usage, calls[0].usd)]
     groups: dict[tuple[str, str], Meter] = {}
     for call in calls:
         groups.setdefault((call.step, call.model), Meter()).book(call)
-    sums = [(place, len(meter.calls), meter.usage, meter.usd) for place, meter in groups.items()]
-    return [
-        {
-            "step": step,
-            "model": model,
-            "calls": number,
-            "prompt_tokens": min(usage.prompt_tokens, MOST),
-            "completion_tokens": min(usage.completion_tokens, MOST),
-            "source": usage.source,
-            "usd": usd,
-        }
-        for (step, model), number, usage, usd in sums
-    ]
+    return [_step(*place, len(meter.calls), meter.usage, meter.usd) for place, meter in groups.items()]
+
+
+def _step(step: str, model: str, number: int, usage: Usage, usd: float | None) -> dict[str, Any]:
+    return {
+        "step": step,
+        "model": model,
+        "calls": number,
+        "prompt_tokens": min(usage.prompt_tokens, MOST),
+        "completion_tokens": min(usage.completion_tokens, MOST),
+        "source": usage.source,
+        "usd": usd,
+    }
