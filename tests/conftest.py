@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
-    "house", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "house",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],  # which takes minutes where a gateway is asked
 )
 settings.load_profile("house")
 

@@ -52,9 +52,9 @@ async def _nothing() -> AsyncGenerator[Any, None]:
     yield
 
 
-def _worth_waiting(error: Exception) -> bool | float:
-    """Whether to try again, or after how many seconds where the error says so itself."""
-    if getattr(error, "hopeless", False):
+def _worth_waiting(error: BaseException) -> bool | float:
+    """Whether to try again, or after how many seconds where the error says so itself. Who is cancelled does not."""
+    if not isinstance(error, Exception) or getattr(error, "hopeless", False):
         return False
     retry_after = getattr(error, "retry_after", None)
     if retry_after is None:

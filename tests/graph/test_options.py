@@ -86,6 +86,31 @@ async def test_a_stream_is_tried_again_until_its_first_chunk() -> None:
     assert (got, broken.calls) == (["breaks"], 1)
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_who_is_cancelled_does_not_try_again(streams: bool) -> None:
+    """A run whose client leaves is over, also in a step that would be tried again if it failed."""
+    tried, entered = [], asyncio.Event()
+
+    async def waits(body: str) -> str:
+        tried.append(body)
+        entered.set()
+        await asyncio.Event().wait()
+        return body
+
+    async def says(body: str) -> AsyncGenerator[str, None]:
+        yield await waits(body)
+
+    flow = Flow()
+    flow.to(says if streams else waits, name="waits", retries=3, backoff=0.001).respond()
+    run = asyncio.create_task(flow.run("a"))
+    await entered.wait()
+    run.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([run])
+    assert run.cancelled()
+    assert tried == ["a"]
+
+
 async def test_errors_that_would_only_come_again_are_not_retried() -> None:
     """A wrong request stays wrong; and a wait that is too long is not waited for."""
     for error in (InvalidRequest("wrong"), UpstreamRateLimited("later", retry_after=3600)):
