@@ -42,6 +42,7 @@ from gateway.exchanges.around import Around
 from gateway.faults import Fault
 from gateway.shared import Shared
 from gateway.standing import Standing
+from gateway.store.protocol import StoreUnavailable
 from gateway.telemetry.recordings import Recordings
 from graph import GraphError, Hooks
 from llm import ModelError
@@ -209,7 +210,7 @@ def _control_plane(catalog: Catalog, standing: Standing, shared: Shared) -> Fast
     )
     for routes in (models.router(catalog), metadata.router(catalog), health.router(standing.readiness)):
         app.include_router(routes)
-    for kind in (GatewayError, ModelError, GraphError, HTTPException, RequestValidationError):
+    for kind in (GatewayError, ModelError, GraphError, StoreUnavailable, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _tell)
     return app
 

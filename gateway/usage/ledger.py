@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from math import ceil
@@ -16,7 +16,9 @@ from gateway.usage.rows import UsageRows
 from graph import FlowRun, Instrument
 
 BATCH = 100
-"""How many rows are made and written at once at most: requests wait while they are made."""
+"""How many rows are made at once at most: requests wait while they are made."""
+WRITTEN = 2000
+"""How many rows are written at once at most: fewer would keep a busy worker behind."""
 PAUSE = 0.5
 """How many seconds a row waits for others: so much may be missing of a worker that is killed, and nothing of one that
 is told to stop."""
@@ -91,12 +93,19 @@ class UsageLedger(Instrument):
     async def _flush(self) -> None:
         """Writes what waits by now; what comes meanwhile waits for others. Whatever is cut off here is written once
         more, which changes nothing."""
-        for _ in range(ceil(len(self._waiting) / BATCH)):
-            batch = list(islice(self._waiting, BATCH))
-            await self._rows.write([self._describe(ended) for ended in batch])
+        for _ in range(ceil(len(self._waiting) / WRITTEN)):
+            batch = list(islice(self._waiting, WRITTEN))
+            await self._rows.write(await self._described(batch))
             for ended in batch:
                 if self._waiting and self._waiting[0] is ended:
                     self._waiting.popleft()
+
+    async def _described(self, batch: Sequence[Ended]) -> list[UsageRow]:
+        rows: list[UsageRow] = []
+        for first in range(0, len(batch), BATCH):
+            rows += map(self._describe, batch[first : first + BATCH])
+            await asyncio.sleep(0)
+        return rows
 
     async def _tidy(self) -> None:
         while True:
