@@ -200,3 +200,11 @@ def test_without_a_secret_no_key_is_made(tmp_path: Path) -> None:
     config.write_text("graphs: []")
     made = CliRunner().invoke(app, ["keys", "create", "app", "--config", str(config)])
     assert (made.exit_code, "auth.secret" in made.output) == (2, True)
+
+
+async def test_an_admin_is_told_that_the_store_is_away() -> None:
+    """In the words of the API, like everybody else."""
+    auth = {"secret": "s" * 32, "keys": [{"name": "ops", "key": "ops-key-123", "role": "admin"}]}
+    async with serving(auth=auth, store={"url": "redis://127.0.0.1:1/0"}) as gateway:
+        status, _, told = await gateway.get("/admin/keys", Authorization="Bearer ops-key-123")
+    assert (status, told["error"]["code"]) == (503, "store_unavailable")
