@@ -44,6 +44,7 @@ async def comparing(
     guardrails: Any = (),
     semantic: Any = None,
     embedder: Any = MappingProxyType({}),
+    secret: str = "",
     **cache: Any,
 ) -> AsyncGenerator[tuple[Gateway, ScriptedUpstream], None]:
     """A gateway whose model ``up`` has a cache that compares questions by the embeddings of ``vectors``."""
@@ -59,7 +60,7 @@ async def comparing(
                 **embedder,
             },
         ]
-        tree = {"providers": [provider], "models": models, "graphs": [], "auth": {"keys": auth}}
+        tree = {"providers": [provider], "models": models, "graphs": [], "auth": {"keys": auth, "secret": secret}}
         stored = {"store": {"url": url, "timeout_seconds": 10}} if url else {}
         async with serving(**tree, guardrails=guardrails, **stored) as gateway:
             yield gateway, upstream
@@ -278,6 +279,26 @@ async def test_what_is_reserved_for_another_embedder_is_given_back() -> None:
     left = [int(headers["x-ratelimit-remaining-tokens"]) for headers in (before, after)]
     answered, embedded, garbled = 10, 7, 10
     assert (mark, left[0] - left[1]) == ("semantic", answered + garbled + embedded)
+
+
+async def test_an_answer_under_policies_that_changed_is_nobody_elses() -> None:
+    """It may have been made under others than those that it would be found under."""
+    policy = {"name": "quiet", "rules": [{"rule": "terms", "terms": ["Canberra"], "action": "redact"}]}
+    vector, pause = orjson.dumps(embeddings(ONE).body), Pause()
+    replies = [Stream([pause, vector]), answer("Canberra"), embeddings(ONE), answer("Canberra")]
+    async with comparing(*replies, guardrails=[policy], secret="s" * 32, shared=True) as (gateway, upstream):
+        _, _, made = await gateway.post("/admin/keys", {"name": "stored"}, **as_key("ops"))
+        stored = {"Authorization": f"Bearer {made['key']}"}
+        asking = asyncio.create_task(said(gateway, chat(FIRST), **stored))
+        await until_asked(gateway, upstream)
+        change = {"json": {"guardrails": ["quiet"]}, "headers": as_key("ops")}
+        async with gateway.http.patch(f"{gateway.address}/admin/keys/stored", **change) as changed:
+            assert changed.status == 200
+        pause.set()
+        masked = await asking
+        other = await said(gateway, chat(FIRST), **APP)
+    assert (masked[0], b"Canberra" in masked[1]) == ("miss", False)
+    assert (other[0], b"Canberra" in other[1]) == ("miss", True)
 
 
 async def test_a_client_that_leaves_ends_its_embedding() -> None:
