@@ -291,7 +291,7 @@ async def test_an_answer_under_policies_that_changed_is_nobody_elses() -> None:
         stored = {"Authorization": f"Bearer {made['key']}"}
         asking = asyncio.create_task(said(gateway, chat(FIRST), **stored))
         await until_asked(gateway, upstream)
-        change = {"json": {"guardrails": ["quiet"]}, "headers": as_key("ops")}
+        change: dict[str, Any] = {"json": {"guardrails": ["quiet"]}, "headers": as_key("ops")}
         async with gateway.http.patch(f"{gateway.address}/admin/keys/stored", **change) as changed:
             assert changed.status == 200
         pause.set()
