@@ -285,7 +285,7 @@ async def test_an_answer_under_policies_that_changed_is_nobody_elses() -> None:
     """It may have been made under others than those that it would be found under."""
     policy = {"name": "quiet", "rules": [{"rule": "terms", "terms": ["Canberra"], "action": "redact"}]}
     vector, pause = orjson.dumps(embeddings(ONE).body), Pause()
-    replies = [Stream([pause, vector]), answer("Canberra"), embeddings(ONE), answer("Canberra")]
+    replies: list[Reply] = [Stream([pause, vector]), answer("Canberra"), embeddings(ONE), answer("Canberra")]
     async with comparing(*replies, guardrails=[policy], secret="s" * 32, shared=True) as (gateway, upstream):
         _, _, made = await gateway.post("/admin/keys", {"name": "stored"}, **as_key("ops"))
         stored = {"Authorization": f"Bearer {made['key']}"}
