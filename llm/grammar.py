@@ -8,6 +8,8 @@ from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from llm.schema_cost import SchemaCosts, UnusableGrammar
+
 WRITTEN: Mapping[str, Any] = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 """How JSON is written: one space after commas and colons and none elsewhere, as a small model that may write as many as
 it likes may write nothing else."""
@@ -27,10 +29,6 @@ LIMITS: Mapping[str, Any] = {
 LEAST = -(10**18)
 """The least number of a schema that llguidance can follow: near -2^63 its stack ends, and the process with it."""
 MINIMA, FIXED, TOLD = ("minimum", "exclusiveMinimum"), ("const", "enum"), ("default", "examples")
-
-
-class UnusableGrammar(ValueError):
-    """A grammar cannot be compiled, or is too complex to follow; the message is one line."""
 
 
 def compiled(tokenizer: LLTokenizer, rules: Iterable[str]) -> LLMatcher:
@@ -66,8 +64,10 @@ def json_rule(schema: Mapping[str, Any] | bool, options: Mapping[str, Any] = WRI
     """JSON that a schema accepts, as the right side of a rule.
 
     Raises:
-        UnusableGrammar: when it is nested too deeply, accepts nothing, or needs numbers below :data:`LEAST`.
+        UnusableGrammar: when it is nested too deeply, takes too long to be compiled, accepts nothing, or needs numbers
+            below :data:`LEAST`.
     """
+    SchemaCosts().add(schema)
     if schema is False:
         raise UnusableGrammar("no value is valid")
     accepted = {} if schema is True else schema
@@ -100,7 +100,13 @@ def call_rules(
     Args:
         arguments: makes the rules of a function's arguments, given the name that the first of them must have.
         key: what the model calls the arguments.
+
+    Raises:
+        UnusableGrammar: when all of them together take too long to be compiled.
     """
+    costs = SchemaCosts()
+    for function in functions:
+        costs.add(function.get("parameters"))
     yield "call: " + " | ".join(f"call{index}" for index in range(len(functions)))
     for index, function in enumerate(functions):
         opening = literal(f'{{"name": {json.dumps(function["name"])}, "{key}": ')

@@ -19,6 +19,10 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 REFUSED: Final = object()
 MAX_VALUES = 200_000
 """How many arrays and objects a body may hold: parsed, each takes a hundred times the memory of its two bytes."""
+MAX_LEVELS: Final = 200
+"""How many of them may be in one another."""
+WRITABLE: Final = 254
+"""How many levels orjson writes; it reads 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +117,34 @@ def parsed(body: bytes) -> Any:
     """The JSON value in a body.
 
     Raises:
-        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no more than 1024 levels, no name twice
-            in an object), or holds more than :data:`MAX_VALUES` arrays and objects.
+        InvalidBody: when it is no JSON (RFC 8259: no NaN, no lone surrogates, no name twice in an object), or holds
+            more than :data:`MAX_VALUES` arrays and objects, or :data:`MAX_LEVELS` of them in one another.
     """
     objects = body.count(b"{")
-    if objects + body.count(b"[") > MAX_VALUES:
+    most = objects + body.count(b"[")
+    if most > MAX_VALUES:
         raise InvalidBody(f"The body of your request holds more than {MAX_VALUES} arrays and objects.")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidBody(f"We could not parse the JSON body of your request: {error}") from None
+    if most > MAX_LEVELS and not _is_written(value):
+        raise InvalidBody(f"The body of your request has more than {MAX_LEVELS} levels of arrays and objects.")
     names = _names_in(value, objects)
     if body.count(b":") > names and _names_written(body) > names:
         raise InvalidBody("We could not parse the JSON body of your request: an object has the same name twice.")
     return value
+
+
+def _is_written(value: Any) -> bool:
+    """Whether a value can be written as JSON too, within others: what is sent on, counted and compared is."""
+    for _ in range(WRITABLE - MAX_LEVELS):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _names_written(body: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,6 +21,13 @@ BYTES_PER_TOKEN = 3
 TOKENS_PER_MESSAGE = 8
 TOKENS_PER_FILE = 2000
 """For an image, a sound or a document in a message, whatever its size."""
+FILES: Final = frozenset({"image_url", "input_audio", "file"})
+UNREAD: Final = frozenset(
+    {"audio", "logit_bias", "metadata", "modalities", "prompt_cache_key", "prompt_cache_retention", "reasoning_effort"}
+    | {"safety_identifier", "service_tier", "stop", "stream_options", "tool_choice", "user", "verbosity"}
+)
+"""Members of a request that say how it is answered and not what; all others may be read by a model, known or not."""
+COUNTED: Final = frozenset({"role", "content", "tool_call_id"})
 TOKENS_OF_FAULTS = 300
 """For what a model is told when its JSON was wrong."""
 NANOS_PER_TOKEN = NANOS // 1_000_000
@@ -111,7 +118,8 @@ def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> 
 
 def _answers(parameters: Mapping[str, Any], usual: int) -> tuple[int, int]:
     """How many answers a request asks for of one call, and how many tokens each may have."""
-    most = parameters.get("max_completion_tokens", parameters.get("max_tokens", usual))
+    told = [parameters[name] for name in ("max_completion_tokens", "max_tokens") if name in parameters]
+    most = max(told, default=usual)
     number = max(parameters.get("n", 1), parameters.get("best_of", 1))
     return number, most
 
@@ -119,21 +127,30 @@ def _answers(parameters: Mapping[str, Any], usual: int) -> tuple[int, int]:
 def _asked(request: ChatRequest) -> int:
     if isinstance(request.prompt, list):
         return len(request.prompt)
-    tools = request.parameters.get("tools")
-    return sum(map(_of_message, request.messages)) + (_tokens(orjson.dumps(tools)) if tools else 0)
+    beside = (value for name, value in request.parameters.items() if name not in UNREAD)
+    return sum(map(_of_message, request.messages)) + sum(map(_said, beside))
 
 
 def _of_message(message: Message) -> int:
-    content, calls = message.get("content"), message.get("tool_calls")
-    tokens = TOKENS_PER_MESSAGE + (_tokens(orjson.dumps(calls)) if calls else 0)
+    content = message.get("content")
+    beside = sum(_said(value) for name, value in message.items() if name not in COUNTED)
     if isinstance(content, str):
-        return tokens + _tokens(content)
-    return tokens + sum(map(_of_part, content or ()))
+        return TOKENS_PER_MESSAGE + beside + _tokens(content)
+    return TOKENS_PER_MESSAGE + beside + sum(map(_of_part, content or ()))
 
 
 def _of_part(part: Mapping[str, Any]) -> int:
-    text = part.get("text")
-    return _tokens(text) if isinstance(text, str) else TOKENS_PER_FILE
+    if part.get("type") in FILES:
+        return TOKENS_PER_FILE
+    tokens = sum(_said(value) for name, value in part.items() if name not in ("type", "cache_control"))
+    return tokens if isinstance(part.get("text"), str) else max(TOKENS_PER_FILE, tokens)
+
+
+def _said(value: Any) -> int:
+    """Of a member: numbers and what is not there tell a model nothing."""
+    if not value or isinstance(value, int | float):
+        return 0
+    return _tokens(value if isinstance(value, str) else orjson.dumps(value, default=str))
 
 
 def _tokens(text: Any) -> int:

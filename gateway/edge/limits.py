@@ -88,9 +88,11 @@ ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)
 def beside() -> None:
     """What the current task runs from here on is paid like the request that it is for, but is no further request, and
     neither takes its place nor gives it back."""
-    admission = ADMISSION.get()
-    if admission is not None:
-        ADMISSION.set(Admission(admission.accounts, admission.send, begun=True, settling=admission.settling))
+    admission, afford = ADMISSION.get(), AFFORD.get()
+    if admission is not None and isinstance(afford, partial):
+        other = Admission(admission.accounts, admission.send, begun=True, settling=admission.settling)
+        ADMISSION.set(other)
+        AFFORD.set(partial(afford.func, other))
 
 
 class Limiter(Instrument):

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from gateway.edge.context import Scope
+
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 HEADERS = [
     EVENTS,
@@ -23,3 +25,8 @@ def frame(value: Any) -> bytes:
 def named_frame(name: str, value: Any) -> bytes:
     """The same with an ``event`` line, which chat answers must not have and some other APIs need."""
     return b"event: " + name.encode() + b"\n" + frame(value)
+
+
+def takes_events(scope: Scope) -> bool:
+    """Whether a request says that it takes a stream, in any of its ``Accept`` headers."""
+    return any(b"text/event-stream" in value.lower() for name, value in scope["headers"] if name == b"accept")

@@ -20,7 +20,7 @@ from gateway.config_api import ApiRow
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
-from gateway.edge.sse import DONE, HEADERS, frame
+from gateway.edge.sse import DONE, HEADERS, frame, takes_events
 from gateway.errors import UnusableResponse
 from gateway.faults import Fault
 from gateway.json_path import MISSING
@@ -66,7 +66,7 @@ class MappedEndpoint:
         query = query_of(scope.get("query_string", b""))
         values = self._input.values(context.params, query, await self._bodies.json(scope, receive, empty=MISSING))
         given = self._input.given(values, chat=self._chat)
-        streams = self.row.stream and _accepts_events(scope)
+        streams = self.row.stream and takes_events(scope)
         if isinstance(given, ChatRequest):
             given.stream = streams
         event = Event(
@@ -189,7 +189,3 @@ def _check_header(name: str, value: Any) -> None:
 def _plain(value: Any) -> Any:
     """A value as JSON has it, so that paths find their way in it."""
     return orjson.loads(orjson.dumps(value, default=str))
-
-
-def _accepts_events(scope: Scope) -> bool:
-    return any(b"text/event-stream" in value.lower() for name, value in scope["headers"] if name == b"accept")

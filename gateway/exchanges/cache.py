@@ -99,7 +99,8 @@ class Cached:
         await asked.send(body_of(b"", last=True))
 
     async def _make(self, asked: Asked, *, anew: bool) -> None:
-        """Makes the answer. Others may wait for it, unless it is asked for anew, or they wait for that of another."""
+        """Makes the answer. Others may wait for it, unless it is asked for anew, or they wait for that of another.
+        Where the caller's policies have changed meanwhile it is nobody else's: it may have been made under either."""
         sending, there = self._marked(asked.send, asked.cache, b"miss"), self._caches.making
         making = Making(sending, asked.cache.most)
         leads = not anew and there.setdefault(asked.place, making) is making
@@ -110,7 +111,7 @@ class Cached:
                 await self._give(asked, frames, b"semantic")
                 return
             await self._app(asked.scope, Sent(asked.written, asked.receive, making.alone), making)
-            if frames := making.whole:
+            if (frames := making.whole) and asked.cache.place(asked.scope, asked.body) == asked.place:
                 making.finish(frames)
                 await self._keep(asked, frames, meant)
         finally:

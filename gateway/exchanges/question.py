@@ -9,6 +9,7 @@ import orjson
 
 from gateway.config_exchanges import CacheEntry
 from gateway.edge.context import Scope
+from gateway.edge.sse import takes_events
 from gateway.exchanges.sent import digest, header
 
 BESIDE: Final = frozenset(
@@ -16,16 +17,18 @@ BESIDE: Final = frozenset(
 )
 """Members that say who asks or what it may cost, and which answers of these paths do not repeat."""
 BESIDE_IN: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages"})
+FRAMED: Final = b"inference-header-content-length"
+"""What says that bytes stand behind the JSON of a body, which are no part of what was parsed."""
 RESPONSES: Final = "/v1/responses"
 STATE: Final = ("previous_response_id", "background", "conversation")
 
 
 def is_cacheable(scope: Scope, body: Mapping[str, Any], entry: CacheEntry) -> bool:
     """Whether the answer may come from a cache: it is not to be kept under an id of its own, refers to nothing that is,
-    and is not one of several samples."""
+    is not one of several samples, and all of the question is in its JSON."""
     store = body.get("store")
     is_stored = scope["path"] == RESPONSES if store is None else store
-    if is_stored or any(body.get(name) for name in STATE):
+    if is_stored or header(scope, FRAMED) is not None or any(body.get(name) for name in STATE):
         return False
     several = any(type(body.get(name)) is int and body[name] > 1 for name in ("n", "best_of"))
     return entry.sampled or not several or body.get("temperature") == 0
@@ -37,6 +40,6 @@ def question_of(scope: Scope, body: Mapping[str, Any]) -> bytes:
     beside = BESIDE if scope["path"] in BESIDE_IN else frozenset()
     asked = {name: value for name, value in body.items() if name not in beside and value is not None}
     where = f"{scope['method']} {scope['path']}".encode()
-    events = b"text/event-stream" in (header(scope, b"accept") or b"").lower()
+    events = takes_events(scope)
     written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return digest(where, scope.get("query_string", b""), b"events" if events else b"", written)

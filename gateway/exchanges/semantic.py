@@ -120,8 +120,7 @@ class Semantic:
         name, caller = f"{context.request_id}-embedding", context.principal.name
         event = Event(EmbeddingRequest([text]), id=name, path=scope["path"], caller=caller)
         try:
-            flow = self._catalog.find(self._entry.model, LOCAL).embeddings
-            made = await flow.start(event, self._hooks).result() if flow is not None else None
+            made = await self._catalog.find(self._entry.model, LOCAL).embed(event, self._hooks).result()
         except Exception:  # whatever fails here, the question can be answered
             return None
         return made if isinstance(made, Embeddings) else None

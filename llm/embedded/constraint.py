@@ -22,7 +22,8 @@ from llm.embedded.quoting import Quoting
 from llm.embedded.schema import FREE_OBJECT, bounded
 from llm.embedded.template import Special
 from llm.embedded.tokenizer import Tokenizer
-from llm.grammar import LENIENT, WRITTEN, UnusableGrammar, bias_of, call_rules, compiled, json_rule, literal
+from llm.grammar import LENIENT, WRITTEN, bias_of, call_rules, compiled, json_rule, literal
+from llm.schema_cost import UnusableGrammar
 
 Mask = NDArray[np.bool_]
 ToolMode = Literal["auto", "required"]

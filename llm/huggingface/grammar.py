@@ -11,8 +11,9 @@ from llguidance import LLMatcher
 
 from llm.chat import ChatRequest, ToolChoice
 from llm.errors import InvalidRequest
-from llm.grammar import LENIENT, WRITTEN, UnusableGrammar, bias_of, call_rules, compiled, json_rule, literal
+from llm.grammar import LENIENT, WRITTEN, bias_of, call_rules, compiled, json_rule, literal
 from llm.huggingface.forms import form_of
+from llm.schema_cost import UnusableGrammar
 
 NONE: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 """The schema of a function's arguments that has none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from llm.testing import ScriptedUpstream
 from llm.testing.upstream import Json, Reply, Stream, answer, embeddings
@@ -30,7 +31,13 @@ def as_key(name: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def caching(
-    *replies: Reply, auth: Any = (), price: Any = None, store: Any = None, guardrails: Any = (), **cache: Any
+    *replies: Reply,
+    auth: Any = (),
+    price: Any = None,
+    store: Any = None,
+    guardrails: Any = (),
+    api: Any = (),
+    **cache: Any,
 ) -> AsyncGenerator[tuple[Gateway, ScriptedUpstream], None]:
     """A gateway whose model ``up`` has a cache, and ``plain`` none."""
     async with ScriptedUpstream(*replies) as upstream:
@@ -43,6 +50,7 @@ async def caching(
             "graphs": [],
             "auth": {"keys": list(auth)},
             "guardrails": guardrails,
+            "api": api,
         }
         async with serving(**tree, **({"store": store} if store else {})) as gateway:
             yield gateway, upstream
@@ -230,3 +238,16 @@ async def test_a_key_under_other_guardrails_is_given_answers_of_its_own() -> Non
             other = await response.read()
     assert b"hello" in text
     assert b"hello" not in other
+
+
+async def test_a_stream_is_no_answer_to_who_takes_none() -> None:
+    """However often ``Accept`` is said: an endpoint of one's own streams where one of them takes a stream."""
+    api = [{"path": "/ask", "method": "POST", "model": "up", "stream": True}]
+    body = {"messages": QUESTION["messages"]}
+    async with caching(Stream.of_text("Ciao"), answer("Ciao"), api=api) as (gateway, _):
+        both = CIMultiDict([("Accept", "application/json"), ("Accept", "text/event-stream")])
+        async with gateway.http.post(f"{gateway.address}/ask", json=body, headers=both) as streamed:
+            first = streamed.headers["content-type"]
+        _, headers, told = await gateway.post("/ask", body, Accept="application/json")
+    assert first.startswith("text/event-stream")
+    assert (headers["x-penstock-cache"], told["answer"]) == ("miss", "Ciao")

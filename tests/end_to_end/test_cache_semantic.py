@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -37,7 +38,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, free_tcp_port: int) ->
 
 @asynccontextmanager
 async def comparing(
-    *replies: Reply, url: str = "", auth: Any = KEYS, guardrails: Any = (), semantic: Any = None, **cache: Any
+    *replies: Reply,
+    url: str = "",
+    auth: Any = KEYS,
+    guardrails: Any = (),
+    semantic: Any = None,
+    embedder: Any = MappingProxyType({}),
+    secret: str = "",
+    **cache: Any,
 ) -> AsyncGenerator[tuple[Gateway, ScriptedUpstream], None]:
     """A gateway whose model ``up`` has a cache that compares questions by the embeddings of ``vectors``."""
     async with ScriptedUpstream(*replies) as upstream:
@@ -45,9 +53,14 @@ async def comparing(
         asked = {"ttl_seconds": 60, "semantic": semantic or {"model": "vectors"}, **cache}
         models = [
             {"name": "up", "provider": "scripted", "model": "upstream-model", "price": PRICE, "cache": asked},
-            {"name": "vectors", "deployments": [{"provider": "scripted", "model": "embedder"}], "price": PRICE},
+            {
+                "name": "vectors",
+                "deployments": [{"provider": "scripted", "model": "embedder"}],
+                "price": PRICE,
+                **embedder,
+            },
         ]
-        tree = {"providers": [provider], "models": models, "graphs": [], "auth": {"keys": auth}}
+        tree = {"providers": [provider], "models": models, "graphs": [], "auth": {"keys": auth, "secret": secret}}
         stored = {"store": {"url": url, "timeout_seconds": 10}} if url else {}
         async with serving(**tree, guardrails=guardrails, **stored) as gateway:
             yield gateway, upstream
@@ -243,6 +256,49 @@ async def test_what_policies_look_at_is_not_embedded() -> None:
     async with comparing(answer("1"), auth=keys, guardrails=[policy]) as (gateway, upstream):
         mark, _ = await said(gateway, chat(FIRST), **APP)
     assert (mark, paths(upstream)) == ("miss", ["chat/completions"])
+
+
+async def test_the_policies_of_the_embedder_hold_for_what_it_is_told() -> None:
+    """A model that may not be told something is not told it for a cache either."""
+    policy = {"name": "quiet", "rules": [{"rule": "terms", "terms": ["Australia"], "action": "refuse"}]}
+    async with comparing(answer("1"), guardrails=[policy], embedder={"guardrails": ["quiet"]}) as (gateway, upstream):
+        mark, _ = await said(gateway, chat(FIRST), **APP)
+    assert (mark, paths(upstream)) == ("miss", ["chat/completions"])
+
+
+async def test_what_is_reserved_for_another_embedder_is_given_back() -> None:
+    """Also where no run of the request follows, as its answer is there."""
+    keys = [{"name": "app", "key": "sk-app-key", "tpm": 100_000}]
+    two = [{"provider": "scripted", "model": model} for model in ("embedder", "spare")]
+    replies = [embeddings(ONE), answer("1"), Json({"data": "garbled"}), embeddings(NEAR), answer("2")]
+    anew = {**APP, "Cache-Control": "no-cache"}
+    async with comparing(*replies, auth=keys, embedder={"deployments": two}) as (gateway, _):
+        _, before, _ = await gateway.post(CHAT, chat(FIRST), **APP)
+        mark, _ = await said(gateway, chat(AGAIN), **APP)
+        _, after, _ = await gateway.post(CHAT, chat(FIRST), **anew)
+    left = [int(headers["x-ratelimit-remaining-tokens"]) for headers in (before, after)]
+    answered, embedded, garbled = 10, 7, 10
+    assert (mark, left[0] - left[1]) == ("semantic", answered + garbled + embedded)
+
+
+async def test_an_answer_under_policies_that_changed_is_nobody_elses() -> None:
+    """It may have been made under others than those that it would be found under."""
+    policy = {"name": "quiet", "rules": [{"rule": "terms", "terms": ["Canberra"], "action": "redact"}]}
+    vector, pause = orjson.dumps(embeddings(ONE).body), Pause()
+    replies: list[Reply] = [Stream([pause, vector]), answer("Canberra"), embeddings(ONE), answer("Canberra")]
+    async with comparing(*replies, guardrails=[policy], secret="s" * 32, shared=True) as (gateway, upstream):
+        _, _, made = await gateway.post("/admin/keys", {"name": "stored"}, **as_key("ops"))
+        stored = {"Authorization": f"Bearer {made['key']}"}
+        asking = asyncio.create_task(said(gateway, chat(FIRST), **stored))
+        await until_asked(gateway, upstream)
+        change: dict[str, Any] = {"json": {"guardrails": ["quiet"]}, "headers": as_key("ops")}
+        async with gateway.http.patch(f"{gateway.address}/admin/keys/stored", **change) as changed:
+            assert changed.status == 200
+        pause.set()
+        masked = await asking
+        other = await said(gateway, chat(FIRST), **APP)
+    assert (masked[0], b"Canberra" in masked[1]) == ("miss", False)
+    assert (other[0], b"Canberra" in other[1]) == ("miss", True)
 
 
 async def test_a_client_that_leaves_ends_its_embedding() -> None:

@@ -109,6 +109,37 @@ async def test_tokens_a_minute(tmp_path: Path) -> None:
     assert never.value.response.headers["x-should-retry"] == "false"
 
 
+LONG = "word " * 200
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"max_completion_tokens": 1, "max_tokens": 300},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"description": LONG}}}},
+        {"functions": [{"name": "f", "description": LONG}]},
+        {"prediction": {"type": "content", "content": LONG}},
+        {"nobody_knows": LONG},
+        {"messages": [{"role": "user", "content": "hi", "name": LONG}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "nobody_knows": LONG}]}]},
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_content": LONG}, *MESSAGES]},
+    ],
+)
+async def test_whatever_a_model_may_read_is_reserved(more: Any, tmp_path: Path) -> None:
+    """Wherever it stands, and the most that any member says of the answer: else many at once would pass the limit."""
+    async with limited(tmp_path, tpm=200) as (gateway, upstream):
+        status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, **more}, **BEARER)
+    assert (status, len(upstream.received)) == (429, 0)
+
+
+async def test_what_says_how_to_answer_is_not(tmp_path: Path) -> None:
+    """No model reads it."""
+    more = {"metadata": {"a": LONG[:500]}, "user": LONG, "stop": ["x" * 500], "temperature": 0.123456789}
+    async with limited(tmp_path, answer("a"), tpm=200) as (gateway, _):
+        status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, **more}, **BEARER)
+    assert status == 200
+
+
 async def test_a_budget(tmp_path: Path) -> None:
     """What may cost more than is left is refused as insufficient_quota, and what was answered cost what it says."""
     budget = (DEAR + 60 * 2000) / NANOS

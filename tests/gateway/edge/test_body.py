@@ -99,13 +99,13 @@ async def test_a_body_of_too_many_values_is_refused_before_it_is_parsed() -> Non
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 1025 + b"]" * 1025, b'{"a":' * 1025 + b"1" + b"}" * 1025, b"[" * 100_000], ids=["[", "{", "open"]
+    "body", [b"[" * 1025 + b"]" * 1025, b'{"a":' * 201 + b"1" + b"}" * 201, b"[" * 100_000], ids=["[", "{", "open"]
 )
 async def test_a_body_that_is_nested_too_deeply_is_refused(body: bytes) -> None:
-    """A thousand levels, and then it is the caller's fault."""
-    with pytest.raises(InvalidBody, match="could not parse the JSON body"):
+    """What could be read and not be written would fail wherever it is sent on, counted or compared."""
+    with pytest.raises(InvalidBody, match=r"could not parse the JSON body|more than 200 levels"):
         await READER.json(PLAIN, sent(body))
-    assert await READER.json(PLAIN, sent(b"[" * 1000 + b"]" * 1000))
+    assert await READER.json(PLAIN, sent(b'[{"a": ' * 100 + b"1" + b"}]" * 100))
 
 
 @pytest.mark.parametrize(
