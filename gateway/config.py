@@ -23,7 +23,7 @@ from gateway.config_api import ApiRow
 from gateway.config_checks import check_rows, dotted
 from gateway.config_exchanges import IdempotencyEntry
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
-from gateway.config_fields import Name, OwnKey, Port, Section, StoreSecret, is_loopback
+from gateway.config_fields import KeyName, OwnKey, Port, Section, StoreSecret, is_loopback
 from gateway.config_guardrails import PolicyEntry
 from gateway.config_limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
 from gateway.config_models import DEMO_MODEL, SHIPPED, GraphEntry, ModelEntry
@@ -65,7 +65,7 @@ class Server(Section):
 class Key(KeyTerms):
     """A key that callers show, and what it may do."""
 
-    name: Name
+    name: KeyName
     key: OwnKey
 
 

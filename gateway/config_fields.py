@@ -66,6 +66,17 @@ Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 StoreSecret = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 OwnKey = Annotated[Secret, AfterValidator(_long_enough)]
 Name = Annotated[str, written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
+LOCAL_NAME, NOBODY_NAME = "local", "nobody"
+"""The callers of a gateway without keys, and of a row that anyone may call."""
+
+
+def _free(name: str) -> str:
+    if name in (LOCAL_NAME, NOBODY_NAME):
+        raise ValueError(f"'{name}' is the name of a caller without a key; choose another")
+    return name
+
+
+KeyName = Annotated[Name, AfterValidator(_free)]
 
 
 def covers(patterns: tuple[str, ...], name: str) -> bool:

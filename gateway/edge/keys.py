@@ -11,7 +11,7 @@ from secrets import token_bytes
 from gateway.api_handler import RANK
 from gateway.config import Auth
 from gateway.config_api import Role
-from gateway.config_fields import EVERYTHING, covers, is_loopback
+from gateway.config_fields import EVERYTHING, LOCAL_NAME, NOBODY_NAME, covers, is_loopback
 from gateway.config_limits import KeyTerms, Limited, Team
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 from gateway.keys.book import KeyBook
@@ -43,9 +43,9 @@ class Principal:
         return covers(self.endpoints, path)
 
 
-NOBODY = Principal("nobody", "anyone")
+NOBODY = Principal(NOBODY_NAME, "anyone")
 """A caller without a key, where a row of the table lets anyone call."""
-LOCAL = Principal("local", "admin")
+LOCAL = Principal(LOCAL_NAME, "admin")
 """The caller of a gateway without keys, which only this machine can reach."""
 
 

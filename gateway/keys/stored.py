@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gateway.config_fields import Name, Section
+from gateway.config_fields import KeyName, Section
 from gateway.config_limits import Count, KeyTerms, MostUsd
 from gateway.store.periods import Period
 
@@ -21,7 +21,7 @@ MOST_GRACE = 30 * 86_400
 class NewKey(KeyTerms):
     """What an admin says of a key that is to be made."""
 
-    name: Name
+    name: KeyName
 
 
 class KeyChange(Section):

@@ -87,6 +87,8 @@ async def test_the_life_of_a_key(tmp_path: Path) -> None:
         ("POST", "keys", {"name": "x", "hash": "00"}, 400, "hash"),
         ("POST", "keys", {"name": "x", "key": "chosen-by-me"}, 400, "key"),
         ("POST", "keys", {"name": "a b"}, 400, "name"),
+        ("POST", "keys", {"name": "local"}, 400, "a caller without a key"),
+        ("POST", "keys", {"name": "nobody"}, 400, "a caller without a key"),
         ("POST", "keys", {"name": "x", "role": "root"}, 400, "role"),
         ("POST", "keys", {"name": "x", "rpm": 0}, 400, "rpm"),
         ("POST", "keys", {"name": "x", "guardrails": "quiet"}, 400, "guardrails"),
