@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,6 +260,17 @@ def _environment() -> dict[str, Any]:
         raise InvalidSettings(f"environment: {error}; a whole section is written as JSON") from None
 
 
+def _unresolved(path: Path, key: str, said: str) -> str:
+    """What is to be said of a value that cannot be made out, which is mostly one from the environment."""
+    place = tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", key))
+    line = lines_of(path).get(place)
+    where = f"{path}:{line}: {dotted(place)}" if line else f"{path}: {dotted(place)}"
+    missing = re.search(r"Environment variable '([^']+)' not found", said)
+    if missing is None:
+        return f"{where}: {said.splitlines()[0]}"
+    return f"{where}: {missing[1]} is not set in the environment; export it, or write ${{oc.env:{missing[1]},default}}"
+
+
 def config_path(given: Path | None) -> Path | None:
     """The settings file: the one given, else the one that ``PENSTOCK_CONFIG`` names, else none."""
     named = os.environ.get("PENSTOCK_CONFIG", "")
@@ -274,7 +286,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InvalidSettings(f"{path}: {error.strerror}") from None
     except OmegaConfBaseException as error:
-        raise InvalidSettings(f"{path}: {str(error).splitlines()[0]} (at '{error.full_key}')") from None
+        raise InvalidSettings(_unresolved(path, str(error.full_key or ""), str(error))) from None
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InvalidSettings(f"{path}{line}: {error.problem}") from None

@@ -130,7 +130,11 @@ def test_a_key_whose_upstream_does_not_answer_is_offered_all_the_same(monkeypatc
         ("record: {contents: maybe}", ":1: record.contents: Input should be a valid boolean"),
         ("a: 1\nb: c: d", ":2: mapping values are not allowed"),
         ("- 1", "the file is no mapping"),
-        ('auth: {keys: [{name: a, key: "${oc.env:SURELY_NOT_SET}"}]}', "SURELY_NOT_SET"),
+        (
+            'server: {port: 1}\nauth:\n  keys:\n    - {name: a, key: "${oc.env:SURELY_NOT_SET}"}',
+            "penstock.yaml:4: auth.keys.0.key: SURELY_NOT_SET is not set in the environment; export it",
+        ),
+        ("server: {host: '${nothing.there}'}", "penstock.yaml:1: server.host: Interpolation key 'nothing.there' not"),
     ],
 )
 def test_faults_are_placed(tmp_path: Path, text: str, message: str) -> None:
