@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from graph.event import Event
 from graph.response import Response
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from graph.flow import Flow
 
 _END = object()
+PATIENCE = 5.0
+"""How many seconds the end of a server waits for a step that keeps its loop."""
 
 
 class MockServer:
@@ -23,8 +26,7 @@ class MockServer:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow.validate()
-        self._opened = start_blocking_portal()
-        self._portal: BlockingPortal = self._opened.__enter__()
+        self._loop = _Loop()
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +38,7 @@ class MockServer:
 
     def close(self) -> None:
         """Ends the loop behind the server."""
-        self._opened.__exit__(None, None, None)
+        self._loop.close()
 
     def test(
         self,
@@ -57,7 +59,7 @@ class MockServer:
         if self._flow.streaming.kind in ("live", "accepted"):
             return self._stream(event)
         try:
-            answer = self._portal.call(self._flow.start(event).result)
+            answer = self._loop.call(self._flow.start(event).result)
         except Exception as error:
             if not silent:
                 raise
@@ -72,17 +74,48 @@ class MockServer:
         async def following() -> Any:
             return await anext(chunks, _END)
 
-        with closing(_Closing(self._portal, chunks)):
-            while (chunk := self._portal.call(following)) is not _END:
+        with closing(_Closing(self._loop, chunks)):
+            while (chunk := self._loop.call(following)) is not _END:
                 yield chunk
+
+
+class _Loop:
+    """A loop in a thread, which ends with its server, and keeps no program from ending: a traceback may hold on to
+    that."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._loop.run_forever, name="mock server", daemon=True)
+        thread.start()
+        self.close = weakref.finalize(self, _end, self._loop, thread)
+
+    def call(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """What the work comes to."""
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result()
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    async def finish() -> None:
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(finish(), loop)
+    if threading.current_thread() is not thread:
+        thread.join(PATIENCE)
+        if not thread.is_alive():
+            loop.close()
 
 
 class _Closing:
     """Closes an async generator from outside its loop."""
 
-    def __init__(self, portal: BlockingPortal, chunks: AsyncGenerator[Any, None]) -> None:
-        self._portal = portal
+    def __init__(self, loop: _Loop, chunks: AsyncGenerator[Any, None]) -> None:
+        self._loop = loop
         self._chunks = chunks
 
     def close(self) -> None:
-        self._portal.call(self._chunks.aclose)
+        self._loop.call(self._ended)
+
+    async def _ended(self) -> None:
+        await self._chunks.aclose()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -552,3 +554,15 @@ def test_the_mock_server_raises_what_the_run_raises() -> None:
     flow.to(fail).respond()
     with flow.to_mock_server() as server, pytest.raises(ValueError, match="cannot do 7"):
         server.test(body=7)
+
+
+def test_a_mock_server_keeps_no_program_from_ending() -> None:
+    """Also where an error of its flow, which holds on to it, ends the program."""
+    program = (
+        "from graph import Flow\n"
+        "async def fails(body):\n    yield body.nothing\n"
+        "flow = Flow()\nflow.to(fails).respond()\nserver = flow.to_mock_server()\nlist(server.test(body=7))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "AttributeError" in ended.stderr
