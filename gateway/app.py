@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -63,33 +63,14 @@ def create_app(
     catalog = catalog or Catalog.of(settings)
     standing = standing or Standing()
     standing.hide(settings.secrets)
-    kept, background = standing.kept, standing.background
     standing.trace(settings)
     shared = Shared.of(settings, catalog, standing)
     catalog.guards.ask(shared.ring.policies_of)
     hooks = Hooks.of([*shared.instruments, *standing.instruments])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, standing, shared)
-    for routes in (
-        run_events.router(standing.feed, standing.readiness),
-        admin.router(catalog, standing.recorder),
-        metrics.router(standing.metrics),
-        reload.router(standing.in_force),
-        usage.router(shared.usage),
-        keys.router(settings, shared.book, bodies),
-        deployments.router(catalog),
-        guardrails.router(catalog.guards, bodies),
-        repository.router(catalog, bodies),
-        responses.router(kept, background),
-        stored.router(kept, bodies),
-    ):
+    for routes in _routers(settings, catalog, standing, shared, bodies):
         control.include_router(routes)
-    recordings = Recordings.of(settings)
-    answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
-    hot: dict[str, ASGIApp] = dict(answering)
-    hot[ChatApi.path] = ChatEndpoint(answering[ChatApi.path], bodies, kept)
-    hot[ResponsesApi.path] = ResponsesEndpoint(answering[ResponsesApi.path], bodies, kept, background)
-    hot["/v1/embeddings"] = EmbeddingsEndpoint(catalog, hooks, bodies)
     around = Around.of(
         settings,
         shared.exchanges,
@@ -99,7 +80,9 @@ def create_app(
         metrics=standing.metrics,
         note=shared.note_cached,
     )
-    hot = {path: around(endpoint) for path, endpoint in hot.items()}
+    hot: dict[str, ASGIApp] = {
+        path: around(endpoint) for path, endpoint in _answering(settings, catalog, standing, hooks, bodies).items()
+    }
     hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     describing = OpenAPIEndpoint(control)
 
@@ -119,6 +102,37 @@ def create_app(
         limiter=shared.limiter,
         ping_seconds=settings.server.ping_seconds,
     )
+
+
+def _routers(
+    settings: Settings, catalog: Catalog, standing: Standing, shared: Shared, bodies: BodyReader
+) -> Iterator[APIRouter]:
+    """What the control plane answers beside what tells of models and of its health."""
+    yield run_events.router(standing.feed, standing.readiness)
+    yield admin.router(catalog, standing.recorder)
+    yield metrics.router(standing.metrics)
+    yield reload.router(standing.in_force)
+    yield usage.router(shared.usage)
+    yield keys.router(settings, shared.book, bodies)
+    yield deployments.router(catalog)
+    yield guardrails.router(catalog.guards, bodies)
+    yield repository.router(catalog, bodies)
+    yield responses.router(standing.kept, standing.background)
+    yield stored.router(standing.kept, bodies)
+
+
+def _answering(
+    settings: Settings, catalog: Catalog, standing: Standing, hooks: Hooks, bodies: BodyReader
+) -> dict[str, ASGIApp]:
+    """The hot routes that run a model or a graph under a name in the body, by their paths."""
+    recordings = Recordings.of(settings)
+    answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
+    return {
+        **answering,
+        ChatApi.path: ChatEndpoint(answering[ChatApi.path], bodies, standing.kept),
+        ResponsesApi.path: ResponsesEndpoint(answering[ResponsesApi.path], bodies, standing.kept, standing.background),
+        "/v1/embeddings": EmbeddingsEndpoint(catalog, hooks, bodies),
+    }
 
 
 def _endpoints(control: ASGIApp, hot: Mapping[str, ASGIApp], describing: ASGIApp) -> Iterable[Endpoint]:
