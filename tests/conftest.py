@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
@@ -15,10 +21,28 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+LONGEST = 200
+"""Seconds that an async test may take; less than ``timeout`` of pytest's settings."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no process of several is left alone with one of them at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/llm/embedded/"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """An async test that hangs fails alone; ended from outside by ``timeout``, all after it would fail with it."""
+    test = pyfuncitem.obj
+    if iscoroutinefunction(test):
+
+        @wraps(test)
+        async def bounded(*args: Any, **kwargs: Any) -> None:
+            async with asyncio.timeout(LONGEST):
+                await test(*args, **kwargs)
+
+        pyfuncitem.obj = bounded
+    return (yield)
 
 
 @pytest.fixture

@@ -128,12 +128,13 @@ class ScriptedUpstream:
     """Answers each POST with the next reply of its script and keeps what it was sent.
 
     ``async with`` starts it on a free port and, at the end, raises :class:`ScriptError` when script and calls did not
-    fit. ``left`` is set when a client has gone away in the middle of an answer.
+    fit. ``came`` is set when a request is there, ``left`` when a client has gone away in the middle of an answer.
     """
 
     def __init__(self, *replies: Reply, models: Iterable[str] = ("upstream-model",)) -> None:
         self.script = list(replies)
         self.received: list[Received] = []
+        self.came = asyncio.Event()
         self.left = asyncio.Event()
         self._models = list(models)
         self._missed: list[str] = []
@@ -171,6 +172,7 @@ class ScriptedUpstream:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.received.append(Received(request.raw_path, dict(request.headers), orjson.loads(body) if body else None))
+        self.came.set()
         if not self.script:
             self._missed.append(request.path)
             return web.json_response({"error": {"message": "the script is used up"}}, status=500)

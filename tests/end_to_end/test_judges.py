@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import openai
+import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
-from llm.testing.upstream import Hang, Json, Stream, answer, embeddings
+from llm.testing.upstream import Hang, Json, Pause, Stream, answer, embeddings
 from tests.serving import serving, serving_upstream
 
 CHAT: dict[str, Any] = {"model": "up", "messages": [{"role": "user", "content": "Who knows?"}]}
@@ -21,11 +23,15 @@ def policy(**rule: Any) -> dict[str, Any]:
 
 async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call() -> None:
     """The model has begun when the judge refuses: it is left, and the client never hears of it."""
-    async with ScriptedUpstream(REFUSED) as server:
+    begun = Pause()
+    async with ScriptedUpstream(Stream([begun, orjson.dumps(REFUSED.body)])) as server:
         rule = policy(rule="http", url=f"{server.base_url}/guard")
         async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, upstream):
+            asking = asyncio.create_task(gateway.sdk().chat.completions.create(**CHAT))
+            await upstream.came.wait()
+            begun.set()
             with pytest.raises(openai.BadRequestError, match="about birds"):
-                await gateway.sdk().chat.completions.create(**CHAT)
+                await asking
             await upstream.left.wait()
             (run,) = await gateway.runs()
     assert server.received[0].body == {"text": "Who knows?"}
