@@ -13,6 +13,7 @@ from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.limits import taken_ahead
 from gateway.exchanges.caches import Caches, ModelCache
+from gateway.exchanges.filtered import MADE
 from gateway.exchanges.making import Making
 from gateway.exchanges.question import is_cacheable
 from gateway.exchanges.rows import Part, Place
@@ -121,6 +122,7 @@ class Cached:
         return Marked(send, word, self._caches.metrics.cell(families.CACHE, cache.name, word.decode()))
 
     async def _answer(self, asked: Asked, making: Making, meant: Meant | None) -> None:
+        MADE.set(making)
         await self._app(asked.scope, Sent(asked.written, asked.receive, making.alone), making)
         if (frames := making.whole) and asked.cache.place(asked.scope, asked.body) == asked.place:
             making.finish(frames)

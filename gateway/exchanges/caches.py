@@ -15,12 +15,13 @@ from gateway.config_exchanges import CacheEntry
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import Scope, context_of
 from gateway.errors import GatewayError, InvalidBody
+from gateway.exchanges.filtered import FilterWatch
 from gateway.exchanges.making import Making
 from gateway.exchanges.question import question_of
 from gateway.exchanges.rows import ExchangeRows, Place
 from gateway.exchanges.sent import digest
 from gateway.telemetry.metrics import Metrics
-from graph import Hooks
+from graph import Hooks, Instrument
 from llm import ModelError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
     Raises:
         InvalidSettings: when one cannot compare questions as it is to.
     """
-    asked = {row.name: row.cache for row in settings.models} | {row.name: row.cache for row in settings.graphs}
+    asked = _asked_for(settings)
     behind = settings.model_dump_json(exclude=NEVERMIND)
     version = digest(behind.encode())
 
@@ -83,8 +84,17 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
     return {
         name: ModelCache(name, entry, version, catalog.guards.of_key, semantic(name, entry))
         for name, entry in asked.items()
-        if entry is not None
     }
+
+
+def watching(settings: Settings) -> tuple[Instrument, ...]:
+    """What watches runs for the caches that the settings ask for."""
+    return (FilterWatch(),) if _asked_for(settings) else ()
+
+
+def _asked_for(settings: Settings) -> dict[str, CacheEntry]:
+    rows = (*settings.models, *settings.graphs)
+    return {row.name: row.cache for row in rows if row.cache is not None}
 
 
 @dataclass(frozen=True, slots=True)
