@@ -138,6 +138,27 @@ async def test_what_is_taken_out_of_a_request_is_put_back_into_the_answer() -> N
     assert said == f"I wrote to {SECRET}, not [EMAIL_2]."
 
 
+MEMBERS = [
+    {"function_call": {"name": "mail", "arguments": '{"to": "[EM'}, "details": [{"type": "text", "text": "[EM"}]},
+    {"function_call": {"arguments": 'AIL_1]"}'}, "details": [{"type": "text", "text": "AIL_1]"}]},
+]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_what_is_put_back_is_so_in_members_that_are_no_text(streams: bool) -> None:
+    """A function call of the older form, and what an upstream says beside; in pieces or at once."""
+    policy = {**REDACTING, "reversible": True, "rules": [{"rule": "personal_data", "places": ["input"]}]}
+    function = {"name": "mail", "arguments": '{"to": "[EMAIL_1]"}'}
+    whole = answer("", function_call=function, details=[{"type": "text", "text": "[EMAIL_1]"}])
+    stream = Stream([*(frame(choice(piece)) for piece in MEMBERS), *Stream.end({"prompt_tokens": 1})])
+    async with serving_upstream(stream if streams else whole, guardrails=[policy]) as (gateway, _):
+        body = {**CHAT, "messages": [{"role": "user", "content": SECRET}], "stream": streams}
+        async with gateway.http.post(f"{gateway.address}/v1/chat/completions", json=body) as response:
+            said = (await response.read()).decode()
+    assert said.count(SECRET) == 2
+    assert "EM" not in said
+
+
 def calls(*arguments: str) -> Stream:
     """A stream that calls one tool, its arguments in these pieces."""
     head = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "mail", "arguments": ""}}
