@@ -26,8 +26,8 @@ from llm import ChatChunk, ChatRequest, EmbeddingRequest
 from llm.transport import Transport
 
 Looked = TypeVar("Looked")
-MUCH = 20_000
-"""How many characters are looked at on the event loop; it takes up to about a millisecond for a thousand of them."""
+MUCH = 10_000
+"""How many characters are looked at on the event loop; it takes up to about two milliseconds for a thousand of them."""
 Through: TypeAlias = Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]]
 SAID = (ChatChunk, ChatRequest, str, bytes, type(None))
 """What is an answer in words; any other value is one by itself."""

@@ -73,6 +73,7 @@ def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Tr
         reversible=entry.reversible,
         max_held=entry.max_held,
         media=entry.media == "pass",
+        lookalikes=entry.lookalikes,
     )
 
 

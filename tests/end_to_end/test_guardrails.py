@@ -138,6 +138,17 @@ async def test_what_is_taken_out_of_a_request_is_put_back_into_the_answer() -> N
     assert said == f"I wrote to {SECRET}, not [EMAIL_2]."
 
 
+@pytest.mark.parametrize("lookalikes", [True, False])
+async def test_what_is_asked_in_other_signs_is_read(lookalikes: bool) -> None:
+    """A word in letters of three kinds is refused, unless the policy looks only at what is written."""
+    rule = {"rule": "terms", "terms": ["nightjar"], "places": ["input"]}
+    policy = {"name": "strict", "everywhere": True, "rules": [rule], "lookalikes": lookalikes}
+    async with serving_upstream(*([] if lookalikes else [answer("Hi")]), guardrails=[policy]) as (gateway, _):
+        body = {**CHAT, "messages": [{"role": "user", "content": "Tell me of the ｎіg\u200bhtjаr."}]}
+        status, _, _ = await gateway.post("/v1/chat/completions", body)
+    assert status == (400 if lookalikes else 200)
+
+
 MEMBERS = [
     {"function_call": {"name": "mail", "arguments": '{"to": "[EM'}, "details": [{"type": "text", "text": "[EM"}]},
     {"function_call": {"arguments": 'AIL_1]"}'}, "details": [{"type": "text", "text": "AIL_1]"}]},
