@@ -49,9 +49,10 @@ class GuardrailStep:
         timing, place, begun = Timing(), self._place(event.body), perf_counter_ns()
         event.body, verdict = self._admitted(event.body, timing)
         timing.total = perf_counter_ns() - begun
-        for hook in event.run.hooks.after_rule if event.run is not None else ():
-            for rule, nanoseconds in timing.told(self._guardrail):
-                hook(event.run, rule, place, nanoseconds)
+        if (run := event.run) is not None:
+            for hook in run.hooks.after_rule:
+                for rule, nanoseconds in timing.told(self._guardrail):
+                    hook(run, rule, place, nanoseconds)
         event.score = 1.0 if verdict.allowed else 0.0
         event.own_notes[VERDICT] = verdict
         if not verdict.allowed:
