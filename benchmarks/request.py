@@ -1,10 +1,10 @@
 """What a request costs inside the gateway, without any network: ``python -m benchmarks.request``.
 
 The app is called as a server calls it, and its upstream is a transport that answers from memory, each time in the next
-turn of the event loop, as whoever waits must be woken; so what is left is the gateway's own. Beside it stands the same by hand: compare a key, parse, put the upstream's name in, read the
-usage, send. The gateway has a ledger, which writes beside the requests; ``limited`` has limits too, which are
-leased, and ``unrecorded`` not even the ledger. Contenders take turns in short series; the fastest series of CPU time
-counts, as disturbances only add.
+turn of the event loop, as whoever waits must be woken; so what is left is the gateway's own. Beside it stands the same
+by hand: compare a key, parse, put the upstream's name in, read the usage, send. The gateway has a ledger, which writes
+beside the requests; ``limited`` has limits too, which are leased, and ``unrecorded`` not even the ledger. Contenders
+take turns in short series; the fastest series of CPU time counts, as disturbances only add.
 ``--profile`` prints where the time goes instead.
 """
 
