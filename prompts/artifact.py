@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any, Self, overload
+
+import minijinja
 
 from prompts.checks import Place, check_config, check_identity, check_legend, check_message
 from prompts.errors import InvalidPrompt, MissingVariable, RenderingFailed
 from prompts.names import did_you_mean, nearest
 from prompts.templates import doubled, environment, plain
-
-if TYPE_CHECKING:
-    import minijinja
 
 FIXED = frozenset({"role", "type"})
 """Members of messages and of what is in them that are never templates."""
@@ -107,8 +106,6 @@ class LLMPromptArtifact:
             MissingVariable: when ``body`` lacks a field that the template needs; falsy values count as present.
             RenderingFailed: when the template asks for something that a value does not have, or runs too long.
         """
-        import minijinja  # noqa: PLC0415 - loaded by now
-
         if isinstance(body, (list, tuple)):
             return [self.render(each) for each in body]
         given: Any = body or {}
@@ -141,8 +138,6 @@ class LLMPromptArtifact:
 
     def _compile(self) -> None:
         """Makes a template of every text with a brace in it; its name is its place."""
-        import minijinja  # noqa: PLC0415 - a gateway whose models have no prompts does without
-
         made = environment(auto_escape_callback=lambda _: False)
         needed: set[str] = set()
         found: set[str] = set()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import minijinja
+import minijinja
 
 FUEL = 100_000
 """Template instructions that one rendering may spend; a template cannot loop for ever."""
@@ -27,8 +26,6 @@ _WORDS = frozenset(
 
 def environment(**options: Any) -> minijinja.Environment:
     """A strict environment: what is not there is an error, and the effort of a rendering is bounded."""
-    import minijinja  # noqa: PLC0415 - a gateway whose models have no prompts does without
-
     return minijinja.Environment(undefined_behavior="strict", fuel=FUEL, keep_trailing_newline=True, **options)
 
 
