@@ -21,6 +21,7 @@ from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
 from gateway.cli_usage import usage
 from gateway.config_faults import InvalidSettings
+from gateway.config_told import unknown
 from graph import ReplayDiffers, ToolsetUnavailable
 from llm import ModelError, UnknownModel
 
@@ -92,7 +93,7 @@ def show_graph(
     """Prints one graph as mermaid text, and whether its answer streams."""
     served = {served.name: served for served in _catalog(config)}
     if name not in served:
-        give_up(f"there is no graph '{name}'; there are: {', '.join(served)}")
+        give_up(unknown("graph", name, served))
     flow = served[name].flow
     if explain:
         typer.echo(flow.explain())
@@ -117,7 +118,7 @@ def run_job(
     catalog = _catalog(config)
     served = {served.name: served for served in catalog}
     if graph not in served:
-        give_up(f"there is no graph '{graph}'; there are: {', '.join(served)}")
+        give_up(unknown("graph", graph, served))
     try:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(escape(graph), total=count_rows(rows))

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.config_faults import tell_faults
 from gateway.errors import GatewayError
 from gateway.keys.book import KeyBook
 from gateway.keys.stored import NewKey, told
@@ -66,7 +67,7 @@ def create_key(
     try:
         new = NewKey.model_validate(said)
     except ValidationError as error:
-        give_up("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()))
+        give_up(tell_faults(error, NewKey, name))
     _, shown = _with(config, lambda book: book.create(new, BY))
     typer.echo(shown)
 

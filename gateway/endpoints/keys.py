@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from gateway.config import Settings
+from gateway.config_faults import tell_faults
 from gateway.edge.body import BodyReader
 from gateway.edge.context import context_of
 from gateway.errors import InvalidBody, KeyChangeRefused
@@ -87,6 +88,4 @@ def _read(kind: type[Body], body: Any) -> Body:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults)
-        raise InvalidBody(f"Invalid request: {told}") from None
+        raise InvalidBody(f"Invalid request: {tell_faults(error, kind, 'body')}") from None
