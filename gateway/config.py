@@ -241,8 +241,9 @@ def load(path: Path | None = None, *, host: str | None = None, port: int | None 
     except ValidationError as error:
         raise InvalidSettings(place_faults(error, path, Settings, environment)) from None
     settings._source = Source(path, host, port)
-    if path is not None and "api" not in environment:
-        settings._lines = {place: f"{path}:{line}" for place, line in lines_of(path).items()}
+    if path is not None:
+        lines = lines_of(path).items()
+        settings._lines = {place: f"{path}:{line}" for place, line in lines if place[0] not in environment}
     return settings
 
 

@@ -51,11 +51,11 @@ def guards_of(settings: Settings, models: Mapping[str, Model]) -> Guards:
     """
     policies: dict[str, Policy] = {}
     transports: list[Transport] = []
-    for entry in settings.guardrails:
+    for at, entry in enumerate(settings.guardrails):
         try:
             policies[entry.name] = _policy(entry, models, transports)
         except (ValueError, OSError) as error:
-            raise InvalidSettings(f"guardrails '{entry.name}': {error}") from error
+            raise InvalidSettings(f"{settings.where('guardrails', at)}: guardrails '{entry.name}': {error}") from error
     everywhere = [entry.name for entry in settings.guardrails if entry.everywhere]
     return Guards(policies, everywhere, {key.name: key.guardrails for key in settings.auth.keys}, transports)
 
