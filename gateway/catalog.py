@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
@@ -32,6 +33,10 @@ from graph.steps.responder import ResponderStep
 from graph.toolset import Toolset
 from llm import Model, ModelProvider, UnknownModel
 from prompts import InvalidPrompt, PromptStore
+from prompts.names import LIKELY, nearest
+
+COMPARED: Final = 200
+"""With how many names one is compared that nothing has: each takes some 10 µs."""
 
 
 class Catalog:
@@ -170,10 +175,11 @@ class Catalog:
         """What stands under a name, in service or not.
 
         Raises:
-            UnknownModel: when nothing does, or not to this caller.
+            UnknownModel: when nothing does, or not to this caller; it hears of nothing that it may not use.
         """
         if name not in self._deployed or not principal.may_use(name):
-            raise UnknownModel(name)
+            usable = islice(filter(principal.may_use, self._deployed), COMPARED)
+            raise UnknownModel(name, nearest(name, usable, LIKELY))
         return self._deployed[name]
 
     def __iter__(self) -> Iterator[Served]:
