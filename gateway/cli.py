@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.catalog import Catalog
-from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_common import Config, give_up, remark, settings_of
 from gateway.cli_guard import guard
 from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
@@ -61,6 +61,7 @@ def check(
 ) -> None:
     """Looks whether the gateway could serve by a settings file, without starting anything."""
     from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
+    from gateway.config_hints import hints  # noqa: PLC0415
 
     settings = settings_of(file)
     try:
@@ -71,6 +72,8 @@ def check(
     source = settings.files[0] if settings.files else "the embedded settings"
     names = ", ".join(served.name for served in catalog) or "nothing"
     typer.echo(f"{source} can be used: {len(endpoints)} endpoints; served are {names}")
+    for hint in hints(settings, endpoints):
+        remark(f"hint: {hint}")
 
 
 @graphs.command("list")
@@ -146,7 +149,7 @@ def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], co
     except InvalidSettings as error:
         give_up(str(error))
     except (ReplayDiffers, UnknownModel) as error:
-        Console(stderr=True, highlight=False).print(f"penstock: {error}", soft_wrap=True, markup=False)
+        remark(str(error))
         raise typer.Exit(1) from None
     typer.echo(answered.decode(), nl=False)
 

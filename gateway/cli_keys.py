@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_common import Config, give_up, remark, settings_of
 from gateway.config_faults import tell_faults
+from gateway.config_hints import names_of, unserved
 from gateway.errors import GatewayError
 from gateway.keys.book import KeyBook
 from gateway.keys.stored import NewKey, told
@@ -70,6 +71,8 @@ def create_key(
         give_up(tell_faults(error, NewKey, name))
     _, shown = _with(config, lambda book: book.create(new, BY))
     typer.echo(shown)
+    for warning in unserved(new.models, names_of(settings_of(config))):
+        remark(warning)
 
 
 @keys.command("list")

@@ -8,7 +8,7 @@ from typing import Final
 
 CLOSE: Final = 0.82
 """How alike two names are that are one and the same, mistyped: ``temprature`` is, ``top_k`` and ``top_p`` are two."""
-LIKELY: Final = 0.6
+LIKELY: Final = 0.65
 """How alike they are where the first is certainly none: then what comes nearest helps, and cannot mislead."""
 LONGEST: Final = 200
 """Names of more characters are nobody's slip, and comparing them would take long."""

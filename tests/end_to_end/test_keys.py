@@ -171,6 +171,38 @@ async def test_a_key_whose_policy_has_gone_is_refused(tmp_path: Path, guardrails
     assert (status, revoked["guardrails"]) == (200, ["quiet"])
 
 
+async def test_models_that_nothing_serves_are_said(tmp_path: Path) -> None:
+    """They may be for later, so the key is made; the answer has warnings for them, and none where there are none."""
+    async with keeping(tmp_path) as gateway:
+        _, made = await sent(gateway, "POST", "keys", {"name": "a", "models": ["up", "othr", "x-*"]})
+        _, good = await sent(gateway, "POST", "keys", {"name": "b", "models": ["u*", "other"]})
+        _, changed = await sent(gateway, "PATCH", "keys/b", {"models": ["*", "later"]})
+        _, left = await sent(gateway, "PATCH", "keys/b", {"rpm": 5})
+        _, listed = await sent(gateway, "GET", "keys")
+        _, _, document = await gateway.get("/openapi.json", **OPS)
+    othr = "models: nothing is served under 'othr'; did you mean 'other'?"
+    assert (made["models"], made["warnings"]) == (
+        ["up", "othr", "x-*"],
+        [othr, "models: nothing is served under 'x-*'"],
+    )
+    assert changed["warnings"] == ["models: nothing is served under 'later'"]
+    assert not any("warnings" in answered for answered in (good, left, *listed["keys"]))
+    for method, path in (("post", "/admin/keys"), ("patch", "/admin/keys/{name}")):
+        answered = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert answered["properties"]["warnings"]["type"] == "array"
+
+
+def test_the_command_line_says_them_beside_the_key(tmp_path: Path) -> None:
+    """On standard error, so that what is printed is still the key alone."""
+    config = tmp_path / "penstock.yaml"
+    config.write_text(f"{{auth: {{secret: {SECRET}}}, store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+    made = CliRunner().invoke(app, ["keys", "create", "a", "--model", "penstock-dmo", "--config", str(config)])
+    assert made.stdout.startswith("sk-penstock-")
+    assert made.stdout.count("\n") == 1
+    said = "penstock: models: nothing is served under 'penstock-dmo'; did you mean 'penstock-demo'?\n"
+    assert made.stderr == said
+
+
 async def test_keys_are_for_admins(tmp_path: Path) -> None:
     """A user can do nothing with them, whatever it is."""
     async with keeping(tmp_path) as gateway:
