@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +18,7 @@ from gateway.cli_common import Config, give_up, remark, settings_of
 from gateway.cli_guard import guard
 from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
+from gateway.cli_tables import AsJson, print_json
 from gateway.cli_usage import usage
 from gateway.config_faults import InvalidSettings
 from gateway.config_told import unknown
@@ -157,7 +157,7 @@ def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], co
 @app.command("routes")
 def list_routes(
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Lists the table of endpoints: who may call what, and what answers. All else is 404."""
     from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
@@ -167,7 +167,7 @@ def list_routes(
     except InvalidSettings as error:
         give_up(str(error))
     if as_json:
-        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        print_json(rows)
         return
     table = Table("method", "path", "role", "action", "answers")
     for row in rows:

@@ -203,6 +203,41 @@ def test_the_command_line_says_them_beside_the_key(tmp_path: Path) -> None:
     assert made.stderr == said
 
 
+async def test_keys_and_what_was_done_to_them_are_read_at_80_columns(tmp_path: Path) -> None:
+    """No word is torn; changes are told one a line with what was before, and nothing as Python writes it."""
+    async with keeping(tmp_path) as gateway:
+        key = {"name": "first-app", "team": "search", "rpm": 600, "budget_usd": 12.5, "expires": "2027-01-01T00:00:00"}
+        await sent(gateway, "POST", "keys", key)
+        await sent(gateway, "PATCH", "keys/first-app", {"rpm": 60, "models": ["up", "other"], "guardrails": ["quiet"]})
+        await sent(gateway, "POST", "keys/first-app/rotate", {})
+    config = tmp_path / "penstock.yaml"
+    config.write_text(f"{{auth: {{secret: {SECRET}}}, store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+
+    async def shown(*arguments: str) -> str:
+        command = ["keys", *arguments, "--config", str(config)]
+        made = await asyncio.to_thread(CliRunner().invoke, app, command, env={"COLUMNS": "80"})
+        assert made.exit_code == 0, made.output
+        return made.stdout
+
+    listed, audit = await shown("list"), await shown("audit")
+    assert max(map(len, (listed + audit).splitlines())) == 80
+    for words in ("first-app", "up, other", "60 rpm", "12.5", "month", "2027-01-01"):
+        assert words in listed
+    for words in (
+        "grace_seconds=86400",
+        "rpm=60 (was 600)",
+        "models=up, other (was *)",
+        "guardrails=quiet (was none)",
+        "budget_usd=12.5",
+    ):
+        assert words in audit
+    assert not set("{}[]'…") & set(listed + audit)
+    assert [key["tpm"] for key in orjson.loads(await shown("list", "--json"))] == [None]
+    records = orjson.loads(await shown("audit", "--json"))
+    assert [record["action"] for record in records] == ["rotated", "changed", "created"]
+    assert records[1]["changes"]["rpm"] == [600, 60]
+
+
 async def test_keys_are_for_admins(tmp_path: Path) -> None:
     """A user can do nothing with them, whatever it is."""
     async with keeping(tmp_path) as gateway:
