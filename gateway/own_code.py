@@ -62,9 +62,7 @@ def _remedy(module: str) -> str:
     stdlib = sysconfig.get_path("stdlib")
     looked = [path for path in dict.fromkeys(sys.path) if path not in (stdlib, f"{stdlib}/lib-dynload")]
     folders = ", ".join(path for path in looked if path and not path.endswith(".zip"))
-    return (
-        f"modules are looked for in {folders}: install it, or start with PYTHONPATH=FOLDER, the one with {module} in it"
-    )
+    return f"modules are looked for in {folders}: install it, or start with PYTHONPATH=FOLDER, in which '{module}' is"
 
 
 def _place(error: Exception) -> str | None:

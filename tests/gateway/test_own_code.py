@@ -92,7 +92,7 @@ def test_a_module_that_is_nowhere_is_told_with_where_it_was_looked_for(
     monkeypatch.syspath_prepend(tmp_path / "looked-into")
     said = check(tmp_path, GRAPH.replace("{}", "no_such_module_at_all"), "")
     assert "No module named 'no_such_module_at_all'; modules are looked for in /looked-into, " in said
-    assert said.endswith("start with PYTHONPATH=FOLDER, the one with no_such_module_at_all in it")
+    assert said.endswith("start with PYTHONPATH=FOLDER, in which 'no_such_module_at_all' is")
 
 
 def test_a_fault_of_ours_is_not_told_as_one_of_the_settings() -> None:
