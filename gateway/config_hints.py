@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from gateway.api_handler import Listed
 from gateway.config import Settings
 from gateway.config_fields import EVERYTHING, covers
-from gateway.config_models import SHIPPED
 from prompts.names import LIKELY, did_you_mean
 
 HEALTH = "/v2/health/"
@@ -40,7 +39,3 @@ def hints(settings: Settings, table: Sequence[Listed]) -> Iterator[str]:
             f"{settings.where('api')}: {' and '.join(probed)} are forbidden too, so probes take this gateway for dead; "
             f'a row {{path: "{HEALTH}*", role: anyone}} lets them ask'
         )
-    missing = [entry.name for entry in SHIPPED if entry.name not in served]
-    if settings.graphs and missing:
-        others = " and ".join(missing)
-        yield f"{settings.where('graphs')}: these are all graphs that are served; {others}, which ship, are not"
