@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.config_api import ApiRow
-from gateway.config_faults import InvalidSettings
+from gateway.config_faults import InvalidSettings, tell_faults
 
 
 class BodyMappings:
@@ -97,8 +97,4 @@ def _row(tree: dict[str, Any]) -> ApiRow:
     try:
         return ApiRow.model_validate(tree)
     except ValidationError as error:
-        faults = (
-            f"{'.'.join(map(str, fault['loc'])) or tree['path']}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidSettings(f"{tree['method']} {tree['path']}: {'; '.join(faults)}") from None
+        raise InvalidSettings(f"{tree['method']} {tree['path']}: {tell_faults(error, ApiRow, tree['path'])}") from None

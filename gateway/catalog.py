@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from gateway.config import Settings
 from gateway.config_faults import InvalidSettings
 from gateway.config_fields import Section
-from gateway.config_models import ModelEntry
+from gateway.config_models import GraphEntry, ModelEntry
 from gateway.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
 from gateway.flows import flow_of
 from gateway.guarding import Guards
+from gateway.own_code import told
 from gateway.policies import guards_of
 from gateway.providers import provider_of
 from gateway.roles import Roles
@@ -24,13 +26,17 @@ from gateway.routing.building import models_of
 from gateway.routing.routed import RoutedProvider
 from gateway.telemetry.logs import logger
 from gateway.toolsets import toolset_of
-from graph import Flow, GraphError
+from graph import Flow
 from graph.parts import Parts
 from graph.steps.embedding import EmbeddingStep
 from graph.steps.responder import ResponderStep
 from graph.toolset import Toolset
 from llm import Model, ModelProvider, UnknownModel
-from prompts import InvalidPrompt, PromptError, PromptStore
+from prompts import InvalidPrompt, PromptStore
+from prompts.names import LIKELY, nearest
+
+COMPARED: Final = 200
+"""With how many names one is compared that nothing has: each takes some 10 µs."""
 
 
 class Catalog:
@@ -65,37 +71,38 @@ class Catalog:
         Raises:
             InvalidSettings: when a provider, prompt or graph cannot be built; the message names it and says why.
         """
-        prompts = _built("prompts", _prompts, settings)
+        prompts = _built(settings.where("prompts"), "prompts", _prompts, settings)
         entries: dict[tuple[str, str], Section] = {("provider", entry.name): entry for entry in settings.providers}
         entries |= {("tools", entry.name): entry for entry in settings.tools}
         same = before.made_of(entries) if before is not None else {}
         providers = {
-            entry.name: same.get(("provider", entry.name)) or _built(f"provider '{entry.name}'", provider_of, entry)
-            for entry in settings.providers
+            entry.name: same.get(("provider", entry.name))
+            or _built(settings.where("providers", at), f"provider '{entry.name}'", provider_of, entry)
+            for at, entry in enumerate(settings.providers)
         }
         rows = [entry for entry in settings.models if entry.class_name is None]
         models, routed = models_of(rows, providers)
         toolsets = {
-            entry.name: same.get(("tools", entry.name)) or _built(f"tools '{entry.name}'", toolset_of, entry)
-            for entry in settings.tools
+            entry.name: same.get(("tools", entry.name))
+            or _built(settings.where("tools", at), f"tools '{entry.name}'", toolset_of, entry)
+            for at, entry in enumerate(settings.tools)
         }
         created = int(time.time())
         guards = guards_of(settings, models)
         served: dict[str, Deployed] = {}
-        for entry in settings.models:
+        for at, entry in enumerate(settings.models):
             if entry.class_name is None:
                 row = _served_model(entry, models[entry.name], created)
                 served[entry.name] = Deployed.of(_under(guards, row, entry.guardrails))
             else:
-                served.setdefault(entry.name, Deployed({})).add(OwnModel(entry, created, guards))
-        for graph in settings.graphs:
+                versions = served.setdefault(entry.name, Deployed({}))
+                own = OwnModel(entry, created, guards)
+                _built(settings.where("models", at, "class"), f"model '{entry.name}'", versions.add, own)
+        for at, graph in enumerate(settings.graphs):
             roles = Roles({role: models[name] for role, name in graph.models.items()})
             parts = Parts(models[settings.main_model], roles, prompts, toolsets)
-            flow = _built(f"graph '{graph.name}'", flow_of, graph, parts)
-            roles.check(graph.name, flow)
-            takes: Takes = "inputs" if takes_inputs(flow) else "chat"
-            row = Served(graph.name, "graph", flow, "penstock", graph.description, created, takes)
-            row = replace(row, embeddings=flow if graph.embeddings else None, models=roles.given)
+            where = settings.where("graphs", at, "file" if graph.build is None else "build")
+            row = _built(where, f"graph '{graph.name}'", _served_graph, graph, parts, roles, created)
             served[graph.name] = Deployed.of(_under(guards, row, graph.guardrails))
         catalog = cls(served, providers, prompts, toolsets, routed=routed, guards=guards)
         catalog._rows, catalog._borrowed = entries, set(map(id, same.values()))
@@ -168,21 +175,28 @@ class Catalog:
         """What stands under a name, in service or not.
 
         Raises:
-            UnknownModel: when nothing does, or not to this caller.
+            UnknownModel: when nothing does, or not to this caller; it hears of nothing that it may not use.
         """
         if name not in self._deployed or not principal.may_use(name):
-            raise UnknownModel(name)
+            usable = islice(filter(principal.may_use, self._deployed), COMPARED)
+            raise UnknownModel(name, nearest(name, usable, LIKELY))
         return self._deployed[name]
 
     def __iter__(self) -> Iterator[Served]:
         return (served for deployed in self._deployed.values() for served in deployed.versions.values())
 
 
-def _built(what: str, build: Callable[..., Any], *arguments: Any) -> Any:
+def _built(where: str, what: str, build: Callable[..., Any], *arguments: Any) -> Any:
+    """What a place in the settings asks for."""
     try:
         return build(*arguments)
-    except (GraphError, PromptError, ValueError, TypeError, ImportError, AttributeError) as error:
-        raise InvalidSettings(f"{what}: {error}") from error
+    except InvalidSettings as error:
+        raise InvalidSettings(f"{where}: {error}") from error
+    except Exception as error:
+        said = told(error)
+        if said is None:
+            raise
+        raise InvalidSettings(f"{where}: {what}: {said}") from error
 
 
 def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:
@@ -212,6 +226,14 @@ def _served_model(entry: ModelEntry, model: Model, created: int) -> Served:
     served = Served(entry.name, "model", flow.validate(), owner, description, created)
     passes = getattr(model.provider, "passes", False) and not model.checks
     return replace(served, model=model, models=(model,), embeddings=_embedding_flow(model), passes=passes)
+
+
+def _served_graph(entry: GraphEntry, parts: Parts, roles: Roles, created: int) -> Served:
+    flow = flow_of(entry, parts)
+    roles.check(entry.name, flow)
+    takes: Takes = "inputs" if takes_inputs(flow) else "chat"
+    served = Served(entry.name, "graph", flow, "penstock", entry.description, created, takes)
+    return replace(served, embeddings=flow if entry.embeddings else None, models=roles.given)
 
 
 def _embedding_flow(model: Model) -> Flow | None:

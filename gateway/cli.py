@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -15,12 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.catalog import Catalog
-from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_common import Config, give_up, remark, settings_of
 from gateway.cli_guard import guard
 from gateway.cli_keys import keys
 from gateway.cli_prompts import prompts
+from gateway.cli_tables import AsJson, print_json
 from gateway.cli_usage import usage
 from gateway.config_faults import InvalidSettings
+from gateway.config_told import unknown
 from graph import ReplayDiffers, ToolsetUnavailable
 from llm import ModelError, UnknownModel
 
@@ -60,6 +61,7 @@ def check(
 ) -> None:
     """Looks whether the gateway could serve by a settings file, without starting anything."""
     from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
+    from gateway.config_hints import hints  # noqa: PLC0415
 
     settings = settings_of(file)
     try:
@@ -70,6 +72,8 @@ def check(
     source = settings.files[0] if settings.files else "the embedded settings"
     names = ", ".join(served.name for served in catalog) or "nothing"
     typer.echo(f"{source} can be used: {len(endpoints)} endpoints; served are {names}")
+    for hint in hints(settings, endpoints):
+        remark(f"hint: {hint}")
 
 
 @graphs.command("list")
@@ -92,7 +96,7 @@ def show_graph(
     """Prints one graph as mermaid text, and whether its answer streams."""
     served = {served.name: served for served in _catalog(config)}
     if name not in served:
-        give_up(f"there is no graph '{name}'; there are: {', '.join(served)}")
+        give_up(unknown("graph", name, served))
     flow = served[name].flow
     if explain:
         typer.echo(flow.explain())
@@ -117,7 +121,7 @@ def run_job(
     catalog = _catalog(config)
     served = {served.name: served for served in catalog}
     if graph not in served:
-        give_up(f"there is no graph '{graph}'; there are: {', '.join(served)}")
+        give_up(unknown("graph", graph, served))
     try:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(escape(graph), total=count_rows(rows))
@@ -145,7 +149,7 @@ def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], co
     except InvalidSettings as error:
         give_up(str(error))
     except (ReplayDiffers, UnknownModel) as error:
-        Console(stderr=True, highlight=False).print(f"penstock: {error}", soft_wrap=True, markup=False)
+        remark(str(error))
         raise typer.Exit(1) from None
     typer.echo(answered.decode(), nl=False)
 
@@ -153,7 +157,7 @@ def replay_run(file: Annotated[Path, typer.Argument(help="A recorded run.")], co
 @app.command("routes")
 def list_routes(
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Lists the table of endpoints: who may call what, and what answers. All else is 404."""
     from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
@@ -163,7 +167,7 @@ def list_routes(
     except InvalidSettings as error:
         give_up(str(error))
     if as_json:
-        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        print_json(rows)
         return
     table = Table("method", "path", "role", "action", "answers")
     for row in rows:

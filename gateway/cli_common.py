@@ -24,5 +24,10 @@ def settings_of(config: Path | None, *, host: str | None = None, port: int | Non
 
 def give_up(message: str) -> NoReturn:
     """Says what is wrong, and ends the command with status 2."""
-    Console(stderr=True, highlight=False).print(f"penstock: {message}", soft_wrap=True, markup=False)
+    remark(message)
     raise typer.Exit(2)
+
+
+def remark(message: str) -> None:
+    """Says something beside what the command prints."""
+    Console(stderr=True, highlight=False).print(f"penstock: {message}", soft_wrap=True, markup=False)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_common import Config, give_up, remark, settings_of
+from gateway.cli_tables import AsJson, print_json, print_table, told_time, told_value
+from gateway.config_faults import tell_faults
+from gateway.config_fields import EVERYTHING
+from gateway.config_hints import names_of, unserved
 from gateway.errors import GatewayError
 from gateway.keys.book import KeyBook
 from gateway.keys.stored import NewKey, told
@@ -25,20 +26,6 @@ from gateway.store.protocol import StoreUnavailable
 keys = typer.Typer(help="Keys that callers show; those in the settings are changed there.", no_args_is_help=True)
 Made = TypeVar("Made")
 BY = "command line"
-SHOWN = (
-    "name",
-    "role",
-    "team",
-    "models",
-    "guardrails",
-    "budget_usd",
-    "period",
-    "rpm",
-    "tpm",
-    "parallel",
-    "expires",
-    "revoked",
-)
 
 
 @keys.command("create")
@@ -66,19 +53,21 @@ def create_key(
     try:
         new = NewKey.model_validate(said)
     except ValidationError as error:
-        give_up("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()))
+        give_up(tell_faults(error, NewKey, name))
     _, shown = _with(config, lambda book: book.create(new, BY))
     typer.echo(shown)
+    for warning in unserved(new.models, names_of(settings_of(config))):
+        remark(warning)
 
 
 @keys.command("list")
-def list_keys(config: Config = None) -> None:
+def list_keys(config: Config = None, as_json: AsJson = False) -> None:
     """Lists the keys in the store."""
-    table = Table(*SHOWN)
-    for key in _with(config, _keys):
-        row = key.to_json()
-        table.add_row(*(Text(_told(row[name])) for name in SHOWN))
-    Console().print(table)
+    rows = [key.to_json() for key in _with(config, _keys)]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table([_row(key) for key in rows])
 
 
 @keys.command("rotate")
@@ -100,22 +89,46 @@ def revoke_key(name: str, config: Config = None) -> None:
 
 
 @keys.command("audit")
-def show_audit(limit: Annotated[int, typer.Option(min=1)] = 100, config: Config = None) -> None:
+def show_audit(
+    limit: Annotated[int, typer.Option(min=1)] = 100, config: Config = None, as_json: AsJson = False
+) -> None:
     """Lists what was done to keys, by whom and when; the latest first."""
-    table = Table("at", "by", "action", "key", "changes")
-    for record in _with(config, lambda book: book.records(limit)):
-        table.add_row(told(record["at"]), *(Text(_told(record[name])) for name in ("by", "action", "key", "changes")))
-    Console().print(table)
+    records = _with(config, lambda book: book.records(limit))
+    if as_json:
+        print_json(records)
+    else:
+        print_table([_record(record) for record in records])
 
 
 async def _keys(book: KeyBook) -> list[Any]:
     return list(book.keys.values())
 
 
-def _told(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "" if value is None else str(value)
+def _row(key: Mapping[str, Any]) -> dict[str, str]:
+    """What a person looks for in a key."""
+    limits = {"rpm": "{} rpm", "tpm": "{} tpm", "parallel": "{} at once", "budget_usd": f"{{}} USD a {key['period']}"}
+    revoked = f"revoked {told_time(key['revoked'])}" if key["revoked"] else ""
+    return {
+        **{name: told_value(key[name]) for name in ("name", "role", "models", "team")},
+        "limits": "\n".join(words.format(told_value(key[of])) for of, words in limits.items() if key[of] is not None),
+        "ends": revoked or told_time(key["expires"]),
+        "guardrails": told_value(key["guardrails"]),
+        "endpoints": "" if key["endpoints"] == list(EVERYTHING) else told_value(key["endpoints"]),
+    }
+
+
+def _record(record: Mapping[str, Any]) -> dict[str, str]:
+    """What was done to a key; ``name=value`` a line, and beside what was changed what it was."""
+    changed = record["action"] == "changed"
+    changes = (
+        f"{name}={told_value(value[1]) or 'none'} (was {told_value(value[0]) or 'none'})"
+        if changed
+        else f"{name}={told_value(value)}"
+        for name, value in record["changes"].items()
+        if changed or told_value(value)
+    )
+    said = {name: told_value(record[name]) for name in ("action", "key", "by")}
+    return {"at": told_time(told(record["at"])), **said, "changes": "\n".join(changes)}
 
 
 def _with(config: Path | None, work: Callable[[KeyBook], Awaitable[Made]]) -> Made:

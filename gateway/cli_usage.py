@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_tables import AsJson, print_json, print_table
 from gateway.opening import opened
 from gateway.store.protocol import StoreUnavailable
 from gateway.usage.export import EXPORTERS, Format, export
@@ -24,7 +22,7 @@ from gateway.usage.rows import EVER, GROUPS, Span, UsageRows, span_of
 usage = typer.Typer(help="What was used, by whom, of what and when.", no_args_is_help=True)
 Made = TypeVar("Made")
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC.", show_default=False)]
-SHOWN = ("requests", "failed", "prompt_tokens", "completion_tokens", "estimated_tokens", "usd", "unpriced")
+SHOWN = ("requests", "failed", "prompt_tokens", "completion_tokens", "usd", "unpriced", "estimated_tokens")
 
 
 @usage.command("show")
@@ -33,6 +31,7 @@ def show_usage(
     since: Day = None,
     until: Day = None,
     config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Prints the sums of each group; by default of each key."""
     groups = [each for each in GROUPS if each in (by or ("key",))]
@@ -40,11 +39,12 @@ def show_usage(
         if name not in GROUPS:
             give_up(f"rows cannot be grouped by '{name}'; they can by {', '.join(GROUPS)}")
     totals = _with(config, lambda rows: rows.totals(_span(since, until), groups))
-    table = Table(*groups, *SHOWN)
-    for group, sums in sorted(totals.items()):
-        told = sums.to_json()
-        table.add_row(*map(Text, (*group, *(str(told[name]) for name in SHOWN))))
-    Console().print(table)
+    rows = [{**dict(zip(groups, group, strict=True)), **sums.to_json()} for group, sums in sorted(totals.items())]
+    if as_json:
+        print_json(rows)
+    else:
+        words = [name.replace("_", " ") for name in SHOWN]
+        print_table([_row(row, groups) for row in rows], numbers=words)
 
 
 @usage.command("export")
@@ -68,6 +68,12 @@ def export_usage(
     except OSError as error:
         give_up(str(error))
     typer.echo(f"{number} rows", err=True)
+
+
+def _row(sums: Mapping[str, Any], groups: Sequence[str]) -> dict[str, str]:
+    """The sums of a group as a person reads them."""
+    told = {name.replace("_", " "): str(sums[name]) for name in SHOWN}
+    return {**{name: sums[name] for name in groups}, **told, "usd": f"{sums['usd']:.6f}"}
 
 
 def _span(since: datetime | None, until: datetime | None) -> Span:

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from yaml import MarkedYAMLError, YAMLError
 
 from gateway.config_api import ApiRow
-from gateway.config_checks import check_rows, dotted
+from gateway.config_checks import check_rows
 from gateway.config_exchanges import IdempotencyEntry
 from gateway.config_faults import InvalidSettings, lines_of, place_faults
 from gateway.config_fields import KeyName, OwnKey, Port, Section, StoreSecret, is_loopback
@@ -31,6 +31,7 @@ from gateway.config_models import DEMO_MODEL, SHIPPED, GraphEntry, ModelEntry
 from gateway.config_providers import OVER_HTTP, Provider
 from gateway.config_routing import DeploymentEntry
 from gateway.config_telemetry import TracesEntry
+from gateway.config_told import Place, dotted
 from gateway.config_tools import ToolsEntry
 from gateway.offers import with_offers
 from gateway.presets import with_implied
@@ -131,7 +132,7 @@ class Settings(Section):
     idempotency: IdempotencyEntry = IdempotencyEntry()
     traces: TracesEntry = TracesEntry()
 
-    _lines: Mapping[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
+    _lines: Mapping[Place, str] = PrivateAttr(default_factory=dict)
     _source: Source | None = None
 
     @model_validator(mode="before")
@@ -240,8 +241,9 @@ def load(path: Path | None = None, *, host: str | None = None, port: int | None 
     except ValidationError as error:
         raise InvalidSettings(place_faults(error, path, Settings, environment)) from None
     settings._source = Source(path, host, port)
-    if path is not None and "api" not in environment:
-        settings._lines = {place: f"{path}:{line}" for place, line in lines_of(path).items()}
+    if path is not None:
+        lines = lines_of(path).items()
+        settings._lines = {place: f"{path}:{line}" for place, line in lines if place[0] not in environment}
     return settings
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gateway.config_fields import covers, is_loopback
+from gateway.config_told import Place, dotted, unknown
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -21,7 +22,6 @@ OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "
 OF_ONE = frozenset({"provider", "model"})
 OF_CLASSES = frozenset({"path", "version", "parameters"})
 """Keys of a model that are for one kind of it only."""
-Place: TypeAlias = tuple[str | int, ...]
 Fault: TypeAlias = tuple[Place, str]
 
 
@@ -238,12 +238,7 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
 
 def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator[Fault]:
     if name not in known:
-        yield place, f"there is no {kind} '{name}'; there are: {', '.join(known) or 'none'}"
-
-
-def dotted(place: tuple[Any, ...]) -> str:
-    """A place in the settings as it is told: ``models.0.provider``."""
-    return ".".join(map(str, place))
+        yield place, unknown(kind, name, known)
 
 
 def _not_itself(place: Place, provider: Provider, settings: Settings) -> Iterator[Fault]:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-WORDS = {
-    "missing": "this is missing; write it",
-    "tuple_type": "this is no list; write one, such as [ … ], or leave the key out",
-    "dict_type": "this is no mapping; write one, such as {key: value}, or leave the key out",
-    "model_type": "this is no mapping; write one, such as {key: value}, or leave the key out",
-    "path_type": "this is no path; write one in quotation marks",
-}
-"""Faults that Pydantic tells in the words of a programmer, in those of an operator."""
+from gateway.config_told import Place, SettingFault
 
 
 class InvalidSettings(Exception):
@@ -29,13 +21,23 @@ def place_faults(
 ) -> str:
     """One line a fault: where it is, what is wrong, and for an unknown key the nearest known one."""
     lines = lines_of(path) if path else {}
-    faults = error.errors(include_url=False, include_input=False)
-    return "\n".join(_tell(fault, _where(fault["loc"], path, lines, environment), model) for fault in faults)
+    return "\n".join(
+        f"{_where(fault.place, path, lines, environment)}: {fault.told}" for fault in _faults(error, model)
+    )
 
 
-def _where(
-    place: tuple[Any, ...], path: Path | None, lines: Mapping[tuple[Any, ...], int], environment: Mapping[str, Any]
-) -> str:
+def tell_faults(error: ValidationError, model: type[BaseModel], whole: str) -> str:
+    """The same of what stands in no file and is called ``whole``, in one line."""
+    return "; ".join(fault.told if fault.place else f"{whole}: {fault.told}" for fault in _faults(error, model))
+
+
+def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[SettingFault]:
+    """What is wrong, without what only follows from it."""
+    faults = [SettingFault.of(each, model) for each in error.errors(include_url=False)]
+    return (fault for fault in faults if not fault.follows(faults))
+
+
+def _where(place: Place, path: Path | None, lines: Mapping[Place, int], environment: Mapping[str, Any]) -> str:
     """The variable or the line that a fault is in; the nearest line above it where the fault is something missing."""
     if place and _stands_at(environment, place):
         return f"PENSTOCK_{'__'.join(str(key).upper() for key in place)}"
@@ -43,7 +45,7 @@ def _where(
     return f"{path}:{line}" if path and line else str(path or "settings")
 
 
-def _stands_at(tree: Any, place: tuple[Any, ...]) -> bool:
+def _stands_at(tree: Any, place: Place) -> bool:
     for key in place:
         if not isinstance(tree, Mapping) or key not in tree:
             return isinstance(tree, list)
@@ -51,42 +53,11 @@ def _stands_at(tree: Any, place: tuple[Any, ...]) -> bool:
     return True
 
 
-def _tell(fault: Any, where: str, model: type[BaseModel]) -> str:
-    place: tuple[Any, ...] = fault["loc"]
-    key = ".".join(map(str, place))
-    if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{key}'{_nearest(str(place[-1]), _fields(model, place[:-1]))}"
-    message = WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
-    return f"{where}: {key}: {message}" if key else f"{where}: {message}"
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"
-
-
-def _fields(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
-    """The keys that may stand at a place in the settings. Numbers, and names in a mapping, are in what they are of."""
-    kind: Any = model
-    for step in place:
-        fields = getattr(kind, "model_fields", {})
-        if step in fields:
-            kind = _section(fields[step].annotation)
-    return [field.alias or name for name, field in getattr(kind, "model_fields", {}).items()]
-
-
-def _section(kind: Any) -> Any:
-    """The section in a type: itself, or what it is a list or a mapping of."""
-    if hasattr(kind, "model_fields"):
-        return kind
-    return next((found for part in get_args(kind) if (found := _section(part)) is not None), None)
-
-
-def lines_of(path: Path) -> dict[tuple[Any, ...], int]:
+def lines_of(path: Path) -> dict[Place, int]:
     """The line of each key and item in a YAML file, from its marks."""
-    lines: dict[tuple[Any, ...], int] = {}
+    lines: dict[Place, int] = {}
 
-    def walk(node: yaml.Node, place: tuple[Any, ...]) -> None:
+    def walk(node: yaml.Node, place: Place) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 lines[*place, key.value] = key.start_mark.line + 1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from gateway.config_fields import Name, Secret, Section, check_kind
+from gateway.config_told import unknown
 from gateway.presets import with_preset
 from llm.providers.presets import presets
 
@@ -38,7 +39,7 @@ NEEDED: Mapping[str, Mapping[str, str]] = {
 
 def _known_kind(value: Any) -> Any:
     if isinstance(value, str) and value not in (known := [*get_args(Kind), *presets()]):
-        raise ValueError(f"there is no kind '{value}'; there are: {', '.join(dict.fromkeys(known))}")
+        raise ValueError(unknown("kind", value, known))
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from gateway.config_models import GraphEntry
+from gateway.own_code import named
 from graph import Flow
 from graph.parts import Parts
 from llm import LLModel
@@ -20,8 +20,7 @@ def flow_of(entry: GraphEntry, parts: Parts) -> Flow:
     """The flow that an operator's ``module:function`` builds, or that a file describes."""
     if entry.file is not None:
         return _flow_of_file(entry.file, parts)
-    module, _, name = str(entry.build).partition(":")
-    build = getattr(import_module(module), name)
+    build = named(str(entry.build))
     flow = build(parts) if signature(build).parameters else build()
     if not isinstance(flow, Flow):
         raise TypeError(f"{entry.build} returned a {type(flow).__name__}, not a Flow")

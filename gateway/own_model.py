@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from gateway.config_faults import InvalidSettings
 from gateway.config_models import ModelEntry
+from gateway.own_code import named, told
 from graph import Flow, V2ModelServer
 from graph.steps.plain_model_server import PlainModelServer
 
@@ -29,14 +29,14 @@ def load_own_model(entry: ModelEntry) -> tuple[V2ModelServer, Flow]:
         return model, flow.validate()
     except Exception as error:
         label = f"{entry.name}:{entry.version}" if entry.version else entry.name
-        raise InvalidSettings(f"model '{label}' ({entry.class_name}): {type(error).__name__}: {error}") from error
+        said = told(error) or f"{type(error).__name__}: {error}"
+        raise InvalidSettings(f"model '{label}' ({entry.class_name}): {said}") from error
 
 
 def _made(entry: ModelEntry) -> V2ModelServer:
-    module, _, name = str(entry.class_name).partition(":")
-    kind = getattr(import_module(module), name)
+    kind = named(str(entry.class_name))
     if not isinstance(kind, type):
-        raise TypeError(f"{name} is no class; name a class with load and predict")
+        raise TypeError(f"{entry.class_name} is no class; name a class with load and predict")
     path = None if entry.path is None else str(entry.path)
     if issubclass(kind, V2ModelServer):
         return kind(name=entry.name, model_path=path, version=entry.version, **entry.parameters)

@@ -27,6 +27,7 @@ from gateway.config_guardrails import (
     TermsRow,
     TopicsRow,
 )
+from gateway.config_told import unknown
 from gateway.guarding import Guards
 from guardrails import Policy, Rule
 from guardrails.judge import JudgeRule, by_examples, by_http, by_model, by_moderation
@@ -51,12 +52,12 @@ def guards_of(settings: Settings, models: Mapping[str, Model]) -> Guards:
     policies: dict[str, Policy] = {}
     transports: list[Transport] = []
     written: dict[str, str] = {}
-    for entry in settings.guardrails:
+    for at, entry in enumerate(settings.guardrails):
         try:
             policies[entry.name] = _policy(entry, models, transports)
             written[entry.name] = _written(entry)
         except (ValueError, OSError) as error:
-            raise InvalidSettings(f"guardrails '{entry.name}': {error}") from error
+            raise InvalidSettings(f"{settings.where('guardrails', at)}: guardrails '{entry.name}': {error}") from error
     everywhere = [entry.name for entry in settings.guardrails if entry.everywhere]
     keys = {key.name: key.guardrails for key in settings.auth.keys}
     return Guards(policies, everywhere, keys, transports, written)
@@ -107,7 +108,7 @@ def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transpo
 
 def _named(models: Mapping[str, Model], row: JudgeRow | TopicsRow) -> Model:
     if row.model not in models:
-        raise ValueError(f"{row.rule}: there is no model '{row.model}'; there are: {', '.join(models) or 'none'}")
+        raise ValueError(f"{row.rule}: {unknown('model', row.model, models)}")
     return models[row.model]
 
 

@@ -45,9 +45,12 @@ def find(reference: str, namespace: Mapping[str, Any]) -> Any:
     module, _, attribute = reference.replace(":", ".").rpartition(".")
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError):
-        where = "an importable 'module:name'" if module else f"a name in {namespace.get('__name__', 'the caller')}"
-        raise UnknownStep(f"'{reference}' cannot be found; it should be {where}") from None
+    except (ImportError, AttributeError, ValueError) as error:
+        if not module:
+            raise UnknownStep(
+                f"'{reference}' cannot be found; it should be a name in {namespace.get('__name__', 'the caller')}"
+            ) from None
+        raise UnknownStep(f"'{reference}' cannot be found: {error}; it should be an importable 'module:name'") from None
 
 
 def _from_hub(name: str) -> Any:

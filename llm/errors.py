@@ -69,12 +69,13 @@ class ContextLengthExceeded(InvalidRequest):
 
 
 class UnknownModel(ModelError):
-    """No model of this name is served, or not to this caller."""
+    """No model of this name is served, or not to this caller; ``meant`` is the nearest that it may use."""
 
     hopeless = True
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"The model `{name}` does not exist or you do not have access to it.")
+    def __init__(self, name: str, meant: str | None = None) -> None:
+        hint = f" Did you mean `{meant}`?" if meant else ""
+        super().__init__(f"The model `{name}` does not exist or you do not have access to it.{hint}")
 
 
 class ModelNotLoaded(ModelError):

@@ -16,39 +16,40 @@ ERRORS: Mapping[str, type[LimitReached]] = MappingProxyType(
 WORDS = MappingProxyType(
     {"tokens": "tokens per min (TPM)", "requests": "requests per min (RPM)", "slots": "requests under way at once"}
 )
-HEADERS = MappingProxyType(
-    {
-        kind: tuple(f"x-ratelimit-{told}-{kind}" for told in ("limit", "remaining", "reset"))
-        for kind in ("requests", "tokens")
-    }
+HEADERS = tuple(
+    (kind, b"x-ratelimit-limit-%b" % name, b"x-ratelimit-remaining-%b" % name, b"x-ratelimit-reset-%b" % name)
+    for kind, name in (("requests", b"requests"), ("tokens", b"tokens"))
 )
 USUAL_WAIT = 1.0
 """Seconds after which a place among the requests that are under way may be free; nobody knows when."""
 
 
-def headers_of(accounts: Sequence[Account], decision: Decision) -> dict[str, str]:
+def headers_of(accounts: Sequence[Account], decision: Decision) -> list[tuple[bytes, bytes]]:
     """The headers that OpenAI's clients read, about that account of each limit which has least left."""
-    headers = {}
-    full_again = duration(leaves_at(slice_of(decision.now)) - decision.now)
-    for kind, (limit_name, remaining_name, reset_name) in HEADERS.items():
+    headers: list[tuple[bytes, bytes]] = []
+    full_again = b""
+    for kind, limit_name, remaining_name, reset_name in HEADERS:
         told: tuple[int, int, int] | None = None
         for account, standing in zip(accounts, decision.standings, strict=True):
             limit = getattr(account.limits, kind)
             if limit is not None:
                 used = getattr(standing.used, kind)
                 row = (limit - used, limit, used)
-                told = row if told is None else min(told, row)
+                told = row if told is None or row < told else told
         if told is not None:
             left, limit, used = told
-            headers[limit_name] = str(limit)
-            headers[remaining_name] = str(max(0, left))
-            headers[reset_name] = full_again if used > 0 else "0s"
+            full_again = full_again or duration(leaves_at(slice_of(decision.now)) - decision.now).encode()
+            headers += (
+                (limit_name, b"%d" % limit),
+                (remaining_name, b"%d" % max(0, left)),
+                (reset_name, full_again if used > 0 else b"0s"),
+            )
     return headers
 
 
 def refusal_of(accounts: Sequence[Account], decision: Decision, asked: Amount) -> LimitReached:
     """The error for a request that asked for so much and was not granted it."""
-    headers = headers_of(accounts, decision)
+    headers = {name.decode(): value.decode() for name, value in headers_of(accounts, decision)}
     broken = [
         (kind, account, standing)
         for kind in ERRORS

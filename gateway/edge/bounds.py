@@ -27,7 +27,7 @@ UNREAD: Final = frozenset(
     | {"safety_identifier", "service_tier", "stop", "stream_options", "tool_choice", "user", "verbosity"}
 )
 """Members of a request that say how it is answered and not what; all others may be read by a model, known or not."""
-COUNTED: Final = frozenset({"role", "content", "tool_call_id"})
+COUNTED: Final = frozenset({"role", "tool_call_id"})
 TOKENS_OF_FAULTS = 300
 """For what a model is told when its JSON was wrong."""
 NANOS_PER_TOKEN = NANOS // 1_000_000
@@ -118,25 +118,30 @@ def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> 
 
 def _answers(parameters: Mapping[str, Any], usual: int) -> tuple[int, int]:
     """How many answers a request asks for of one call, and how many tokens each may have."""
-    told = [parameters[name] for name in ("max_completion_tokens", "max_tokens") if name in parameters]
-    most = max(told, default=usual)
-    number = max(parameters.get("n", 1), parameters.get("best_of", 1))
-    return number, most
+    most = max(parameters.get("max_completion_tokens", 0), parameters.get("max_tokens", 0))
+    return max(parameters.get("n", 1), parameters.get("best_of", 1)), most or usual
 
 
 def _asked(request: ChatRequest) -> int:
     if isinstance(request.prompt, list):
         return len(request.prompt)
-    beside = (value for name, value in request.parameters.items() if name not in UNREAD)
-    return sum(map(_of_message, request.messages)) + sum(map(_said, beside))
+    tokens = 0
+    for message in request.messages:
+        tokens += _of_message(message)
+    for name, value in request.parameters.items():
+        if name not in UNREAD:
+            tokens += _said(value)
+    return tokens
 
 
 def _of_message(message: Message) -> int:
-    content = message.get("content")
-    beside = sum(_said(value) for name, value in message.items() if name not in COUNTED)
-    if isinstance(content, str):
-        return TOKENS_PER_MESSAGE + beside + _tokens(content)
-    return TOKENS_PER_MESSAGE + beside + sum(map(_of_part, content or ()))
+    tokens = TOKENS_PER_MESSAGE
+    for name, value in message.items():
+        if name == "content":
+            tokens += _tokens(value) if isinstance(value, str) else sum(map(_of_part, value or ()))
+        elif name not in COUNTED:
+            tokens += _said(value)
+    return tokens
 
 
 def _of_part(part: Mapping[str, Any]) -> int:
@@ -157,4 +162,6 @@ def _tokens(text: Any) -> int:
     """Of a text, of the bytes of one, or of token ids."""
     if isinstance(text, (list, tuple)):
         return len(text)
-    return -(-len(text.encode("utf-8", "replace") if isinstance(text, str) else text) // BYTES_PER_TOKEN)
+    if isinstance(text, str) and not text.isascii():
+        text = text.encode("utf-8", "replace")
+    return -(-len(text) // BYTES_PER_TOKEN)

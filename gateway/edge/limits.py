@@ -170,8 +170,7 @@ class Limiter(Instrument):
         asked = admission.needs(self._bounds.of(run))
         hold = self._next_hold(admission)
         decision = await self._reserve(admission, hold, asked)
-        told = headers_of(admission.accounts, decision)
-        admission.headers = [(name.encode(), value.encode()) for name, value in told.items()]
+        admission.headers = headers_of(admission.accounts, decision)
         if not decision.granted:
             raise refusal_of(admission.accounts, decision, asked)
         admission.ran = True

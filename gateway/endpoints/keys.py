@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from gateway.config import Settings
+from gateway.config_faults import tell_faults
+from gateway.config_hints import names_of, unserved
 from gateway.edge.body import BodyReader
 from gateway.edge.context import context_of
 from gateway.errors import InvalidBody, KeyChangeRefused
@@ -16,11 +19,26 @@ from gateway.keys.stored import KeyChange, NewKey, Rotation
 
 MAX_RECORDS = 1000
 Body = TypeVar("Body", bound=BaseModel)
+WARNINGS: Mapping[str, Any] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "minItems": 1,
+    "description": "A sentence for each of the models that nothing is served under; absent when there is none.",
+}
+WARNING: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"properties": {"warnings": WARNINGS}}}}}
+}
+"""What the document says of answers about the models of a key."""
 
 
 def router(settings: Settings, book: KeyBook | None, bodies: BodyReader) -> APIRouter:
     """The routes. Without ``auth.secret`` keys are listed only."""
     routes = APIRouter(prefix="/admin", tags=["admin"])
+    served = names_of(settings)
+
+    def warned(said: NewKey | KeyChange) -> dict[str, list[str]]:
+        warnings = unserved(said.models, served)
+        return {"warnings": warnings} if warnings else {}
 
     @routes.get("/keys")
     async def list_keys() -> dict[str, Any]:
@@ -31,18 +49,20 @@ def router(settings: Settings, book: KeyBook | None, bodies: BodyReader) -> APIR
             rows += [key.to_json() for key in book.keys.values()]
         return {"keys": rows}
 
-    @routes.post("/keys")
+    @routes.post("/keys", responses=WARNING)
     async def create_key(request: Request) -> dict[str, Any]:
-        """Makes a key. The answer is the only place where it is ever shown."""
+        """Makes a key. The answer is the only place where it is ever shown. It may name models that are not served yet,
+        of which ``warnings`` tells."""
         new = _read(NewKey, await bodies.json(request.scope, request.receive))
         key, shown = await _stored(book).create(new, _caller(request))
-        return {"key": shown, **key.to_json()}
+        return {"key": shown, **key.to_json(), **warned(new)}
 
-    @routes.patch("/keys/{name}")
+    @routes.patch("/keys/{name}", responses=WARNING)
     async def change_key(request: Request) -> dict[str, Any]:
-        """Changes those of its limits and permissions that are named."""
+        """Changes those of its limits and permissions that are named; with ``warnings`` as when it is made."""
         change = _read(KeyChange, await bodies.json(request.scope, request.receive))
-        return (await _stored(book).change(_named(request), change, _caller(request))).to_json()
+        key = await _stored(book).change(_named(request), change, _caller(request))
+        return {**key.to_json(), **warned(change)}
 
     @routes.delete("/keys/{name}")
     async def revoke_key(request: Request) -> dict[str, Any]:
@@ -87,6 +107,4 @@ def _read(kind: type[Body], body: Any) -> Body:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults)
-        raise InvalidBody(f"Invalid request: {told}") from None
+        raise InvalidBody(f"Invalid request: {tell_faults(error, kind, 'body')}") from None

@@ -91,6 +91,10 @@ class Account:
     period: Period = "month"
     """Of the limit on money."""
 
+    def __hash__(self) -> int:
+        """By its name: it is looked up in each request, and rarely two have the same one."""
+        return hash(self.name)
+
     @property
     def told(self) -> str:
         """The name as callers are told it."""

@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-import stamina
-
 from graph.results import END, again, as_stream, is_generator_function, settled
 
 LONGEST_WAIT = 60.0
@@ -16,6 +14,7 @@ LONGEST_WAIT = 60.0
 
 def retried(call: Callable[[Any], Any], retries: int, backoff: float) -> Callable[[Any], Any]:
     """The call, tried ``retries`` times more. A stream is tried again only as long as no chunk of it has left."""
+    import stamina  # noqa: PLC0415 - only for steps that are tried again
 
     def tries() -> Any:
         return stamina.retry_context(

@@ -126,6 +126,41 @@ async def test_a_key_sees_and_uses_only_its_models() -> None:
     assert (v2, body) == (404, {"error": refused["error"]["message"]})
 
 
+NEAR = [{"name": name, "provider": "far"} for name in ("fast-one", "fast-two")]
+FAR = {"name": "far", "kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
+MISTYPED = [
+    ("/v1/chat/completions", CHAT),
+    ("/v1/completions", {"prompt": "x"}),
+    ("/v1/embeddings", {"input": "x"}),
+    ("/v1/responses", {"input": "x"}),
+    ("/v1/messages", {"max_tokens": 5, "messages": CHAT["messages"]}),
+    ("/v1/messages/count_tokens", {"messages": CHAT["messages"]}),
+    ("/v2/models", {"inputs": ["x"]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), MISTYPED, ids=[path for path, _ in MISTYPED])
+async def test_a_mistyped_model_is_told_with_the_nearest_that_its_caller_may_use(path: str, body: Any) -> None:
+    """In every API; of what others may use it learns nothing, be it nearer or asked for by its very name."""
+    keys = [{"name": "two", "key": "two-key-123", "models": ["fast-two"]}, {"name": "all", "key": "all-key-123"}]
+    async with serving(models=NEAR, providers=[FAR], graphs=[], auth={"keys": keys}) as gateway:
+
+        async def told(model: str, key: str) -> tuple[str, Any]:
+            headers = {"Authorization": f"Bearer {key}-key-123"}
+            status, _, answered = await gateway.post(path, {**body, "model": model}, **headers)
+            error = answered["error"]
+            assert status == 404
+            return (error, None) if isinstance(error, str) else (error["message"], error.get("code"))
+
+        words = "The model `{}` does not exist or you do not have access to it.{}"
+        message, code = await told("fast-oen", "all")
+        assert message == words.format("fast-oen", " Did you mean `fast-one`?")
+        assert code == (None if path.startswith(("/v1/messages", "/v2")) else "model_not_found")
+        for mistyped in ("fast-oen", "fast-one"):
+            assert (await told(mistyped, "two"))[0] == words.format(mistyped, " Did you mean `fast-two`?")
+        assert (await told("nothing-like-it", "all"))[0] == words.format("nothing-like-it", "")
+
+
 async def test_a_rule_may_open_an_endpoint_to_anyone() -> None:
     """That one, for callers without a key and with a wrong one; a known key goes on seeing only its own models."""
     async with serving_upstream(auth=KEYS, api=[{"path": "/v1/models", "role": "anyone"}]) as (gateway, _):

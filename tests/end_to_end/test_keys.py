@@ -89,7 +89,20 @@ async def test_the_life_of_a_key(tmp_path: Path) -> None:
         ("POST", "keys", {"name": "a b"}, 400, "name"),
         ("POST", "keys", {"name": "local"}, 400, "a caller without a key"),
         ("POST", "keys", {"name": "nobody"}, 400, "a caller without a key"),
-        ("POST", "keys", {"name": "x", "role": "root"}, 400, "role"),
+        (
+            "POST",
+            "keys",
+            {"name": "x", "role": "usr"},
+            400,
+            "role: 'usr' will not do; write one of user, admin; did you",
+        ),
+        (
+            "POST",
+            "keys",
+            {"name": "x", "budgt_usd": 1},
+            400,
+            "unknown key 'budgt_usd'; did you mean 'budget_usd'? Known",
+        ),
         ("POST", "keys", {"name": "x", "rpm": 0}, 400, "rpm"),
         ("POST", "keys", {"name": "x", "guardrails": "quiet"}, 400, "guardrails"),
         ("POST", "keys", {"name": "x", "guardrails": ["gone"]}, 409, "no policy 'gone'"),
@@ -156,6 +169,73 @@ async def test_a_key_whose_policy_has_gone_is_refused(tmp_path: Path, guardrails
             assert (path, status, "policy 'quiet', which is not in the settings" in str(refused)) == (path, 500, True)
         status, revoked = await sent(gateway, "DELETE", "keys/app")
     assert (status, revoked["guardrails"]) == (200, ["quiet"])
+
+
+async def test_models_that_nothing_serves_are_said(tmp_path: Path) -> None:
+    """They may be for later, so the key is made; the answer has warnings for them, and none where there are none."""
+    async with keeping(tmp_path) as gateway:
+        _, made = await sent(gateway, "POST", "keys", {"name": "a", "models": ["up", "othr", "x-*"]})
+        _, good = await sent(gateway, "POST", "keys", {"name": "b", "models": ["u*", "other"]})
+        _, changed = await sent(gateway, "PATCH", "keys/b", {"models": ["*", "later"]})
+        _, left = await sent(gateway, "PATCH", "keys/b", {"rpm": 5})
+        _, listed = await sent(gateway, "GET", "keys")
+        _, _, document = await gateway.get("/openapi.json", **OPS)
+    othr = "models: nothing is served under 'othr'; did you mean 'other'?"
+    assert (made["models"], made["warnings"]) == (
+        ["up", "othr", "x-*"],
+        [othr, "models: nothing is served under 'x-*'"],
+    )
+    assert changed["warnings"] == ["models: nothing is served under 'later'"]
+    assert not any("warnings" in answered for answered in (good, left, *listed["keys"]))
+    for method, path in (("post", "/admin/keys"), ("patch", "/admin/keys/{name}")):
+        answered = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert answered["properties"]["warnings"]["type"] == "array"
+
+
+def test_the_command_line_says_them_beside_the_key(tmp_path: Path) -> None:
+    """On standard error, so that what is printed is still the key alone."""
+    config = tmp_path / "penstock.yaml"
+    config.write_text(f"{{auth: {{secret: {SECRET}}}, store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+    made = CliRunner().invoke(app, ["keys", "create", "a", "--model", "penstock-dmo", "--config", str(config)])
+    assert made.stdout.startswith("sk-penstock-")
+    assert made.stdout.count("\n") == 1
+    said = "penstock: models: nothing is served under 'penstock-dmo'; did you mean 'penstock-demo'?\n"
+    assert made.stderr == said
+
+
+async def test_keys_and_what_was_done_to_them_are_read_at_80_columns(tmp_path: Path) -> None:
+    """No word is torn; changes are told one a line with what was before, and nothing as Python writes it."""
+    async with keeping(tmp_path) as gateway:
+        key = {"name": "first-app", "team": "search", "rpm": 600, "budget_usd": 12.5, "expires": "2027-01-01T00:00:00"}
+        await sent(gateway, "POST", "keys", key)
+        await sent(gateway, "PATCH", "keys/first-app", {"rpm": 60, "models": ["up", "other"], "guardrails": ["quiet"]})
+        await sent(gateway, "POST", "keys/first-app/rotate", {})
+    config = tmp_path / "penstock.yaml"
+    config.write_text(f"{{auth: {{secret: {SECRET}}}, store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+
+    async def shown(*arguments: str) -> str:
+        command = ["keys", *arguments, "--config", str(config)]
+        made = await asyncio.to_thread(CliRunner().invoke, app, command, env={"COLUMNS": "80"})
+        assert made.exit_code == 0, made.output
+        return made.stdout
+
+    listed, audit = await shown("list"), await shown("audit")
+    assert max(map(len, (listed + audit).splitlines())) == 80
+    for words in ("first-app", "up, other", "60 rpm", "12.5", "month", "2027-01-01"):
+        assert words in listed
+    for words in (
+        "grace_seconds=86400",
+        "rpm=60 (was 600)",
+        "models=up, other (was *)",
+        "guardrails=quiet (was none)",
+        "budget_usd=12.5",
+    ):
+        assert words in audit
+    assert not set("{}[]'…") & set(listed + audit)
+    assert [key["tpm"] for key in orjson.loads(await shown("list", "--json"))] == [None]
+    records = orjson.loads(await shown("audit", "--json"))
+    assert [record["action"] for record in records] == ["rotated", "changed", "created"]
+    assert records[1]["changes"]["rpm"] == [600, 60]
 
 
 async def test_keys_are_for_admins(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -145,6 +146,25 @@ async def test_it_is_exported(tmp_path: Path) -> None:
     }
     assert table[0]["at"].tzinfo is not None
     assert (lines[3]["error"], lines[4]["error"]) == ("UpstreamBrokeOff", "RequestsReached")
+
+
+async def test_its_sums_are_read_at_80_columns(tmp_path: Path) -> None:
+    """Each figure is whole under its name; programs are given all of them."""
+    async with counted(tmp_path, answer("a")) as gateway:
+        await gateway.post("/v1/chat/completions", CHAT, **APP)
+    config = tmp_path / "penstock.yaml"
+    config.write_text(f"{{graphs: [], store: {{url: 'sqlite:///{tmp_path}/penstock.db'}}}}")
+    arguments = ["usage", "show", "--config", str(config), "--by", "key", "--by", "model"]
+    shown, told = [
+        await asyncio.to_thread(CliRunner().invoke, app, [*arguments, *option], env={"COLUMNS": "80"})
+        for option in ([], ["--json"])
+    ]
+    assert shown.exit_code == 0, shown.output
+    assert max(map(len, shown.stdout.splitlines())) == 80
+    assert all(word in shown.stdout for word in ("requests", "failed", "prompt", "completion", "usd", "unpriced"))
+    assert re.search(r"│ app │ up +│ +1 │ +0 │ +7 │ +3 │ 0\.000013 │", shown.stdout)
+    (sums,) = json.loads(told.stdout)
+    assert (sums["key"], sums["model"], sums["usd"], sums["estimated_tokens"]) == ("app", "up", 13e-6, 0)
 
 
 def test_a_ledger_that_is_not_there(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_what_was_added_can_be_taken_away() -> None:
     [
         ({"path": "/trips/{city}", "graph": "x"}, "POST /trips/{city} has a row already"),
         ({"path": "/a/*/b"}, "POST /a/*/b: path: '/a/*/b' will not do; write a path such as"),
-        ({"path": "/a", "http_method": "FETCH"}, "FETCH /a: method: Input should be 'GET'"),
+        ({"path": "/a", "http_method": "FETCH"}, "FETCH /a: method: 'FETCH' will not do; write one of GET"),
         ({"path": "/a", "text": "x"}, "POST /a: /a: 'text' is for rows with a graph or a model"),
-        ({"path": "/a", "model": "m", "speed": 1}, "POST /a: speed: Extra inputs are not permitted"),
+        ({"path": "/a", "model": "m", "speed": 1}, "POST /a: unknown key 'speed'; known are path, method"),
     ],
 )
 def test_a_row_that_cannot_be_is_refused_where_it_is_added(row: dict[str, Any], message: str) -> None:

@@ -117,8 +117,9 @@ def test_a_key_whose_upstream_does_not_answer_is_offered_all_the_same(monkeypatc
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("server: {prt: 1}", ":1: unknown key 'server.prt'; did you mean 'port'?"),
+        ("server: {prt: 1}", ":1: unknown key 'server.prt'; did you mean 'port'? Known are host, port, "),
         ("servers: {}", ":1: unknown key 'servers'; did you mean 'server'?"),
+        ("zzz: {}", ":1: unknown key 'zzz'; known are server, auth, "),
         ("server: {xyz: 1}", ":1: unknown key 'server.xyz'; known are host, port"),
         ("models:\n  - {name: a, provider: mini}\n  - {name: b, provder: mini}", ":3: unknown key 'models.1.provder'"),
         ("server:\n  port: 99999", ":2: server.port: Input should be less than or equal to 65535"),
@@ -147,6 +148,7 @@ def test_faults_are_placed(tmp_path: Path, text: str, message: str) -> None:
 
 
 KEY = "{name: a, key: long-enough}"
+POLICY = "guardrails:\n  - name: p\n    rules:\n"
 ROWS = {
     "auth:\n  keys:\n    - {key: long-enough}": ":3: auth.keys.0.name: this is missing; write it",
     "auth:\n  keys:\n    - {name: a}": ":3: auth.keys.0.key: this is missing; write it",
@@ -160,7 +162,7 @@ ROWS = {
         ":3: auth.keys.0.name: 'a b' will not do; write a name of 1 to 200 characters without spaces"
     ),
     "auth:\n  keys:\n    - {name: a, key: long-enough, role: anyone}": (
-        ":3: auth.keys.0.role: Input should be 'user' or 'admin'"
+        ":3: auth.keys.0.role: 'anyone' will not do; write one of user, admin"
     ),
     "auth:\n  keys:\n    - {name: a, key: long-enough, models: up}": (
         ":3: auth.keys.0.models: this is no list; write one, such as [ … ]"
@@ -225,9 +227,9 @@ ROWS = {
     ),
     "api:\n  - {path: nope}": ":2: api.0.path: 'nope' will not do; write a path such as /v1/models/{id} or /admin/*",
     "api:\n  - {path: ''}": ":2: api.0.path: '' will not do; write a path such as /v1/models/{id} or /admin/*",
-    "api:\n  - {path: /v1/models, method: FETCH}": ":2: api.0.method: Input should be 'GET', 'HEAD', 'POST'",
-    "api:\n  - {path: /v1/models, action: DENY}": ":2: api.0.action: Input should be 'ALLOW' or 'FORBID'",
-    "api:\n  - {path: /v1/models, role: boss}": ":2: api.0.role: Input should be 'anyone', 'user' or 'admin'",
+    "api:\n  - {path: /v1/models, method: FETCH}": ":2: api.0.method: 'FETCH' will not do; write one of GET, HEAD",
+    "api:\n  - {path: /v1/models, action: DENY}": ":2: api.0.action: 'DENY' will not do; write one of ALLOW, FORBID",
+    "api:\n  - {path: /v1/models, role: boss}": ":2: api.0.role: 'boss' will not do; write one of anyone, user, admin",
     "api:\n  - {path: /x, graph: nope}": (
         ":2: api.0.graph: there is no graph 'nope'; there are: trip-planner, reviewed-answer"
     ),
@@ -260,7 +262,42 @@ ROWS = {
         ":6: api.0.input.b.source_path: 'a.b' is no JSONPath (expected 'TOKEN_ROOT', found 'TOKEN_NAME'); write one"
     ),
     "api:\n  - {path: /x, model: m, input: {a: {sourcepath: $.a}}}": (
-        ":2: unknown key 'api.0.input.a.sourcepath'; did you mean 'source_path'?"
+        ":2: unknown key 'api.0.input.a.sourcepath'; did you mean 'source_path'? Known are source_path, mandatory"
+    ),
+    "providers:\n  - {name: mini, kind: embeded}": (
+        ":2: providers.0.kind: there is no kind 'embeded'; there are: embedded"
+    ),
+    "models:\n  - {name: a, provider: mini, tokenizer: o200k}": (
+        ":2: models.0.tokenizer: 'o200k' will not do; write one of o200k_base, cl100k_base, characters; did you mean "
+        "'o200k_base'?"
+    ),
+    "models:\n  - {name: a, provider: mini, tokenizer: 5}": (
+        ":2: models.0.tokenizer: this is no name; write one of o200k_base, cl100k_base, characters"
+    ),
+    "models:\n  - {name: fast, provider: mini}\ndefault_model: fats": (
+        ":3: default_model: there is no model 'fats'; there are: fast; did you mean 'fast'?"
+    ),
+    f"{POLICY}      - rule: personal_dat\n": (
+        ":4: guardrails.0.rules.0.rule: there is no rule 'personal_dat'; there are: patterns, terms, personal_data, "
+        "secrets, prompt_injection, length, language, json_schema, form, judge, topics, moderation, http; did you mean "
+        "'personal_data'?"
+    ),
+    f"{POLICY}      - places: [input]\n": (
+        ":4: guardrails.0.rules.0.rule: this is missing; write one of patterns, terms, personal_data"
+    ),
+    f"{POLICY}      - rul: secrets\n": ":4: unknown key 'guardrails.0.rules.0.rul'; did you mean 'rule'?",
+    f"{POLICY}      - secrets\n": ":4: guardrails.0.rules.0: this is no mapping; write one, such as {key: value}",
+    f"{POLICY}      - rule: secrets\n        places: [input, inptu]\n": (
+        ":5: guardrails.0.rules.0.places.1: 'inptu' will not do; write one of system, input, tool_results, "
+        "tool_arguments, output; did you mean 'input'?"
+    ),
+    f"{POLICY}      - rule: terms\n        termes: [a]\n": (
+        ":5: unknown key 'guardrails.0.rules.0.termes'; did you mean 'terms'? Known are name, places, action, mode, "
+        "sample, message, rule, terms, file"
+    ),
+    "guardrails: [{name: p, rules: []}]": ":1: guardrails.0.rules: this is empty; write at least one",
+    "models:\n  - {name: a, provider: mini, cache: {ttl_secs: 5}}": (
+        ":2: unknown key 'models.0.cache.ttl_secs'; did you mean 'ttl_seconds'? Known are ttl_seconds, shared, sampled"
     ),
 }
 

@@ -182,7 +182,7 @@ async def test_workers_that_cannot_start_end_the_command(tmp_path: Path) -> None
     )
     _, said = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 2
-    assert b"penstock: graph 'x': No module named 'no'" in said
+    assert b"penstock.yaml:2: graphs.0.build: graph 'x': No module named 'no'; modules are looked for in" in said
 
 
 async def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
