@@ -56,6 +56,26 @@ def main() -> None:
         few, many = (_seconds(partial(_stream, guardrail, _cut(text))) for text in (short, long))
         print(f"{name:44} {few:12.2f} {many:12.2f} {many / few:12.1f}")
 
+    print(f"\n{'whole texts, by all rules':44} {'as written, s':>12} {'as read, s':>12} {'4 times, s':>12}")
+    written = Guardrail("written", guardrail.rules, lookalikes=False)
+    for name, sign in {
+        "ASCII": "The night. ",
+        "French": "Où est l'été? ",
+        "Russian": "Где ночь? ",
+        "full-width": "Ｎｉｇｈｔ ",
+        "hidden signs": "n\u200b",
+        "marks": "n\u0336\u0301",
+        "one letter and many marks": "\u0336\u0301",
+        "letters that become many": "ﷺ",
+    }.items():
+        short, long = (sign * (size // len(sign)) for size in (100_000, 400_000))
+        guardrail.check(short)
+        times = [
+            _seconds(partial(each.check, text))
+            for each, text in ((written, short), (guardrail, short), (guardrail, long))
+        ]
+        print(f"{name:44} {times[0]:12.2f} {times[1]:12.2f} {times[2]:12.2f}")
+
 
 _NESTED = patterns(r"(?:(?:a{1,3}){1,3}){1,3}b", r"(?:x+x+){1,9}y", name="nested")
 

@@ -7,7 +7,7 @@ lines that a rule has wrong.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,17 @@ from guardrails.rules.secrets import secrets
 SET = Path(__file__).parent.parent / "tests" / "guardrails" / "labelled.tsv"
 INJECTION = "prompt_injection"
 HELD_BACK = "prompt_injection, on texts that were held back"
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "as they are": str,
+    "full-width letters": lambda text: "".join(
+        chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in text
+    ),
+    "signs that nobody sees between letters": "\u200b".join,
+    "letters of other scripts": lambda text: text.translate(
+        str.maketrans("aceiopsxyABCEHIKMOPTXv", "асеіорѕхуАВСЕНІКМОРТХν")
+    ),
+}
+"""The same texts as somebody writes them who would not be found out."""
 KINDS = ("email", "phone", "card", "iban", "ip", "national_id", "secrets", INJECTION)
 
 
@@ -70,6 +81,29 @@ def scores() -> dict[str, Score]:
     return made
 
 
+def disguised() -> str:
+    """How many of all that is in the texts is found in them, and in how many with nothing in them something is, as they
+    stand in the documentation."""
+    lines = [
+        "| texts | found, as they are read | found, as they are written | wrong, as they are read |",
+        "|---|--:|--:|--:|",
+    ]
+    rules = [personal_data(), secrets(), prompt_injection(action="flag")]
+    read, written = (Guardrail("measured", rules, lookalikes=each) for each in (True, False))
+    texts = [(labels, text) for labels, text, _ in labelled()]
+    there = sum(len(labels) for labels, _ in texts)
+    for name, disguise in DISGUISES.items():
+        shares = [
+            sum(len(labels & _found(each, disguise(text))) for labels, text in texts) / there
+            for each in (read, written)
+        ]
+        wrong = sum(bool(_found(read, disguise(text))) for labels, text in texts if not labels)
+        lines.append(
+            f"| {name} | {shares[0]:.3f} | {shares[1]:.3f} | {wrong} of {sum(not labels for labels, _ in texts)} |"
+        )
+    return "\n".join(lines)
+
+
 def _found(guardrail: Guardrail, text: str) -> set[str]:
     verdict = guardrail.check(text).verdict
     kinds = {span.kind if span.rule == "personal_data" else span.rule for span in verdict.spans}
@@ -86,8 +120,8 @@ def table() -> str:
 
 
 def main() -> None:
-    """Prints the table."""
-    print(table())
+    """Prints the tables."""
+    print(f"{table()}\n\n{disguised()}")
     if "--wrong" in sys.argv:
         for kind, score in scores().items():
             for text in score.missed:

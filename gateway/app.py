@@ -39,6 +39,7 @@ from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
 from gateway.errors import GatewayError, InvalidBody
 from gateway.exchanges.around import Around
+from gateway.exchanges.caches import watching
 from gateway.faults import Fault
 from gateway.shared import Shared
 from gateway.standing import Standing
@@ -66,7 +67,7 @@ def create_app(
     standing.trace(settings)
     shared = Shared.of(settings, catalog, standing)
     catalog.guards.ask(shared.ring.policies_of)
-    hooks = Hooks.of([*shared.instruments, *standing.instruments])
+    hooks = Hooks.of([*shared.instruments, *standing.instruments, *watching(settings)])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
     control = _control_plane(catalog, standing, shared)
     for routes in _routers(settings, catalog, standing, shared, bodies):

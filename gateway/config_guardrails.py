@@ -198,6 +198,8 @@ class PolicyEntry(Section):
     """Whether what is redacted in a request is put back into the answer, by numbered placeholders."""
     media: Literal["pass", "refuse"] = "pass"
     """What becomes of images, sounds and files, at which no rule can look."""
+    lookalikes: bool = True
+    """Whether texts that come whole are looked at as they are read too, whatever signs they are written in."""
     max_held: Annotated[int, Field(ge=64, le=1_000_000)] = MAX_HELD
     """How many characters of an answer may be held back; one that would need more is refused."""
 

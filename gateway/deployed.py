@@ -142,6 +142,10 @@ class Deployed:
             raise ModelUnloaded(f"model '{name}' is unloaded; POST /v2/repository/models/{name}/load loads it")
         return self.versions[wanted] if wanted else self.latest
 
+    def guardrails(self, wanted: str = "") -> tuple[str, ...]:
+        """The policies that hold for whoever asks a version, in service or not."""
+        return self.versions.get(wanted, self.latest).guardrails
+
     async def load(self) -> None:
         """Loads all versions of a model of one's own anew; whatever it is, it is in service from then on.
 

@@ -30,6 +30,7 @@
     ├── NoSuchKey            there is no key of this name in the store
     ├── KeyChangeRefused     the key stands in the settings, or is revoked, or its name is taken
     ├── KeyReused            the Idempotency-Key stands for another request
+    ├── PoliciesChanged      … for an answer that was made under other policies of guardrails
     ├── AnswerGone           what the client comes back for is not kept, or no longer
     ├── AnswerLost           an answer broke off, as the worker that made it is gone
     ├── ModelUnloaded        the model is out of service until an admin loads it
@@ -202,6 +203,10 @@ class KeyChangeRefused(GatewayError):
 
 class KeyReused(GatewayError):
     """The Idempotency-Key stands for another request of the same caller."""
+
+
+class PoliciesChanged(GatewayError):
+    """The Idempotency-Key stands for an answer that was made under other policies than hold for the caller now."""
 
 
 class AnswerGone(GatewayError):

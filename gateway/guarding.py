@@ -7,7 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
+
+import orjson
 
 from gateway.answers import as_chunk
 from gateway.errors import PolicyMissing
@@ -23,8 +26,8 @@ from llm import ChatChunk, ChatRequest, EmbeddingRequest
 from llm.transport import Transport
 
 Looked = TypeVar("Looked")
-MUCH = 20_000
-"""How many characters are looked at on the event loop; it takes up to about a millisecond for a thousand of them."""
+MUCH = 10_000
+"""How many characters are looked at on the event loop; it takes up to about two milliseconds for a thousand of them."""
 Through: TypeAlias = Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]]
 SAID = (ChatChunk, ChatRequest, str, bytes, type(None))
 """What is an answer in words; any other value is one by itself."""
@@ -38,6 +41,7 @@ class Guards:
         everywhere: the names of those that hold for everything.
         keys: the names of those that hold for a caller, by the name of its key.
         transports: over which judges are asked.
+        written: what each of them says, to compare it with what it said before.
     """
 
     def __init__(
@@ -46,12 +50,14 @@ class Guards:
         everywhere: Sequence[str],
         keys: Mapping[str, Sequence[str]],
         transports: Sequence[Transport] = (),
+        written: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._policies = policies
         self._everywhere = tuple(everywhere)
         self._keys = keys
         self._stored: Callable[[str], Sequence[str]] = lambda _: ()
         self._transports = transports
+        self._written = written
         self._joined: dict[tuple[str, ...], Policy | None] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -69,9 +75,11 @@ class Guards:
         """Who says from now on which policies a stored key names."""
         self._stored = stored
 
-    def of_key(self, caller: str) -> tuple[str, ...]:
-        """The policies that a caller's key names, whether or not there are such."""
-        return (*self._keys.get(caller, ()), *self._stored(caller))
+    def told(self, caller: str, names: Sequence[str]) -> bytes:
+        """What holds for a caller of what names these policies, to compare: two answers that were made under the same
+        of it were made under the same policies, whoever asked. Nothing where no policy holds."""
+        held = sorted({*self._everywhere, *names, *self._of_key(caller)})
+        return orjson.dumps([[name, self._written.get(name)] for name in held]) if held else b""
 
     def of(self, caller: str, names: Sequence[str]) -> Policy | None:
         """What holds for a caller of a model, or graph, that names these policies; None for nothing.
@@ -79,7 +87,7 @@ class Guards:
         Raises:
             PolicyMissing: when the caller's key names one that is not there.
         """
-        of_key = self.of_key(caller)
+        of_key = self._of_key(caller)
         if not self._policies and not of_key:
             return None
         joined = tuple(dict.fromkeys((*self._everywhere, *names, *of_key)))
@@ -89,6 +97,10 @@ class Guards:
                     raise PolicyMissing(caller, name)
             self._joined[joined] = Policy.of(self._policies[name] for name in joined) if joined else None
         return self._joined[joined]
+
+    def _of_key(self, caller: str) -> tuple[str, ...]:
+        """The policies that a caller's key names, whether or not there are such."""
+        return (*self._keys.get(caller, ()), *self._stored(caller))
 
 
 def guarded(policy: Policy, *, in_words: bool = True) -> Through:

@@ -51,13 +51,16 @@ def guards_of(settings: Settings, models: Mapping[str, Model]) -> Guards:
     """
     policies: dict[str, Policy] = {}
     transports: list[Transport] = []
+    written: dict[str, str] = {}
     for at, entry in enumerate(settings.guardrails):
         try:
             policies[entry.name] = _policy(entry, models, transports)
+            written[entry.name] = _written(entry)
         except (ValueError, OSError) as error:
             raise InvalidSettings(f"{settings.where('guardrails', at)}: guardrails '{entry.name}': {error}") from error
     everywhere = [entry.name for entry in settings.guardrails if entry.everywhere]
-    return Guards(policies, everywhere, {key.name: key.guardrails for key in settings.auth.keys}, transports)
+    keys = {key.name: key.guardrails for key in settings.auth.keys}
+    return Guards(policies, everywhere, keys, transports, written)
 
 
 def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Transport]) -> Policy:
@@ -71,7 +74,14 @@ def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Tr
         reversible=entry.reversible,
         max_held=entry.max_held,
         media=entry.media == "pass",
+        lookalikes=entry.lookalikes,
     )
+
+
+def _written(entry: PolicyEntry) -> str:
+    """All that a policy says, with the terms that stand in files."""
+    files = (row.file for row in entry.rules if isinstance(row, TermsRow) and row.file is not None)
+    return "\n".join((entry.model_dump_json(), *(term for file in files for term in _lines(file))))
 
 
 def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transport]) -> JudgeRule:

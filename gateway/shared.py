@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -24,6 +24,9 @@ from gateway.usage.ledger import UsageLedger
 from gateway.usage.row import Describer, Ended, UsageRow
 from gateway.usage.rows import UsageRows
 from graph import Instrument
+
+GRANTED_ALONE = "each worker grants a part of the limits by itself"
+NOTHING_KEPT = "no answer is kept, and requests with an Idempotency-Key are refused"
 
 
 @dataclass(slots=True)
@@ -48,24 +51,15 @@ class Shared:
         if not _is_needed(settings):
             if settings.server.workers > 1:
                 alone = opened(settings.store, settings.usage)
-                return cls(KeyRing(settings.auth), alone.exchanges, alone.store)
+                guarded = GuardedStore(alone.store, SQLiteStore(None), _teller(standing, NOTHING_KEPT))
+                return cls(KeyRing(settings.auth), alone.exchanges, guarded)
             return cls(KeyRing(settings.auth), SQLiteExchanges(standing.memory), memory=standing.memory)
 
-        log, breaker = standing.log, standing.metrics.breaker("store")
-
-        def tell(lost: str) -> None:
-            standing.readiness.store_lost = bool(lost)
-            breaker.set(int(bool(lost)))
-            if lost:
-                log.error("store_lost", because=lost, meanwhile="each worker grants a part of the limits by itself")
-            else:
-                log.info("store_back")
-
         def give_up(row: UsageRow) -> None:
-            log.error("usage_not_kept", **row.to_json())
+            standing.log.error("usage_not_kept", **row.to_json())
 
         inner, usage, keys, exchanges = opened(settings.store, settings.usage)
-        guarded = GuardedStore(inner, SQLiteStore(None), tell)
+        guarded = GuardedStore(inner, SQLiteStore(None), _teller(standing, GRANTED_ALONE))
         store = guarded if settings.limits.exact else LeasedStore(guarded)
         book = book_of(settings, keys)
         shared = cls(KeyRing(settings.auth, book), exchanges, store, book)
@@ -95,6 +89,21 @@ class Shared:
             if each is not None:
                 life.push_async_callback(each.close)
                 await each.start()
+
+
+def _teller(standing: Standing, meanwhile: str) -> Callable[[str], None]:
+    """Who tells the log, the metrics and who asks for readiness that the store is lost, or with an empty text back."""
+    breaker = standing.metrics.breaker("store")
+
+    def tell(lost: str) -> None:
+        standing.readiness.store_lost = bool(lost)
+        breaker.set(int(bool(lost)))
+        if lost:
+            standing.log.error("store_lost", because=lost, meanwhile=meanwhile)
+        else:
+            standing.log.info("store_back")
+
+    return tell
 
 
 def _is_needed(settings: Settings) -> bool:

@@ -55,7 +55,8 @@ class Instrument:
         """A model of the step named ``event.at`` has been called: what it was given, and what it gave."""
 
     def after_rule(self, run: FlowRun, rule: str, place: str, nanoseconds: int) -> None:
-        """A rule of a guardrail around the run, or one that judges, has looked at the texts of a place."""
+        """A rule of a guardrail around the run or in a step of it, or one that judges, has looked at the texts of a
+        place."""
 
     def on_chunk(self, run: FlowRun, event: Event, chunk: Any) -> None:
         """A chunk of the answer is on its way out."""

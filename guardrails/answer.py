@@ -16,7 +16,7 @@ import orjson
 from guardrails.errors import ContentRefused
 from guardrails.guardrail import Guardrail
 from guardrails.places import Timings
-from guardrails.policy import Policy
+from guardrails.policy import NOT_IN_PIECES, Policy
 from guardrails.texts import with_texts
 from guardrails.timing import Timing
 from guardrails.vault import Vault
@@ -93,11 +93,14 @@ class AnswerWindow:
         called = extra.pop("function_call", None)
         if isinstance(called, Mapping):
             called = self._policy.admit_call({"function": called}, self._timings)["function"]
+            if isinstance(arguments := called.get("arguments"), str):
+                called = {**called, "arguments": self._restored(arguments)}
         admitted, verdict = self._policy.admit_answer(extra, timings=self._timings)
         self._verdicts.append(verdict)
         for name in self._in_pieces:
             self._policy.check_pieces(admitted.get(name), self._timings)
-        return {**admitted} if called is None else {**admitted, "function_call": called}
+        said = {name: self._restored_in(name, value) for name, value in admitted.items()}
+        return said if called is None else {**said, "function_call": called}
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
         return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None
@@ -123,6 +126,13 @@ class AnswerWindow:
             return orjson.dumps(with_texts(orjson.loads(arguments), self._vault.restored)).decode()
         except orjson.JSONDecodeError:
             return self._vault.restored(arguments)
+
+    def _restored_in(self, name: str, value: Any) -> Any:
+        """A member with what its placeholders stand for, also where they came in pieces of a list."""
+        if not self._vault:
+            return value
+        in_pieces = name in self._in_pieces and isinstance(value, list)
+        return _put_together(value, self._vault) if in_pieces else with_texts(value, self._vault.restored)
 
     def _last_of(self, restoring: Window) -> str:
         """What is left in a window of an answer that has just been refused."""
@@ -152,6 +162,29 @@ class AnswerWindow:
         self._timing.total += perf_counter_ns() - begun
         self.allowed = self.allowed and window.allowed
         return said
+
+
+def _put_together(pieces: list[Any], vault: Vault) -> list[Any]:
+    """A list that came in pieces with what its placeholders stand for. Each text of it has a window, by the name of its
+    member and the index and the id beside it, and what that holds at the end goes to its last piece."""
+    texts: dict[tuple[str, ...], tuple[Window, dict[str, Any]]] = {}
+    said: list[Any] = []
+    for piece in pieces:
+        if not isinstance(piece, Mapping):
+            said.append(with_texts(piece, vault.restored))
+            continue
+        made: dict[str, Any] = {}
+        for name, value in piece.items():
+            if not isinstance(value, str) or name in NOT_IN_PIECES:
+                made[name] = with_texts(value, vault.restored)
+                continue
+            text = (repr(piece.get("index")), repr(piece.get("id")), name)
+            window = texts[text][0] if text in texts else vault.window()
+            made[name], texts[text] = window.feed(value), (window, made)
+        said.append(made)
+    for (_, _, name), (window, last) in texts.items():
+        last[name] += window.end()
+    return said
 
 
 def _says(chunk: ChatChunk) -> bool:

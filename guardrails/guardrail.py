@@ -6,14 +6,16 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as moved
 from typing import NamedTuple
 
-from guardrails.automaton import Machine, Match, Program
+from guardrails.automaton import Machine, Match, Program, Scan
 from guardrails.automaton.patterns import add_pattern
+from guardrails.lookalikes import Plain, plain
 from guardrails.rule import Kind, LengthRule, Parts, Rule, SpanRule, TextRule
 from guardrails.timing import Timing
 from guardrails.verdict import Span, Verdict
-from guardrails.window import Replace, Window, placeholder
+from guardrails.window import Found, Replace, Window, placeholder
 
 MAX_HELD = 16_384
 """How many characters a stream may be held back for by default."""
@@ -41,15 +43,17 @@ class Guardrail:
         name: what it is called in verdicts and logs.
         rules: in the order in which rules about whole texts are asked.
         max_held: how many characters of a stream may be held back; one that would need more is refused.
+        lookalikes: whether whole texts are looked at as they are read, too.
 
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
     """
 
-    def __init__(self, name: str, rules: Sequence[Rule], *, max_held: int = MAX_HELD) -> None:
+    def __init__(self, name: str, rules: Sequence[Rule], *, max_held: int = MAX_HELD, lookalikes: bool = True) -> None:
         self.name = name
         self.rules = tuple(rules)
         self.max_held = max_held
+        self.lookalikes = lookalikes
         self.whole = tuple(rule for rule in rules if isinstance(rule, TextRule))
         self.lengths = tuple(rule for rule in rules if isinstance(rule, LengthRule))
         self.sought = tuple(Sought(rule, kind) for rule in rules if isinstance(rule, SpanRule) for kind in rule.kinds)
@@ -66,15 +70,18 @@ class Guardrail:
         return Window(self, replace, self._passed_over(), self.max_held, timing or Timing())
 
     def check(self, text: str, replace: Replace = placeholder, timing: Timing | None = None) -> Checked:
-        """Looks at a whole text, of any length. Of a refused one, what stands before the refused part is given."""
+        """Looks at a whole text, of any length, as it is written and (with ``lookalikes``) as it is read. Of a refused
+        one, what stands before the refused part is given."""
         window = Window(self, replace, self._passed_over(), len(text), timing or Timing())
+        if self.lookalikes and self.sought and (read := plain(text)) is not None:
+            window.add(self._read(read))
         released = window.feed(text) + window.end()
         return Checked(released, window.verdict)
 
-    def spans(self, text: str, matches: Sequence[Match], offset: int) -> list[tuple[Span, Rule]]:
-        """What is found in a piece of a text that these matches make up, and by which rule; the piece begins at
-        ``offset``."""
-        found: list[tuple[Span, Rule]] = []
+    def spans(self, text: str, matches: Sequence[Match], offset: int, others: Sequence[Found] = ()) -> list[Found]:
+        """What is found in a piece of a text that these matches make up, and by which rule, beside ``others`` that have
+        been found in it; the piece begins at ``offset``."""
+        found = list(others)
         for number in sorted({match.rule for match in matches}):
             rule, kind = self.sought[number].rule, self.sought[number].kind
             for start, end in _merged([match for match in matches if match.rule == number]):
@@ -84,6 +91,15 @@ class Guardrail:
                     (Span(start + first, start + last, kind.name, rule.name, rule.does), rule) for first, last in parts
                 ]
         return _outermost(found)
+
+    def _read(self, read: Plain) -> list[Found]:
+        """What is found in a text as it is read, where it stands as it is written."""
+        scan = Scan(self.machine)
+        found = self.spans(read.text, [*scan.feed(read.text), *scan.end()], 0)
+        places = [read.written(span.start, span.end) for span, _ in found]
+        return [
+            (moved(span, start=start, end=end), rule) for (span, rule), (start, end) in zip(found, places, strict=True)
+        ]
 
     def _passed_over(self) -> frozenset[str]:
         """The rules whose sample this text is not in."""
@@ -100,7 +116,7 @@ def _program(sought: Sequence[Sought]) -> Program:
     return program
 
 
-def _outermost(found: list[tuple[Span, Rule]]) -> list[tuple[Span, Rule]]:
+def _outermost(found: list[Found]) -> list[Found]:
     """What is found, by its beginning; of what a rule finds within something else that it found only the latter."""
     outer: dict[str, int] = {}
     kept = []

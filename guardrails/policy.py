@@ -39,6 +39,7 @@ class Policy:
         reversible: whether what is taken out of the request is put back into the answer.
         max_held: how many characters of an answer may be held back.
         media: whether images, sounds and files pass, at which nobody can look.
+        lookalikes: whether texts that come whole are looked at as they are read, too.
 
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
@@ -53,6 +54,7 @@ class Policy:
         reversible: bool = False,
         max_held: int = MAX_HELD,
         media: bool = True,
+        lookalikes: bool = True,
     ) -> None:
         self.rules = tuple(rules)
         self.refusal = refusal
@@ -60,6 +62,7 @@ class Policy:
         self.reversible = reversible
         self.max_held = max_held
         self.media = media
+        self.lookalikes = lookalikes
         places = dict.fromkeys(place for placed in rules for place in placed.places)
         self._judges = {
             place: tuple(
@@ -68,7 +71,12 @@ class Policy:
             for place in places
         }
         self.guardrails: Mapping[Place, Guardrail] = {
-            place: Guardrail(place, [placed.rule for placed in rules if place in placed.places], max_held=max_held)
+            place: Guardrail(
+                place,
+                [placed.rule for placed in rules if place in placed.places],
+                max_held=max_held,
+                lookalikes=lookalikes,
+            )
             for place in places
         }
 
@@ -83,6 +91,7 @@ class Policy:
             reversible=any(policy.reversible for policy in policies),
             max_held=min((policy.max_held for policy in policies), default=MAX_HELD),
             media=all(policy.media for policy in policies),
+            lookalikes=any(policy.lookalikes for policy in policies),
         )
 
     def judges(self, place: Place) -> tuple[JudgeRule, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Replace: TypeAlias = Callable[[str, str], str]
 """What stands in place of a text of a kind that is redacted: ``replace(kind, text)``."""
+Found: TypeAlias = tuple[Span, Rule]
 UNDECIDED = "The answer was ended because {most} characters of it could not be told apart from what is not allowed."
 
 
@@ -38,6 +40,8 @@ class Group:
     start: int
     end: int
     matches: list[Match]
+    found: list[Found] = field(default_factory=list)
+    """What was found in the text as it is read, with its rule."""
 
 
 class Window:
@@ -49,6 +53,7 @@ class Window:
 
     __slots__ = (
         "_base",
+        "_beside",
         "_cursor",
         "_flags",
         "_groups",
@@ -79,6 +84,7 @@ class Window:
         self._timing = timing
         self._scan = Scan(guardrail.machine)
         self._groups: deque[Group] = deque()
+        self._beside: list[Found] = []
         self._held = ""
         self._base = self._cursor = 0
         self._spans: list[Span] = []
@@ -93,6 +99,10 @@ class Window:
             spans, flags = tuple(self._spans), tuple(self._flags)
             self._verdict = Verdict(allowed=self.allowed, reason=reason, rule=rule, spans=spans, flags=flags)
         return self._verdict
+
+    def add(self, found: list[Found]) -> None:
+        """What else is found in the text, which is to come whole."""
+        self._beside = found
 
     def feed(self, text: str) -> str:
         """Takes the next piece of the text and gives what may be said by now; nothing once it has been refused."""
@@ -118,12 +128,20 @@ class Window:
         self._held += text
         if matches:
             self._group(matches)
+        if self._beside:
+            return ""
         if not self._groups:
             return self._release(self._scan.open_from)
         return self._settle(self._scan.open_from)
 
     def _rest(self) -> str:
         self._group(self._scan.end())
+        if self._beside:
+            others = [Group(span.start, span.end, [], [(span, rule)]) for span, rule in self._beside]
+            groups = sorted((*self._groups, *others), key=attrgetter("end"))
+            self._groups.clear()
+            for group in groups:
+                self._join(group)
         return self._settle(self._scan.position)
 
     def _gather(self, text: str) -> str:
@@ -169,12 +187,16 @@ class Window:
     def _group(self, matches: list[Match]) -> None:
         """Puts matches, in the order of their ends, to the groups that they overlap."""
         for match in matches:
-            group = Group(match.start, match.end, [match])
-            while self._groups and self._groups[-1].end > group.start:
-                before = self._groups.pop()
-                before.matches += group.matches
-                group = Group(min(before.start, group.start), max(before.end, group.end), before.matches)
-            self._groups.append(group)
+            self._join(Group(match.start, match.end, [match]))
+
+    def _join(self, group: Group) -> None:
+        while self._groups and self._groups[-1].end > group.start:
+            before = self._groups.pop()
+            before.matches += group.matches
+            before.found += group.found
+            start, end = min(before.start, group.start), max(before.end, group.end)
+            group = Group(start, end, before.matches, before.found)
+        self._groups.append(group)
 
     def _settle(self, decided: int) -> str:
         """Decides the groups that no match from ``decided`` on can join, and releases up to the first other one."""
@@ -197,7 +219,7 @@ class Window:
         said = [self._cut(group.start)]
         text, offset = self._cut(group.end), group.start
         at = offset
-        for span, rule in self._guardrail.spans(text, group.matches, offset):
+        for span, rule in self._guardrail.spans(text, group.matches, offset, group.found):
             if rule.name in self._passed_over:
                 continue
             self._spans.append(span)

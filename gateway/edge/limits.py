@@ -7,7 +7,8 @@ endpoint can forget them. A key that has none, and no team that has some, is not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, MutableMapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from gateway.edge.bounds import Bounds, taken
 from gateway.edge.context import AFFORD, Send
 from gateway.errors import PriceNeeded
 from gateway.store.leased import LeasedStore
-from gateway.store.protocol import NOTHING, Account, Amount, Decision, Hold, Store
+from gateway.store.protocol import NOTHING, Account, Amount, Decision, Hold, Store, StoreUnavailable
 from gateway.telemetry.passage import LIMITS, turn
 from graph import FlowRun, Instrument
 
@@ -46,7 +47,9 @@ class Admission:
 
     accounts: Accounts
     send: Send
+    limiter: Limiter
     begun: bool = False
+    ran: bool = False
     running: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     keeping: list[tuple[Hold, Amount]] = field(default_factory=list)
@@ -88,11 +91,29 @@ ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)
 def beside() -> None:
     """What the current task runs from here on is paid like the request that it is for, but is no further request, and
     neither takes its place nor gives it back."""
-    admission, afford = ADMISSION.get(), AFFORD.get()
-    if admission is not None and isinstance(afford, partial):
-        other = Admission(admission.accounts, admission.send, begun=True, settling=admission.settling)
+    admission = ADMISSION.get()
+    if admission is not None:
+        other = Admission(
+            admission.accounts, admission.send, admission.limiter, begun=True, settling=admission.settling
+        )
         ADMISSION.set(other)
-        AFFORD.set(partial(afford.func, other))
+        AFFORD.set(partial(admission.limiter.afford, other))
+
+
+@asynccontextmanager
+async def taken_ahead() -> AsyncGenerator[bool, None]:
+    """Around what costs something before the first run of the current request: whether its caller has a request and a
+    place left, which are this one's as long as it lasts. The request is given back where no run has followed."""
+    admission = ADMISSION.get()
+    if admission is None or admission.begun:
+        yield True
+        return
+    hold = await admission.limiter.take(admission)
+    try:
+        yield hold is not None
+    finally:
+        if hold is not None:
+            admission.limiter.give_back(admission, hold)
 
 
 class Limiter(Instrument):
@@ -117,9 +138,9 @@ class Limiter(Instrument):
 
     def admit(self, accounts: Accounts, send: Send) -> Send:
         """What answers a request that is charged to these: ``send`` itself, if nothing limits it."""
-        admission = Admission(accounts, send) if accounts else None
+        admission = Admission(accounts, send, self) if accounts else None
         ADMISSION.set(admission)
-        AFFORD.set(None if admission is None else partial(self._afford, admission))
+        AFFORD.set(None if admission is None else partial(self.afford, admission))
         return send if admission is None else admission
 
     async def start(self) -> None:
@@ -152,6 +173,7 @@ class Limiter(Instrument):
         admission.headers = headers_of(admission.accounts, decision)
         if not decision.granted:
             raise refusal_of(admission.accounts, decision, asked)
+        admission.ran = True
         admission.running += 1
         self._held[hold.id] = hold
         self._open[run] = Reservation(hold, asked, admission)
@@ -169,7 +191,29 @@ class Limiter(Instrument):
         if self._held:
             await self._store.renew(list(self._held.values()), self._lease)
 
-    async def _afford(self, admission: Admission, tokens: int, nanos: int) -> bool:
+    async def take(self, admission: Admission) -> Hold | None:
+        """Takes the request and its place before its first run; None where the caller has none left, or nobody can
+        decide."""
+        hold = self._next_hold(admission)
+        try:
+            decision = await self._reserve(admission, hold, REQUEST)
+        except StoreUnavailable:
+            return None
+        if not decision.granted:
+            return None
+        admission.begun = True
+        admission.running += 1
+        self._held[hold.id] = hold
+        return hold
+
+    def give_back(self, admission: Admission, hold: Hold) -> None:
+        """Gives back what :meth:`take` took: the place once all runs have ended, the request if there were none."""
+        asked = Amount(requests=int(admission.ran), slots=1)
+        for each, amount in admission.ended(hold, asked, NOTHING):
+            self._settle(admission, each, amount)
+
+    async def afford(self, admission: Admission, tokens: int, nanos: int) -> bool:
+        """Reserves so much more for a request that is under way; whether there was so much left."""
         hold, asked = self._next_hold(admission), Amount(tokens=tokens, nanos=nanos)
         decision = await self._reserve(admission, hold, asked)
         if decision.granted:

@@ -41,7 +41,7 @@ class Around:
         Raises:
             InvalidSettings: when a cache cannot compare questions as it is to.
         """
-        idempotency = Idempotency(rows, settings.idempotency, bodies)
+        idempotency = Idempotency(rows, settings.idempotency, bodies, catalog)
         return cls(idempotency, Caches(caches_of(settings, catalog, hooks), rows, catalog, bodies, metrics, note))
 
     def __call__(self, app: Any) -> Idempotent:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from gateway.edge.body import ClientLeft
 from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
+from gateway.edge.limits import taken_ahead
 from gateway.exchanges.caches import Caches, ModelCache
+from gateway.exchanges.filtered import MADE
 from gateway.exchanges.making import Making
 from gateway.exchanges.question import is_cacheable
 from gateway.exchanges.rows import Part, Place
@@ -22,7 +24,7 @@ from gateway.telemetry import families
 from gateway.telemetry.metrics import Cell
 
 if TYPE_CHECKING:
-    from gateway.exchanges.semantic import Meant
+    from gateway.exchanges.semantic import Meant, Worded
 
 MOST_WAITING = 1000
 """How many wait for one answer; others make their own."""
@@ -105,15 +107,11 @@ class Cached:
         making = Making(sending, asked.cache.most)
         leads = not anew and there.setdefault(asked.place, making) is making
         try:
-            meant = None if anew else await self._meant(asked, making)
-            if meant is not None and (frames := await self._near(asked, meant)):
-                making.finish(frames)
-                await self._give(asked, frames, b"semantic")
-                return
-            await self._app(asked.scope, Sent(asked.written, asked.receive, making.alone), making)
-            if (frames := making.whole) and asked.cache.place(asked.scope, asked.body) == asked.place:
-                making.finish(frames)
-                await self._keep(asked, frames, meant)
+            said = None if anew else self._worded(asked)
+            if said is None:
+                await self._answer(asked, making, None)
+            else:
+                await self._compare(asked, making, said)
         finally:
             if leads:
                 del there[asked.place]
@@ -123,17 +121,39 @@ class Cached:
     def _marked(self, send: Send, cache: ModelCache, word: bytes) -> Marked:
         return Marked(send, word, self._caches.metrics.cell(families.CACHE, cache.name, word.decode()))
 
-    async def _meant(self, asked: Asked, making: Making) -> Meant | None:
-        """What is asked, where the same in other words may be given the same answer.
+    async def _answer(self, asked: Asked, making: Making, meant: Meant | None) -> None:
+        MADE.set(making)
+        await self._app(asked.scope, Sent(asked.written, asked.receive, making.alone), making)
+        if (frames := making.whole) and asked.cache.place(asked.scope, asked.body) == asked.place:
+            making.finish(frames)
+            await self._keep(asked, frames, meant)
+
+    def _worded(self, asked: Asked) -> Worded | None:
+        """What is asked, where the same in other words may be given the same answer."""
+        cache, scope = asked.cache, asked.scope
+        if cache.semantic is None or self._caches.is_guarded(scope, cache.name):
+            return None
+        return cache.semantic.worded(scope, asked.body)
+
+    async def _compare(self, asked: Asked, making: Making, said: Worded) -> None:
+        """Gives the answer to what was asked in other words, or makes it. Who has no request left is not embedded."""
+        async with taken_ahead() as granted:
+            meant = await self._meant(asked, making, said) if granted else None
+            frames = () if meant is None else await self._near(asked, meant)
+            if not frames:
+                await self._answer(asked, making, meant)
+                return
+        making.finish(frames)
+        await self._give(asked, frames, b"semantic")
+
+    async def _meant(self, asked: Asked, making: Making, said: Worded) -> Meant | None:
+        """The embedding of what is asked.
 
         Raises:
             ClientLeft: when the client does, and nobody waits for the answer.
         """
         cache, scope = asked.cache, asked.scope
-        if cache.semantic is None or self._caches.is_guarded(scope, cache.name):
-            return None
-        said = cache.semantic.worded(scope, asked.body)
-        if said is None:
+        if cache.semantic is None:
             return None
         async with ClientWatch(Sent(b"", asked.receive, making.alone)):
             return await cache.semantic.meant(said.text, cache.place(scope, said.body).id, scope)

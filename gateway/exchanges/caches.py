@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from gateway.catalog import Catalog
 from gateway.config import Settings
 from gateway.config_exchanges import CacheEntry
+from gateway.config_models import GraphEntry, ModelEntry
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import Scope, context_of
 from gateway.errors import GatewayError, InvalidBody
+from gateway.exchanges.filtered import FilterWatch
 from gateway.exchanges.making import Making
 from gateway.exchanges.question import question_of
 from gateway.exchanges.rows import ExchangeRows, Place
 from gateway.exchanges.sent import digest
 from gateway.telemetry.metrics import Metrics
-from graph import Hooks
+from graph import Hooks, Instrument
 from llm import ModelError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ModelCache:
 
     Attributes:
         name: that of the model.
-        policies_of: those of a key, by its name; who is under others is given other answers.
+        under: the policies that hold for a key, by its name; who is under others is given other answers.
         version: a digest of what stands behind it; answers of another one are not found.
         semantic: what it knows of questions in other words, if it gives answers to those.
     """
@@ -46,15 +47,14 @@ class ModelCache:
     name: str
     entry: CacheEntry
     version: bytes
-    policies_of: Callable[[str], Sequence[str]]
+    under: Callable[[str], bytes]
     semantic: Semantic | None = None
 
     def place(self, scope: Scope, body: Mapping[str, Any]) -> Place:
         """Where the answer to a request lies."""
         name = context_of(scope).principal.name
         whose = "" if self.entry.shared else name
-        under = orjson.dumps(sorted(self.policies_of(name)))
-        told = digest(self.version, whose.encode(), under, question_of(scope, body))
+        told = digest(self.version, whose.encode(), self.under(name), question_of(scope, body))
         return Place(f"cache:{self.name}", told.hex())
 
     @property
@@ -69,7 +69,6 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
     Raises:
         InvalidSettings: when one cannot compare questions as it is to.
     """
-    asked = {row.name: row.cache for row in settings.models} | {row.name: row.cache for row in settings.graphs}
     behind = settings.model_dump_json(exclude=NEVERMIND)
     version = digest(behind.encode())
 
@@ -80,11 +79,20 @@ def caches_of(settings: Settings, catalog: Catalog, hooks: Hooks) -> dict[str, M
 
         return Semantic(name, entry.semantic, catalog, hooks)
 
-    return {
-        name: ModelCache(name, entry, version, catalog.guards.of_key, semantic(name, entry))
-        for name, entry in asked.items()
-        if entry is not None
-    }
+    def made(row: ModelEntry | GraphEntry, entry: CacheEntry) -> ModelCache:
+        under = partial(catalog.guards.told, names=row.guardrails)
+        return ModelCache(row.name, entry, version, under, semantic(row.name, entry))
+
+    return {row.name: made(row, row.cache) for row in _rows(settings) if row.cache is not None}
+
+
+def watching(settings: Settings) -> tuple[Instrument, ...]:
+    """What watches runs for the caches that the settings ask for."""
+    return (FilterWatch(),) if any(row.cache is not None for row in _rows(settings)) else ()
+
+
+def _rows(settings: Settings) -> tuple[ModelEntry | GraphEntry, ...]:
+    return (*settings.models, *settings.graphs)
 
 
 @dataclass(frozen=True, slots=True)

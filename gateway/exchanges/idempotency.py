@@ -15,19 +15,21 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
+from gateway.catalog import Catalog
 from gateway.config_exchanges import IdempotencyEntry
-from gateway.edge.body import BodyReader
+from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.keys import NOBODY
 from gateway.edge.sse import frame, named_frame
-from gateway.errors import AnswerGone, AnswerLost, InvalidBody, KeyReused
+from gateway.errors import AnswerGone, AnswerLost, InvalidBody, KeyReused, PoliciesChanged
 from gateway.exchanges.recording import PAUSE, TOO_LONG, Elsewhere, Followed, Outcome, Recording
 from gateway.exchanges.rows import ExchangeRows, Kept, Part, Place, State
 from gateway.exchanges.sent import Sent, digest, header, plain
 from gateway.exchanges.transcript import body_of, replayed
 from gateway.faults import Fault
 from gateway.store.protocol import StoreUnavailable
+from llm import UnknownModel
 
 LEASE = 15.0
 """For how many seconds a place is kept by a worker of which nothing is heard."""
@@ -40,12 +42,34 @@ REPLAYED = ((b"idempotent-replayed", b"true"),)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request under a key: where its exchange is kept, and what comes before the part that the client still wants."""
+    """A request under a key: where its exchange is kept, digests of what is asked and of the policies that hold for it,
+    and what comes before the part that the client still wants."""
 
     place: Place
     digest: bytes
+    under: bytes
     after: int | None
     body: bytes
+
+    @property
+    def told(self) -> bytes:
+        """What is kept beside its answer: what was asked, and under which policies."""
+        return self.digest + self.under
+
+    def check(self, asked: bytes) -> None:
+        """Looks whether an answer to what is kept so is one to this request.
+
+        Raises:
+            KeyReused: when something else was asked.
+            PoliciesChanged: when other policies held.
+        """
+        if not asked.startswith(self.digest):
+            raise KeyReused("This Idempotency-Key was used for another request; choose another key.")
+        if asked != self.told:
+            raise PoliciesChanged(
+                "The guardrail policies that hold for this request are others than when it was answered under this "
+                "Idempotency-Key, so that answer is not given again, and no other is made; choose another key."
+            )
 
 
 @dataclass(slots=True)
@@ -55,6 +79,7 @@ class Idempotency:
     rows: ExchangeRows
     entry: IdempotencyEntry
     bodies: BodyReader
+    catalog: Catalog
     making: dict[Place, Recording] = field(default_factory=dict)
     """The answers that this worker makes."""
     writing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -114,7 +139,18 @@ class Idempotent:
         body = await self._shared.bodies.whole(scope, receive)
         where = f"{scope['method']} {scope['path']}".encode(), scope.get("query_string", b"")
         place = Place(f"key:{context_of(scope).principal.name}", digest(key).hex())
-        return Asked(place, digest(*where, body), None if last is None else int(last), body)
+        under = digest(self._policies(scope, body))
+        return Asked(place, digest(*where, body), under, None if last is None else int(last), body)
+
+    def _policies(self, scope: Scope, body: bytes) -> bytes:
+        """Those that hold for a request, to compare."""
+        context, catalog = context_of(scope), self._shared.catalog
+        names: tuple[str, ...] = ()
+        if any(catalog.guards):
+            name = self.row.target if self.row is not None else context.params.get("model") or _model_in(body)
+            with suppress(UnknownModel):
+                names = catalog.deployed_as(name, context.principal).guardrails(context.params.get("version", ""))
+        return catalog.guards.told(context.principal.name, names)
 
     async def _once(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Makes the answer, or follows it. What breaks before it has begun is made anew."""
@@ -124,8 +160,7 @@ class Idempotent:
             if there is None:
                 await self._make(asked, mark, scope, receive, send)
                 return
-            if there.asked != asked.digest:
-                raise KeyReused("This Idempotency-Key was used for another request; choose another key.")
+            asked.check(there.asked)
             followed = there if isinstance(there, Recording) else Elsewhere(self._shared.rows, asked.place)
             if await _follow(followed, asked.after or 0, scope, receive, send):
                 return
@@ -138,18 +173,18 @@ class Idempotent:
         """
         rows = self._shared.rows
         if asked.after is None:
-            kept = await rows.begin(asked.place, mark, asked.digest, LEASE)
+            kept = await rows.begin(asked.place, mark, asked.told, LEASE)
         else:
             kept = await rows.read(asked.place, 2**31)
             if kept is None:
                 raise AnswerGone("Nothing is kept under this Idempotency-Key that could go on.")
-        if kept is not None and kept.state == "long" and kept.asked == asked.digest:
+        if kept is not None and kept.state == "long" and kept.asked == asked.told:
             raise AnswerGone(TOO_LONG)
         return None if kept is None else self._shared.making.get(asked.place) or kept
 
     async def _make(self, asked: Asked, mark: str, scope: Scope, receive: Receive, send: Send) -> None:
         shared = self._shared
-        recording = shared.making[asked.place] = Recording(asked.digest, shared.entry.max_bytes)
+        recording = shared.making[asked.place] = Recording(asked.told, shared.entry.max_bytes)
         telling = asyncio.create_task(_tell(recording, send))
         writing = asyncio.create_task(shared.write(asked, recording, mark))
         shared.writing.add(writing)
@@ -191,6 +226,14 @@ async def _follow(followed: Followed, after: int, scope: Scope, receive: Receive
         if begun:
             await send(body_of(b"", last=True))
     return begun or watch.left
+
+
+def _model_in(body: bytes) -> str:
+    """The model that a body names."""
+    with suppress(InvalidBody):
+        told = parsed(body)
+        return str(told.get("model")) if isinstance(told, dict) else ""
+    return ""
 
 
 def _event(error: Exception, scope: Scope) -> bytes:

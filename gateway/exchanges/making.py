@@ -47,8 +47,7 @@ class Making:
             self._left -= sum(map(len, more))
             self.frames.extend(more)
             if self._left < 0:
-                self.frames = None
-                self.finish(())
+                self.spoil()
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._last = message
             return
@@ -82,6 +81,11 @@ class Making:
         if not self._over.is_set():
             self._made = made
             self._over.set()
+
+    def spoil(self) -> None:
+        """It will not be kept: nobody need wait for it."""
+        self.frames = None
+        self.finish(())
 
     async def close(self) -> None:
         """Sends the last message."""

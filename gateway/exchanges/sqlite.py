@@ -18,7 +18,17 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS exchanges_begun ON exchanges (space, begun, size)",
     """CREATE TABLE IF NOT EXISTS exchange_frames (
     space TEXT, id TEXT, number INTEGER, frame BLOB, PRIMARY KEY (space, id, number)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS exchange_spaces (space TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
+    """INSERT INTO exchange_spaces SELECT space, SUM(size) FROM exchanges
+    WHERE NOT EXISTS (SELECT 1 FROM exchange_spaces) GROUP BY space HAVING SUM(size) > 0""",
+    """CREATE TRIGGER IF NOT EXISTS exchange_grows AFTER UPDATE OF size ON exchanges WHEN NEW.size <> OLD.size BEGIN
+    INSERT INTO exchange_spaces VALUES (NEW.space, NEW.size - OLD.size)
+    ON CONFLICT (space) DO UPDATE SET size = size + excluded.size; END""",
+    """CREATE TRIGGER IF NOT EXISTS exchange_goes AFTER DELETE ON exchanges WHEN OLD.size > 0 BEGIN
+    UPDATE exchange_spaces SET size = size - OLD.size WHERE space = OLD.space;
+    DELETE FROM exchange_spaces WHERE space = OLD.space AND size = 0; END""",
 )
+"""What a space takes is kept by the file itself, in the transaction that changes it, whichever worker that is."""
 THERE = "space = ? AND id = ?"
 MOST_FORGOTTEN = 100
 """How many that are over are removed at a time, so that nobody waits for long."""
@@ -129,7 +139,9 @@ def _count(db: sqlite3.Connection, place: Place) -> int:
 
 def _hold(db: sqlite3.Connection, space: str, most: int) -> None:
     """Removes what was begun first in a space that takes too much."""
-    (size,) = db.execute("SELECT COALESCE(SUM(size), 0) FROM exchanges WHERE space = ?", (space,)).fetchone()
+    (size,) = db.execute("SELECT COALESCE(SUM(size), 0) FROM exchange_spaces WHERE space = ?", (space,)).fetchone()
+    if size <= most:
+        return
     rows = db.execute("SELECT id, size FROM exchanges WHERE space = ? ORDER BY begun", (space,))
     going = []
     while size > most and (row := rows.fetchone()) is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from typing import Any
 
 from graph.event import Event
 from graph.steps.judge import remark
 from guardrails import Guardrail, Verdict
+from guardrails.places import ROLES, Place
+from guardrails.timing import Timing
 from llm import ChatRequest, Message
 
 VERDICT, REFUSALS = "verdict", "refusals"
@@ -43,14 +46,13 @@ class GuardrailStep:
         self._max_refusals = max_refusals
 
     def do(self, event: Event) -> None:
-        body = event.body
-        if isinstance(body, ChatRequest):
-            message, verdict = self._looked_at(body.messages[-1])
-            event.body = body if message is body.messages[-1] else body.having([*body.messages[:-1], message])
-        else:
-            checked = self._guardrail.check(str(body))
-            verdict = self._strict(checked.verdict)
-            event.body = checked.text if verdict.action == "redact" else body
+        timing, place, begun = Timing(), self._place(event.body), perf_counter_ns()
+        event.body, verdict = self._admitted(event.body, timing)
+        timing.total = perf_counter_ns() - begun
+        if (run := event.run) is not None:
+            for hook in run.hooks.after_rule:
+                for rule, nanoseconds in timing.told(self._guardrail):
+                    hook(run, rule, place, nanoseconds)
         event.score = 1.0 if verdict.allowed else 0.0
         event.own_notes[VERDICT] = verdict
         if not verdict.allowed:
@@ -65,11 +67,27 @@ class GuardrailStep:
         given_up = self._max_refusals is not None and event.own_notes[REFUSALS] > self._max_refusals
         return self._passed if given_up else self._refused
 
-    def _looked_at(self, message: Message) -> tuple[Message, Verdict]:
+    def _place(self, body: Any) -> Place:
+        """The kind of text that it looks at."""
+        role = body.messages[-1]["role"] if isinstance(body, ChatRequest) else "user"
+        return "output" if self._drafts or role == "assistant" else ROLES.get(role, "input")
+
+    def _admitted(self, body: Any, timing: Timing) -> tuple[Any, Verdict]:
+        """The body as it may go on, and what is said of it."""
+        if isinstance(body, ChatRequest):
+            message, verdict = self._looked_at(body.messages[-1], timing)
+            return body if message is body.messages[-1] else body.having([*body.messages[:-1], message]), verdict
+        checked = self._guardrail.check(str(body), timing=timing)
+        verdict = self._strict(checked.verdict)
+        return checked.text if verdict.action == "redact" else body, verdict
+
+    def _looked_at(self, message: Message, timing: Timing) -> tuple[Message, Verdict]:
         """A message, with its redactions, and what is said of all its texts together."""
         content = message.get("content")
         parts: list[Any] = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-        checked = [self._guardrail.check(part["text"]) if part.get("type") == "text" else None for part in parts]
+        checked = [
+            self._guardrail.check(part["text"], timing=timing) if part.get("type") == "text" else None for part in parts
+        ]
         verdicts = [self._strict(each.verdict) for each in checked if each is not None]
         refusal = next((verdict for verdict in verdicts if not verdict.allowed), None)
         verdict = refusal or Verdict(

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-import unicodedata
 from functools import cache
 from pathlib import Path
 
 from guardrails.automaton import Machine, Program, Scan
 from guardrails.automaton.patterns import add_pattern
+from guardrails.lookalikes import plain
 from guardrails.rule import TextRule
 from guardrails.verdict import Action
 
 THRESHOLD = 1.0
-INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
 SEPARATED = re.compile(r"\b(?:\w[ .*_-]){4,}\w\b")
 
 
@@ -41,13 +40,14 @@ def weight(text: str) -> float:
     """How much the signs in a text weigh together; each counts once."""
     weights, machine = _signs()
     scan = Scan(machine)
-    seen = plain(text)
+    seen = bare(text)
     return sum(weights[number] for number in {match.rule for match in (*scan.feed(seen), *scan.end())})
 
 
-def plain(text: str) -> str:
+def bare(text: str) -> str:
     """A text without what hides words: invisible signs, other forms of letters, blanks between letters, case."""
-    visible = INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).replace("’", "'")
+    read = plain(text)
+    visible = (text if read is None else read.text).replace("’", "'")
     joined = SEPARATED.sub(lambda found: re.sub(r"[ .*_-]", "", found[0]), visible)
     return re.sub(r"[ \t]+", " ", joined).casefold()
 

@@ -147,6 +147,50 @@ async def test_what_failed_is_not_kept() -> None:
     assert "x-penstock-cache" not in headers
 
 
+def filtered(*reasons: str) -> Json:
+    """An answer that its upstream has cut off, with a choice for each reason."""
+    choices = [
+        {"index": index, "message": {"role": "assistant", "content": "hel"}, "finish_reason": reason}
+        for index, reason in enumerate(reasons)
+    ]
+    return Json({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices})
+
+
+CUT = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]}\n\ndata: [DONE]\n\n'
+HELD_BACK = Stream([*Stream.words("hel"), CUT])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reply"),
+    [
+        (CHAT, QUESTION, filtered("content_filter")),
+        (CHAT, STREAMED, HELD_BACK),
+        (CHAT, {**QUESTION, "n": 2, "temperature": 0}, filtered("stop", "content_filter")),
+        ("/v1/completions", {"model": "up", "prompt": "hi"}, filtered("safety")),
+        ("/v1/messages", {**QUESTION, "max_tokens": 5}, filtered("content_filter")),
+        ("/v1/responses", {"model": "up", "input": "hi", "store": False}, filtered("content_filter")),
+        ("/v2/models/up/generate", {"text_input": "hi"}, filtered("content_filter")),
+        ("/v2/models/up/generate_stream", {"text_input": "hi"}, HELD_BACK),
+        ("/ask", {"messages": QUESTION["messages"]}, filtered("content_filter")),
+    ],
+)
+async def test_what_an_upstream_has_filtered_is_not_kept(path: str, body: dict[str, Any], reply: Reply) -> None:
+    """Of no API: who asks the same is not told what was held back from another; their own may be whole."""
+    api = [{"path": "/ask", "method": "POST", "model": "up", "output": {"said": "$.answer"}}]
+    async with caching(reply, reply, auth=KEYS, api=api, shared=True) as (gateway, _):
+        marks = [(await said(gateway, body, path, **as_key(name)))[0] for name in ("app", "other")]
+    assert marks == ["miss", "miss"]
+
+
+async def test_what_a_policy_has_refused_is_not_kept() -> None:
+    """It is said instead of the answer, and is none."""
+    rule = {"rule": "terms", "terms": ["hello"], "action": "refuse", "places": ["output"]}
+    policy = {"name": "quiet", "replacement": "No.", "rules": [rule], "everywhere": True}
+    async with caching(answer("hello"), answer("hi"), guardrails=[policy]) as (gateway, _):
+        told = [await said(gateway, QUESTION) for _ in range(3)]
+    assert [mark for mark, _ in told] == ["miss", "miss", "hit"]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 async def test_answers_are_those_of_a_key_unless_shared(shared: bool) -> None:
     """And even a shared one is given to nobody who may not use the model."""

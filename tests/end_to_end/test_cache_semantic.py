@@ -220,10 +220,7 @@ async def test_an_embedding_is_no_request_and_has_no_place_of_its_own() -> None:
     keys = [{"name": "app", "key": "sk-app-key", "rpm": 3, "parallel": 1, "budget_usd": 100}]
     pause = Pause()
     stream = Stream([*Stream.words("Can"), pause, *Stream.end({"prompt_tokens": 7, "completion_tokens": 2})])
-    async with comparing(embeddings(ONE), stream, embeddings(NEAR), embeddings(ONE), answer("1"), auth=keys) as (
-        gateway,
-        _,
-    ):
+    async with comparing(embeddings(ONE), stream, embeddings(ONE), answer("1"), auth=keys) as (gateway, _):
         body = chat(FIRST, stream=True)
         first = await gateway.http.post(gateway.address + CHAT, json=body, headers=APP)
         status, _, _ = await gateway.post(CHAT, chat("Who is Anna?"), **APP)
@@ -232,6 +229,39 @@ async def test_an_embedding_is_no_request_and_has_no_place_of_its_own() -> None:
         mark, _ = await said(gateway, chat("Who is Bob?"), **APP)
     assert (first.status, status, mark) == (200, 429, "miss")
     assert first.headers["x-ratelimit-remaining-requests"] == "2"
+
+
+@pytest.mark.parametrize("limits", [{"rpm": 1}, {"rpm": 1, "tpm": 100_000}, {"rpm": 1, "budget_usd": 100}])
+async def test_nothing_is_embedded_for_a_key_without_a_request_left(limits: dict[str, Any], store: str) -> None:
+    """Its request is refused as if there were no cache."""
+    keys = [{"name": "app", "key": "sk-app-key", **limits}]
+    async with comparing(embeddings(ONE), answer("1"), auth=keys, url=store) as (gateway, upstream):
+        told = [await gateway.post(CHAT, chat(text), **APP) for text in (FIRST, AGAIN, "Who is Bob?")]
+    assert [status for status, _, _ in told] == [200, 429, 429]
+    assert told[1][2]["error"]["code"] == "rate_limit_exceeded"
+    assert paths(upstream) == ["embeddings", "chat/completions"]
+
+
+async def test_a_question_takes_one_request_and_one_place_however_it_ends() -> None:
+    """An answer of the cache, and one that is refused for its tokens, give back what was taken before the embedding."""
+    keys = [{"name": "app", "key": "sk-app-key", "rpm": 3, "tpm": 2_000, "parallel": 1}]
+    replies = [embeddings(ONE), answer("1"), embeddings(NEAR), embeddings(ONE), embeddings(ONE), answer("2")]
+    async with comparing(*replies, auth=keys) as (gateway, upstream):
+        marks = [(await said(gateway, chat(text, max_tokens=9), **APP))[0] for text in (FIRST, AGAIN)]
+        status, _, _ = await gateway.post(CHAT, chat("Who is Anna?", max_tokens=5_000), **APP)
+        _, headers, _ = await gateway.post(CHAT, chat("Who is Bob?", max_tokens=9), **APP)
+    assert (marks, status, len(upstream.received)) == (["miss", "semantic"], 429, 6)
+    assert headers["x-ratelimit-remaining-requests"] == "1"
+
+
+async def test_of_many_at_once_those_are_embedded_that_have_a_request_left() -> None:
+    """What one has taken is no other's between its embedding and its answer."""
+    keys = [{"name": "app", "key": "sk-app-key", "rpm": 1}]
+    async with comparing(embeddings(ONE), answer("1"), auth=keys) as (gateway, upstream):
+        asking = [gateway.post(CHAT, chat(f"Who is {name}?"), **APP) for name in ("Anna", "Bob", "Carla", "Dora")]
+        told = await asyncio.gather(*asking)
+    assert sorted(status for status, _, _ in told) == [200, 429, 429, 429]
+    assert paths(upstream) == ["embeddings", "chat/completions"]
 
 
 async def test_who_answered_is_not_who_embedded() -> None:

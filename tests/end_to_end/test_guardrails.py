@@ -138,6 +138,38 @@ async def test_what_is_taken_out_of_a_request_is_put_back_into_the_answer() -> N
     assert said == f"I wrote to {SECRET}, not [EMAIL_2]."
 
 
+@pytest.mark.parametrize("lookalikes", [True, False])
+async def test_what_is_asked_in_other_signs_is_read(lookalikes: bool) -> None:
+    """A word in letters of three kinds is refused, unless the policy looks only at what is written."""
+    rule = {"rule": "terms", "terms": ["nightjar"], "places": ["input"]}
+    policy = {"name": "strict", "everywhere": True, "rules": [rule], "lookalikes": lookalikes}
+    async with serving_upstream(*([] if lookalikes else [answer("Hi")]), guardrails=[policy]) as (gateway, _):
+        body = {**CHAT, "messages": [{"role": "user", "content": "Tell me of the ｎіg\u200bhtjаr."}]}
+        status, _, _ = await gateway.post("/v1/chat/completions", body)
+    assert status == (400 if lookalikes else 200)
+
+
+MEMBERS = [
+    {"function_call": {"name": "mail", "arguments": '{"to": "[EM'}, "details": [{"type": "text", "text": "[EM"}]},
+    {"function_call": {"arguments": 'AIL_1]"}'}, "details": [{"type": "text", "text": "AIL_1]"}]},
+]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_what_is_put_back_is_so_in_members_that_are_no_text(streams: bool) -> None:
+    """A function call of the older form, and what an upstream says beside; in pieces or at once."""
+    policy = {**REDACTING, "reversible": True, "rules": [{"rule": "personal_data", "places": ["input"]}]}
+    function = {"name": "mail", "arguments": '{"to": "[EMAIL_1]"}'}
+    whole = answer("", function_call=function, details=[{"type": "text", "text": "[EMAIL_1]"}])
+    stream = Stream([*(frame(choice(piece)) for piece in MEMBERS), *Stream.end({"prompt_tokens": 1})])
+    async with serving_upstream(stream if streams else whole, guardrails=[policy]) as (gateway, _):
+        body = {**CHAT, "messages": [{"role": "user", "content": SECRET}], "stream": streams}
+        async with gateway.http.post(f"{gateway.address}/v1/chat/completions", json=body) as response:
+            said = (await response.read()).decode()
+    assert said.count(SECRET) == 2
+    assert "EM" not in said
+
+
 def calls(*arguments: str) -> Stream:
     """A stream that calls one tool, its arguments in these pieces."""
     head = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "mail", "arguments": ""}}

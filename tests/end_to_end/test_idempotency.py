@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,96 @@ async def test_a_run_that_nobody_comes_back_for_ends() -> None:
                 pass
         anew, _, _ = await gateway.post(CHAT, QUESTION, **{"Idempotency-Key": "k"})
     assert anew == 200
+
+
+def quiet(*terms: str, name: str = "quiet") -> dict[str, Any]:
+    """A policy that takes words out of answers."""
+    return {"name": name, "rules": [{"rule": "terms", "terms": list(terms), "action": "redact", "places": ["output"]}]}
+
+
+@asynccontextmanager
+async def under_policies(
+    upstream: ScriptedUpstream, url: str, *policies: Any, **members: Any
+) -> AsyncGenerator[Gateway, None]:
+    """A gateway whose models ``up`` and ``other`` are one upstream, with keys that can be changed."""
+    provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url, "api_key": "sk-gateways-own"}
+    models = [{"name": name, "provider": "scripted", "model": "m"} for name in ("up", "other")]
+    models = [{**model, **members.get(str(model["name"]), {})} for model in models]
+    admin = {"name": "ops", "key": "sk-ops-key", "role": "admin"}
+    auth = {"keys": [*KEYS, admin], "secret": "s" * 32}
+    tree = {"providers": [provider], "models": models, "graphs": [], "auth": auth, "guardrails": policies}
+    async with serving(**tree, store={"url": url, "timeout_seconds": 10}) as gateway:
+        yield gateway
+
+
+async def test_an_answer_under_other_policies_is_not_replayed(store: str) -> None:
+    """Nor is it made once more; once the key is under the first ones again, it is given."""
+    as_ops = {"Authorization": "Bearer sk-ops-key"}
+    async with (
+        ScriptedUpstream(answer("hello"), answer("hello")) as upstream,
+        under_policies(upstream, store, quiet("hello")) as gateway,
+    ):
+        _, _, made = await gateway.post("/admin/keys", {"name": "stored"}, **as_ops)
+        stored = {"Authorization": f"Bearer {made['key']}"}
+
+        async def asked(key: str, **headers: str) -> tuple[int, Any]:
+            status, _, body = await gateway.post(CHAT, QUESTION, **stored, **headers, **{"Idempotency-Key": key})
+            return status, body["choices"][0]["message"]["content"] if status == 200 else body["error"]["code"]
+
+        async def put_under(*names: str) -> None:
+            change: dict[str, Any] = {"json": {"guardrails": names}, "headers": as_ops}
+            async with gateway.http.patch(f"{gateway.address}/admin/keys/stored", **change) as changed:
+                assert changed.status == 200
+
+        told = [await asked("k"), await asked("k")]
+        await put_under("quiet")
+        told += [await asked("k"), await asked("k", **{"Last-Event-ID": "1"}), await asked("another")]
+        await put_under()
+        told += [await asked("k"), await asked("another")]
+    whole, changed = (200, "hello"), (409, "policies_changed")
+    assert told == [whole, whole, changed, changed, (200, "[TERMS]"), whole, changed]
+
+
+@pytest.mark.parametrize(
+    ("path", "policies", "members", "status"),
+    [
+        (CHAT, [quiet("hi")], {}, 200),
+        (CHAT, [quiet("hi")], {"other": {"guardrails": ["quiet"]}}, 200),
+        (CHAT, [quiet("hi")], {"up": {"guardrails": ["quiet"]}}, 409),
+        (CHAT, [{**quiet("hi"), "everywhere": True}], {}, 409),
+        ("/v2/models/up/generate", [quiet("hi")], {"up": {"guardrails": ["quiet"]}}, 409),
+        ("/v1/messages", [quiet("hi")], {"up": {"guardrails": ["quiet"]}}, 409),
+    ],
+)
+async def test_policies_that_change_in_the_settings_count_where_they_hold(
+    path: str, policies: list[Any], members: Any, status: int, tmp_path: Path
+) -> None:
+    """Those of another model do not; and what one says counts, not just its name."""
+    url = f"sqlite:///{tmp_path}/shared.db"
+    body = {**QUESTION, "max_tokens": 5, "text_input": "hi"}
+    statuses = []
+    async with AsyncExitStack() as life:
+        upstream = await life.enter_async_context(ScriptedUpstream(answer("x")))
+        for given in ((), policies):
+            serves = under_policies(upstream, url, *given, **(members if given else {}))
+            gateway = await life.enter_async_context(serves)
+            statuses.append((await gateway.post(path, body, **AS_APP, **{"Idempotency-Key": "k"}))[0])
+    assert statuses == [200, status]
+
+
+async def test_a_policy_that_says_something_else_is_another(tmp_path: Path) -> None:
+    """Also where it says so in a file of terms."""
+    listed, url = tmp_path / "terms.txt", f"sqlite:///{tmp_path}/shared.db"
+    rule = {"rule": "terms", "file": str(listed), "action": "redact", "places": ["output"]}
+    policy = {"name": "quiet", "rules": [rule], "everywhere": True}
+    statuses = []
+    async with AsyncExitStack() as life:
+        upstream = await life.enter_async_context(ScriptedUpstream(answer("x")))
+        for terms in ("one", "one", "one\ntwo"):
+            listed.write_text(terms)
+            gateway = await life.enter_async_context(under_policies(upstream, url, policy))
+            statuses.append((await gateway.post(CHAT, QUESTION, **AS_APP, **{"Idempotency-Key": "k"}))[0])
+    assert statuses == [200, 200, 409]
 
 
 async def test_what_failed_is_not_kept() -> None:

@@ -54,11 +54,15 @@ async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call()
 )
 async def test_what_stands_after_it_hides_nothing_from_a_judge(after: list[dict[str, Any]]) -> None:
     """An answer that the caller has begun, or the call of a tool, is not what the user said last."""
-    async with ScriptedUpstream(REFUSED) as server:
+    begun = Pause()
+    async with ScriptedUpstream(Stream([begun, orjson.dumps(REFUSED.body)])) as server:
         rule = policy(rule="http", url=f"{server.base_url}/guard")
-        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, _):
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, upstream):
             messages = [{"role": "user", "content": "A bird"}, *after]
-            status, _, _ = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+            asking = asyncio.create_task(gateway.post("/v1/chat/completions", {**CHAT, "messages": messages}))
+            await upstream.came.wait()
+            begun.set()
+            status, _, _ = await asking
     assert (status, server.received[0].body["text"]) == (400, "A bird")
 
 

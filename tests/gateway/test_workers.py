@@ -14,6 +14,7 @@ import aiohttp
 
 from llm.testing import Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import answer, choice, frame
+from tests.gateway.store.servers import RedisServer
 
 SETTINGS = """
 server: {{port: {port}, workers: 2, drain_seconds: 20}}
@@ -133,6 +134,43 @@ async def test_workers_whose_parent_is_killed_end_by_themselves(tmp_path: Path) 
         async with asyncio.timeout(60):
             while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
                 await asyncio.sleep(0)
+
+
+async def test_workers_start_without_their_store(tmp_path: Path, free_tcp_port: int) -> None:
+    """As one does: they say that it is not there, keep nothing in it, and do once it is; also where nothing limits
+    anybody, so that only answers under an Idempotency-Key would be in it."""
+    settings = f"{SETTINGS}store: {{{{url: 'redis://127.0.0.1:{free_tcp_port}'}}}}\n"
+    key = {"Idempotency-Key": "k"}
+    async with (
+        ScriptedUpstream(answer("Hello"), answer("Hello")) as upstream,
+        gateway(tmp_path, upstream.base_url, settings=settings) as it,
+    ):
+        await it.listen()
+        statuses = []
+        for headers in ({}, key):
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(f"{it.address}/v1/chat/completions", json=CHAT, headers=headers) as answered,
+            ):
+                statuses.append(answered.status)
+        await store_is(it, "unreachable")
+        with RedisServer(tmp_path, port=free_tcp_port):
+            await store_is(it, "")
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(f"{it.address}/v1/chat/completions", json=CHAT, headers=key) as answered,
+            ):
+                statuses.append(answered.status)
+    assert statuses == [200, 503, 200]
+
+
+async def store_is(it: Process, said: str) -> None:
+    """Waits until every worker that is asked says so of the store; each connection may be another's."""
+    async with asyncio.timeout(60):
+        agreed = 0
+        while agreed < 10:
+            async with aiohttp.ClientSession() as http, http.get(f"{it.address}/v2/health/ready") as answered:
+                agreed = agreed + 1 if (await answered.json()).get("store", "") == said else 0
 
 
 async def test_workers_that_cannot_start_end_the_command(tmp_path: Path) -> None:

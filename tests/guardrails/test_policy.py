@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from guardrails import ContentRefused, Policy
@@ -135,6 +136,54 @@ def test_a_refused_call_is_not_made_and_a_restored_one_is() -> None:
         end = window.end()
         assert (end.tool_calls[0].arguments if end else None) == said
         assert window.verdict.allowed is (said is not None)
+
+
+def told(vault: Vault, *extras: dict[str, Any]) -> Any:
+    """What is said of an answer that has these members, chunk by chunk."""
+    window = AnswerWindow(Policy([], reversible=True), vault)
+    for extra in extras:
+        assert window.feed(ChatChunk(extra=extra)) is None
+    end = window.end()
+    assert end is not None
+    return end.extra
+
+
+def test_placeholders_are_restored_in_whatever_member_they_stand() -> None:
+    """In a function call of the older form, whose arguments are JSON, and in texts inside members that nobody knows."""
+    vault = Vault()
+    held, name = vault.keep("email", MAIL), vault.keep("name", 'Ann "A"')
+    call = {"function_call": {"name": "mail", "arguments": f'{{"to": "{held}", "as": "{name}"}}'}}
+    assert told(vault, call)["function_call"] == {
+        "name": "mail",
+        "arguments": orjson.dumps({"to": MAIL, "as": 'Ann "A"'}).decode(),
+    }
+    pieces = [
+        {"function_call": {"name": "mail"}},
+        *({"function_call": {"arguments": part}} for part in ("to [EMA", "IL_1]")),
+    ]
+    assert told(vault, *pieces)["function_call"]["arguments"] == f"to {MAIL}"
+    notes = [{"type": "note", "text": f"to {held}", "deep": [[held], {"a": held, "b": 1}]}, held, 1]
+    assert told(vault, {"notes": notes})["notes"] == [
+        {"type": "note", "text": f"to {MAIL}", "deep": [[MAIL], {"a": MAIL, "b": 1}]},
+        MAIL,
+        1,
+    ]
+    assert (
+        told(vault, {"audio": {"transcript": "[EMA"}}, {"audio": {"transcript": "IL_1]"}})["audio"]["transcript"]
+        == MAIL
+    )
+
+
+def test_placeholders_in_a_list_that_comes_in_pieces_are_restored_across_them() -> None:
+    """Each text of it by itself: what is held of one is not put into another; what is none stays."""
+    vault = Vault()
+    vault.keep("email", MAIL)
+    said = [(0, "to [EMA"), (1, "[EMA"), (0, "IL_1] and [NAME_1"), (1, "IL_2]"), (0, "]. [E")]
+    pieces = [{"details": [{"type": "reasoning.text", "index": index, "text": text}]} for index, text in said]
+    details = told(vault, *pieces)["details"]
+    texts = ["".join(each["text"] for each in details if each["index"] == index) for index in (0, 1)]
+    assert texts == [f"to {MAIL} and [NAME_1]. [E", "[EMAIL_2]"]
+    assert [each["type"] for each in details] == ["reasoning.text"] * 5
 
 
 def test_policies_together_hold_all_their_rules() -> None:

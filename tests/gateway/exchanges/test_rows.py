@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gateway.exchanges.redis import RedisExchanges
 from gateway.exchanges.rows import ExchangeRows, Kept, Part, Place
-from gateway.exchanges.sqlite import SQLiteExchanges
+from gateway.exchanges.sqlite import TABLES, SQLiteExchanges
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SQLiteStore
@@ -122,3 +124,87 @@ async def test_a_store_that_is_gone_says_so() -> None:
     rows = SQLiteExchanges(SQLiteStore(None))
     with pytest.raises(StoreUnavailable):
         await rows.begin(HERE, "m", b"asked", 60)
+
+
+async def size_of(file: SQLiteStore, space: str) -> tuple[int, int]:
+    """What is said to be kept in a space, and what is."""
+
+    def look(db: sqlite3.Connection) -> tuple[int, int]:
+        (said,) = db.execute("SELECT COALESCE(SUM(size), 0) FROM exchange_spaces WHERE space = ?", (space,)).fetchone()
+        (kept,) = db.execute("SELECT COALESCE(SUM(size), 0) FROM exchanges WHERE space = ?", (space,)).fetchone()
+        return said, kept
+
+    sizes: tuple[int, int] = await file.do(look)
+    return sizes
+
+
+async def steps_of_a_write(file: SQLiteStore, rows: SQLiteExchanges, place: Place) -> int:
+    """How many steps SQLite takes for one."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    await rows.begin(place, "m", b"asked", 60)
+    await file.do(lambda db: db.set_progress_handler(count, 1))
+    await rows.write(place, "m", Part("whole", 0, [b"x"]), 60, 10_000_000)
+    await file.do(lambda db: db.set_progress_handler(None, 0))
+    return steps
+
+
+async def test_a_write_does_not_cost_more_where_much_is_kept() -> None:
+    """What is kept of a space is not added up for each."""
+    file = SQLiteStore(None)
+    await file.start()
+    rows = SQLiteExchanges(file)
+    few = await steps_of_a_write(file, rows, Place("cache:up", "first"))
+    for number in range(500):
+        place = Place("cache:up", str(number))
+        await rows.begin(place, "m", b"asked", 60)
+        await rows.write(place, "m", Part("whole", 0, [b"x"]), 60, 10_000_000)
+    many = await steps_of_a_write(file, rows, Place("cache:up", "last"))
+    await file.close()
+    assert many < few + 100
+
+
+async def test_workers_count_together(tmp_path: Path) -> None:
+    """However their writes, drops and what has to go come between each other: the sum is what is kept."""
+    files = [SQLiteStore(tmp_path / "penstock.db") for _ in range(3)]
+    for file in files:
+        await file.start()
+
+    async def work(file: SQLiteStore, worker: int) -> None:
+        rows = SQLiteExchanges(file)
+        for number in range(40):
+            place = Place("cache:up", f"{(number * 7 + worker) % 50}")
+            await rows.begin(place, f"m{worker}", b"asked", 60)
+            await rows.write(place, f"m{worker}", Part("open", 0, [b"x" * 30]), 60, MOST)
+            if number % 5 == 0:
+                await rows.write(place, f"m{worker}", Part("long"), 60, MOST)
+            if number % 7 == 0:
+                await rows.drop(place, "")
+
+    await asyncio.gather(*(work(file, worker) for worker, file in enumerate(files)))
+    said, kept = await size_of(files[0], "cache:up")
+    for file in files:
+        await file.close()
+    assert 0 < said == kept <= MOST
+
+
+async def test_a_file_that_was_made_before_is_added_up_once(tmp_path: Path) -> None:
+    """Also where the worker that opens it is the second to do so."""
+    with closing(sqlite3.connect(tmp_path / "penstock.db")) as db:
+        for statement in TABLES[:4]:
+            db.execute(statement)
+        for name in "ab":
+            row = ("key:app", name, "m", b"asked", "whole", 1.0, 2.0**40, 400, 0.0)
+            db.execute("INSERT INTO exchanges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.commit()
+    for _ in range(2):
+        file = SQLiteStore(tmp_path / "penstock.db")
+        await file.start()
+        await SQLiteExchanges(file).begin(Place("key:app", "c"), "m", b"asked", 60)
+        assert await size_of(file, "key:app") == (800, 800)
+        await file.close()

@@ -6,13 +6,14 @@ from contextlib import aclosing
 
 import pytest
 
-from graph import Complete, Event, Flow, MaxIterationsExceeded
+from graph import Complete, Event, Flow, FlowRun, Hooks, Instrument, MaxIterationsExceeded
 from graph.steps.guardrail import REFUSALS, VERDICT, GuardrailStep
 from graph.steps.responder import ResponderStep
 from guardrails import Guardrail
+from guardrails.rules.injection import prompt_injection
 from guardrails.rules.personal import personal_data
 from guardrails.rules.words import terms
-from llm import ChatChunk, ChatRequest, Model
+from llm import ChatChunk, ChatRequest, Message, Model
 from llm.testing import ScriptedProvider, say
 
 CLEAN = Guardrail("clean", [terms("nightjar", message="Do not name the project."), personal_data(["email"])])
@@ -54,3 +55,38 @@ async def test_a_text_goes_on_with_its_redactions() -> None:
     first = flow.to(GuardrailStep(CLEAN, passed="end", refused=Complete, drafts=False), name="guard")
     first.to(lambda text: f"<{text}>", name="end").respond()
     assert await flow.run("Mail bob@example.org") == "<Mail [EMAIL]>"
+
+
+class Clock(Instrument):
+    """Notes which rules took how long."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, int]] = []
+
+    def after_rule(self, run: FlowRun, rule: str, place: str, nanoseconds: int) -> None:
+        self.told.append((rule, place, nanoseconds))
+
+
+@pytest.mark.parametrize(
+    ("messages", "drafts", "place"),
+    [
+        ([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}], True, "output"),
+        ([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}], False, "output"),
+        ([{"role": "user", "content": [{"type": "text", "text": text} for text in ("Hi", "there")]}], False, "input"),
+        ([{"role": "tool", "tool_call_id": "1", "content": "5"}], False, "tool_results"),
+        (None, True, "output"),
+        (None, False, "input"),
+    ],
+)
+async def test_the_time_of_its_rules_is_told(messages: list[Message] | None, drafts: bool, place: str) -> None:
+    """Once a visit, also of one that refuses: whole texts by rule, patterns and terms together."""
+    guardrail = Guardrail("both", [terms("nightjar"), prompt_injection()])
+    flow, clock = Flow("texts"), Clock()
+    first = flow.to(GuardrailStep(guardrail, passed="end", refused="end", drafts=drafts), name="guard")
+    first.to(lambda body: "done", name="end").respond()
+    for text in ("a text", "a nightjar"):
+        asked = None if messages is None else [*messages[:-1], {**messages[-1]}]
+        body = text if asked is None else ChatRequest("guarded", asked)
+        await flow.start(Event(body), Hooks.of([clock])).result()
+    assert [told[:2] for told in clock.told] == [("compiled", place), ("prompt_injection", place)] * 2
+    assert all(nanoseconds > 0 for _, _, nanoseconds in clock.told)
