@@ -120,11 +120,15 @@ async def test_a_model_with_a_rubric_judges_and_is_paid_for() -> None:
 
 async def test_a_moderation_endpoint_names_what_it_found() -> None:
     """Its categories stand in the reason; its key in its header only."""
-    flagged = Json({"results": [{"flagged": True, "categories": {"violence": True, "hate": False}}]})
-    async with ScriptedUpstream(flagged) as server:
+    begun = Pause()
+    flagged = {"results": [{"flagged": True, "categories": {"violence": True, "hate": False}}]}
+    async with ScriptedUpstream(Stream([begun, orjson.dumps(flagged)])) as server:
         rule = policy(rule="moderation", base_url=server.base_url, api_key="sk-moderation")
-        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, _):
-            _, _, body = await gateway.post("/v1/chat/completions", CHAT)
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, upstream):
+            asking = asyncio.create_task(gateway.post("/v1/chat/completions", CHAT))
+            await upstream.came.wait()
+            begun.set()
+            _, _, body = await asking
     assert body["error"]["code"] == "content_filter"
     assert "violence" in body["error"]["message"]
     assert server.received[0].headers["Authorization"] == "Bearer sk-moderation"
@@ -153,8 +157,10 @@ async def test_a_judge_in_shadow_is_recorded_only() -> None:
 
 async def test_a_text_off_the_topics_is_refused_by_its_embedding() -> None:
     """The examples are embedded once; what embeddings cost is part of the run."""
-    script = [embeddings([1.0, 0.0]), embeddings([0.9, 0.1]), answer("Nobody."), embeddings([0.0, 1.0])]
-    async with ScriptedUpstream(script[2], Hang()) as up, ScriptedUpstream(*script[:2], script[3]) as embedder:
+    begun = Pause()
+    off = Stream([begun, orjson.dumps(embeddings([0.0, 1.0]).body)])
+    vectors = (embeddings([1.0, 0.0]), embeddings([0.9, 0.1]), off)
+    async with ScriptedUpstream(answer("Nobody."), Hang()) as up, ScriptedUpstream(*vectors) as embedder:
         named = {"up": up, "embedder": embedder}
         providers = [
             {"name": name, "kind": "openai", "base_url": each.base_url, "api_key": "sk-of-nobody"}
@@ -163,6 +169,11 @@ async def test_a_text_off_the_topics_is_refused_by_its_embedding() -> None:
         models = [{"name": name, "provider": name} for name in named]
         rule = policy(rule="topics", model="embedder", examples=["Who knows the way?"], threshold=0.8)
         async with serving(providers=providers, models=models, graphs=[], guardrails=[rule]) as gateway:
-            allowed, refused = [await gateway.post("/v1/chat/completions", CHAT) for _ in range(2)]
+            allowed = await gateway.post("/v1/chat/completions", CHAT)
+            up.came.clear()
+            asking = asyncio.create_task(gateway.post("/v1/chat/completions", CHAT))
+            await up.came.wait()
+            begun.set()
+            refused = await asking
     assert (allowed[0], allowed[2]["usage"]["total_tokens"]) == (200, 10 + 7 + 7)
     assert (refused[0], refused[2]["error"]["code"]) == (400, "content_filter")
