@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
-from llm.testing.upstream import Hang, Json, Pause, Stream, answer, embeddings
+from llm.testing.upstream import Cut, Hang, Json, Pause, Stream, answer, embeddings
 from tests.serving import serving, serving_upstream
 
 CHAT: dict[str, Any] = {"model": "up", "messages": [{"role": "user", "content": "Who knows?"}]}
@@ -137,10 +137,14 @@ async def test_a_moderation_endpoint_names_what_it_found() -> None:
 @pytest.mark.parametrize(("fail", "status"), [("open", 200), ("closed", 503)])
 async def test_a_judge_that_does_not_answer_fails_as_it_is_told(fail: str, status: int) -> None:
     """Open lets pass, closed refuses, and says that it could not be asked."""
-    async with ScriptedUpstream(Json({"error": "busy"}, status=500)) as server:
+    begun = Pause()
+    async with ScriptedUpstream(Stream([begun, Cut()])) as server:
         rule = policy(rule="http", url=f"{server.base_url}/guard", fail=fail)
-        async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, _):
-            said, _, body = await gateway.post("/v1/chat/completions", CHAT)
+        async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, upstream):
+            asking = asyncio.create_task(gateway.post("/v1/chat/completions", CHAT))
+            await upstream.came.wait()
+            begun.set()
+            said, _, body = await asking
     assert said == status
     assert "Nobody." in str(body) or body["error"]["code"] == "guardrail_unavailable"
 
