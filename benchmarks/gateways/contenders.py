@@ -104,10 +104,12 @@ def _nginx(place: Place) -> Sequence[str]:
 # --- those that are written here
 
 
-def _script(name: str, python: Callable[[Place], str] = lambda _: sys.executable) -> Callable[[Place], Sequence[str]]:
+def _script(
+    name: str, *more: str, python: Callable[[Place], str] = lambda _: sys.executable
+) -> Callable[[Place], Sequence[str]]:
     return lambda place: [
         python(place),
-        *("-m", f"benchmarks.gateways.{name}", str(place.port), place.upstream, KEY),
+        *("-m", f"benchmarks.gateways.{name}", str(place.port), place.upstream, KEY, *more),
     ]
 
 
@@ -178,12 +180,13 @@ def gateways(upstream: str) -> Sequence[Gateway]:
     """All of them, over this upstream."""
     return (
         Gateway("nginx", "nginx", _nginx, _find_nginx),
-        Gateway("raw_asgi", "raw ASGI over aiohttp, by hand", _script("raw_asgi")),
+        Gateway("lean_asgi", "raw ASGI over our client, by hand", _script("raw_asgi", "penstock")),
+        Gateway("raw_asgi", "raw ASGI over aiohttp, by hand", _script("raw_asgi", "aiohttp")),
         Gateway("penstock", "Penstock", _penstock),
         Gateway(
             "fastapi",
             "FastAPI + httpx2",
-            _script("plain_fastapi", lambda place: str(place.folder.parent / "fastapi/bin/python")),
+            _script("plain_fastapi", python=lambda place: str(place.folder.parent / "fastapi/bin/python")),
             _venv("fastapi", "fastapi==0.165.0", "uvicorn[standard]==0.54.0", "httpx2==2.16.2"),
         ),
         Gateway(
