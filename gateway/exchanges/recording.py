@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from gateway.errors import AnswerGone
 from gateway.exchanges.rows import ExchangeRows, Kept, Place
-from gateway.exchanges.transcript import Transcript
+from gateway.exchanges.transcript import Transcript, first_of
 from gateway.store.protocol import StoreUnavailable
 
 PAUSE = 0.05
@@ -88,11 +88,12 @@ class Recording:
         self._tell()
 
     async def frames(self, after: int) -> AsyncGenerator[bytes, None]:
-        reader = _Reader(max(1, after + 1))
+        reader = _Reader(1)
         self._readers.add(reader)
         try:
             if not await self._next(lambda: bool(self._head)):
                 return
+            reader.at = first_of(self._head, after)
             if reader.at < self._first:
                 raise AnswerGone(TOO_LONG)
             yield self._head
@@ -180,10 +181,12 @@ class Elsewhere:
         self._said = float("-inf")
 
     async def frames(self, after: int) -> AsyncGenerator[bytes, None]:
-        number = 0
+        number, first = 0, 1
         while (kept := await self._look(number)) is not None:
             for frame in kept.frames:
-                if number == 0 or number > after:
+                if number == 0:
+                    first = first_of(frame, after)
+                if number == 0 or number >= first:
                     yield frame
                 number += 1
             self.ended = kept.state == "whole"

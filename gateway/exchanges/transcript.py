@@ -67,6 +67,13 @@ def start_of(head: bytes, more: Headers = ()) -> dict[str, Any]:
     return {"type": "http.response.start", "status": written["status"], "headers": [*headers, *more]}
 
 
+def first_of(head: bytes, after: int) -> int:
+    """The number of the frame that follows on ``after``: clients know those of the events of a stream, and any other
+    answer is told from its beginning."""
+    is_stream = EVENTS in start_of(head)["headers"]
+    return after + 1 if is_stream else 1
+
+
 def body_of(frame: bytes, *, last: bool = False) -> dict[str, Any]:
     """The message that sends a part of a body."""
     return {"type": "http.response.body", "body": frame, "more_body": not last}

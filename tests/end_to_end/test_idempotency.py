@@ -337,3 +337,15 @@ async def test_without_its_store_nothing_runs_under_a_key(free_tcp_port: int) ->
         status, _, body = await gateway.post(CHAT, QUESTION, **AS_APP, **{"Idempotency-Key": "k"})
         plain, _, _ = await gateway.post(CHAT, QUESTION, **AS_APP)
     assert (status, body["error"]["code"], plain) == (503, "store_unavailable", 200)
+
+
+async def test_an_answer_that_is_no_stream_is_told_from_its_beginning(store: str) -> None:
+    """Its parts have no numbers, so a client that says where it was is given all of it, by both workers."""
+    async with two_workers(store, answer("hello")) as workers:
+        for worker, after in (
+            (workers[0], {}),
+            (workers[0], {"Last-Event-ID": "1"}),
+            (workers[1], {"Last-Event-ID": "7"}),
+        ):
+            status, _, body = await worker.post(CHAT, QUESTION, **AS_APP, **{"Idempotency-Key": "k"}, **after)
+            assert (status, body["choices"][0]["message"]["content"]) == (200, "hello")

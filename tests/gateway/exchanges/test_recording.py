@@ -17,6 +17,7 @@ from gateway.exchanges.sqlite import SQLiteExchanges
 from gateway.store.sqlite import SQLiteStore
 
 START: Mapping[str, Any] = {"type": "http.response.start", "status": 200, "headers": HEADERS}
+HEAD = b'{"status": 200, "headers": []}'
 
 
 def body(*events: str, last: bool = False) -> dict[str, Any]:
@@ -81,10 +82,10 @@ async def test_an_answer_whose_maker_is_gone_ends_early() -> None:
     await store.start()
     rows, place = SQLiteExchanges(store), Place("key:app", "one")
     await rows.begin(place, "m", b"", 60)
-    await rows.write(place, "m", Part("open", 0, [b"head", b"a"]), 60, 1000)
+    await rows.write(place, "m", Part("open", 0, [HEAD, b"a"]), 60, 1000)
     elsewhere = Elsewhere(rows, place)
     async with aclosing(elsewhere.frames(0)) as frames:
-        assert [await anext(frames), await anext(frames)] == [b"head", b"a"]
+        assert [await anext(frames), await anext(frames)] == [HEAD, b"a"]
         assert await rows.followed(place)
         await rows.drop(place, "m")
         assert [frame async for frame in frames] == []
