@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -43,6 +43,7 @@ class Shared:
     usage: UsageRows | None = None
     memory: SQLiteStore | None = None
     """What keeps exchanges without a store; it is not closed here."""
+    told: StoreTold | None = None
 
     @classmethod
     def of(cls, settings: Settings, catalog: Catalog, standing: Standing) -> Shared:
@@ -50,19 +51,20 @@ class Shared:
         and when it is back."""
         if not _is_needed(settings):
             if settings.server.workers > 1:
-                alone = opened(settings.store, settings.usage)
-                guarded = GuardedStore(alone.store, SQLiteStore(None), _teller(standing, NOTHING_KEPT))
-                return cls(KeyRing(settings.auth), alone.exchanges, guarded)
+                alone, told = opened(settings.store, settings.usage), StoreTold(standing, NOTHING_KEPT)
+                guarded = GuardedStore(alone.store, SQLiteStore(None), told)
+                return cls(KeyRing(settings.auth), alone.exchanges, guarded, told=told)
             return cls(KeyRing(settings.auth), SQLiteExchanges(standing.memory), memory=standing.memory)
 
         def give_up(row: UsageRow) -> None:
             standing.log.error("usage_not_kept", **row.to_json())
 
         inner, usage, keys, exchanges = opened(settings.store, settings.usage)
-        guarded = GuardedStore(inner, SQLiteStore(None), _teller(standing, GRANTED_ALONE))
+        told = StoreTold(standing, GRANTED_ALONE)
+        guarded = GuardedStore(inner, SQLiteStore(None), told)
         store = guarded if settings.limits.exact else LeasedStore(guarded)
         book = book_of(settings, keys)
-        shared = cls(KeyRing(settings.auth, book), exchanges, store, book)
+        shared = cls(KeyRing(settings.auth, book), exchanges, store, book, told=told)
         bounds = Bounds(catalog, settings.limits, lambda model: settings.costs(model.name))
         shared.limiter = Limiter(store, bounds, settings.limits.lease_seconds)
         if settings.usage.record:
@@ -85,25 +87,38 @@ class Shared:
         """Makes all of it ready, and has it closed in order at the end of ``life``."""
         if self.memory is not None:
             await self.memory.start()
+        if self.told is not None:
+            life.callback(self.told.end)
         for each in (self.store, self.book, self.limiter, self.ledger):
             if each is not None:
                 life.push_async_callback(each.close)
                 await each.start()
 
 
-def _teller(standing: Standing, meanwhile: str) -> Callable[[str], None]:
-    """Who tells the log, the metrics and who asks for readiness that the store is lost, or with an empty text back."""
-    breaker = standing.metrics.breaker("store")
+class StoreTold:
+    """Tells the log, the metrics and who asks for readiness that the store of these settings is lost, and that it is
+    back; ``meanwhile`` is what becomes of requests."""
 
-    def tell(lost: str) -> None:
-        standing.readiness.store_lost = bool(lost)
-        breaker.set(int(bool(lost)))
+    def __init__(self, standing: Standing, meanwhile: str) -> None:
+        self._standing = standing
+        self._meanwhile = meanwhile
+        self._breaker = standing.metrics.breaker("store")
+
+    def __call__(self, lost: str) -> None:
+        self._note(lost=bool(lost))
         if lost:
-            standing.log.error("store_lost", because=lost, meanwhile=meanwhile)
+            self._standing.log.error("store_lost", because=lost, meanwhile=self._meanwhile)
         else:
-            standing.log.info("store_back")
+            self._standing.log.info("store_back")
 
-    return tell
+    def end(self) -> None:
+        """The settings are no longer in force: whether their store is there is of no interest any more."""
+        self._note(lost=False)
+
+    def _note(self, *, lost: bool) -> None:
+        without = self._standing.readiness.without_store
+        (without.add if lost else without.discard)(self)
+        self._breaker.set(int(bool(without)))
 
 
 def _is_needed(settings: Settings) -> bool:

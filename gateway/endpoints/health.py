@@ -11,11 +11,15 @@ from gateway.errors import NotReady
 
 class Readiness:
     """Whether the gateway serves: not before its providers have started, not once it is stopping; without its store it
-    does."""
+    does.
+
+    Attributes:
+        without_store: who cannot reach their store; after the settings have changed, there may be two for a while.
+    """
 
     def __init__(self) -> None:
         self.ready = False
-        self.store_lost = False
+        self.without_store: set[object] = set()
 
 
 def router(readiness: Readiness) -> APIRouter:
@@ -32,6 +36,6 @@ def router(readiness: Readiness) -> APIRouter:
         """200 when requests can be served, 503 else. ``store`` is there while that cannot be reached."""
         if not readiness.ready:
             raise NotReady("the gateway is starting or stopping")
-        return {"ready": True, **({"store": "unreachable"} if readiness.store_lost else {})}
+        return {"ready": True, **({"store": "unreachable"} if readiness.without_store else {})}
 
     return routes

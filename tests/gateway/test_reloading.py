@@ -143,6 +143,22 @@ async def test_keys_and_rules_change_too(tmp_path: Path) -> None:
         assert (await gateway.get("/v1/models", **ADMIN))[0] == 403
 
 
+async def test_a_store_that_is_named_anew_is_there(tmp_path: Path, free_tcp_port: int) -> None:
+    """Settings with the wrong address are mended while the gateway serves: nothing says any more that it is gone."""
+    keys = "auth: {keys: [{name: ops, key: ops-key-123, role: admin, rpm: 1000}]}\nstore: {url: '%s'}\n"
+    wrong, right = f"redis://127.0.0.1:{free_tcp_port}", f"sqlite:///{tmp_path}/penstock.db"
+    async with reloadable(tmp_path, answer("Hello"), more=keys % wrong) as (gateway, path, upstream):
+        assert (await gateway.get("/v2/health/ready"))[2] == {"ready": True, "store": "unreachable"}
+        written(path, upstream.base_url, "one", more=keys % right)
+        assert (await gateway.post("/admin/reload", b"", **ADMIN))[0] == 200
+        assert (await gateway.post(CHAT, {"model": "one", "messages": HI}, **ADMIN))[0] == 200
+        async with asyncio.timeout(30):
+            while (await gateway.get("/v2/health/ready"))[2] != {"ready": True}:
+                pass
+        async with gateway.http.get(f"{gateway.address}/metrics", headers=ADMIN) as metrics:
+            assert 'penstock_breaker_open{breaker="store"} 0.0' in await metrics.text()
+
+
 async def test_settings_made_in_python_stay_what_they_are() -> None:
     """There is nothing to read again: what they close does not open because somebody asks for a reload."""
     auth = {"keys": [{"name": "ops", "key": "ops-key-123", "role": "admin"}]}
