@@ -10,11 +10,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.cli_common import Config, give_up, settings_of
+from gateway.cli_tables import AsJson, print_json, print_table
 from prompts import LLMPromptArtifact, PromptError, PromptStore
 
 prompts = typer.Typer(help="The prompts that are used.", no_args_is_help=True)
@@ -22,15 +20,21 @@ Reference = Annotated[str, typer.Argument(help="name, name@v3 or name@label.", s
 
 
 @prompts.command("list")
-def list_prompts(config: Config = None) -> None:
+def list_prompts(config: Config = None, as_json: AsJson = False) -> None:
     """Lists all prompts with their versions, labels and placeholders, and where they come from."""
-    table = Table("name", "version", "labels", "placeholders", "from", "description")
-    for origins in _store(config).prompts.prompts.values():
-        for origin in origins:
-            prompt = origin.artifact
-            cells = (prompt.name, f"v{prompt.version}", " ".join(prompt.labels), " ".join(sorted(prompt.variables)))
-            table.add_row(*map(Text, (*cells, origin.source, prompt.description)))
-    Console().print(table)
+    rows = [
+        {
+            "name": origin.artifact.name,
+            "version": f"v{origin.artifact.version}",
+            "labels": " ".join(origin.artifact.labels),
+            "placeholders": " ".join(sorted(origin.artifact.variables)),
+            "description": origin.artifact.description,
+            "from": origin.source,
+        }
+        for origins in _store(config).prompts.prompts.values()
+        for origin in origins
+    ]
+    (print_json if as_json else print_table)(rows)
 
 
 @prompts.command("render")

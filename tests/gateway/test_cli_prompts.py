@@ -46,7 +46,9 @@ def test_list_names_versions_and_sources(config: Path) -> None:
     assert code == 0
     assert re.search(r"capital .*v2 .*country .*capital@v2\.toml", output)
     assert re.search(r"capital .*v1 .*production .*country .*capital\.toml", output)
-    assert re.search(r"router .*v1 .*labels .*library.*Names the topic", output)
+    assert re.search(r"router .*v1 .*labels .*Names the topic.*library", output)
+    rows = json.loads(call("list", "--json", "-c", str(config))[1])
+    assert [row["version"] for row in rows if row["name"] == "capital"] == ["v2", "v1"]
 
 
 def test_render_prints_the_messages(config: Path, tmp_path: Path) -> None:
