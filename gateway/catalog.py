@@ -35,8 +35,10 @@ from llm import Model, ModelProvider, UnknownModel
 from prompts import InvalidPrompt, PromptStore
 from prompts.names import LIKELY, nearest
 
-COMPARED: Final = 200
-"""With how many names one is compared that nothing has: each takes some 10 µs."""
+COMPARED: Final = 50
+"""With how many names one is compared that nothing has."""
+LONG: Final = 40
+"""Names of more characters are compared with none: with the same letters in another order, that takes long."""
 
 
 class Catalog:
@@ -179,7 +181,7 @@ class Catalog:
         """
         if name not in self._deployed or not principal.may_use(name):
             usable = islice(filter(principal.may_use, self._deployed), COMPARED)
-            raise UnknownModel(name, nearest(name, usable, LIKELY))
+            raise UnknownModel(name, nearest(name, usable, LIKELY) if len(name) <= LONG else None)
         return self._deployed[name]
 
     def __iter__(self) -> Iterator[Served]:

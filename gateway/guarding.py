@@ -41,7 +41,7 @@ class Guards:
         everywhere: the names of those that hold for everything.
         keys: the names of those that hold for a caller, by the name of its key.
         transports: over which judges are asked.
-        written: what each of them says, to compare it with what it said before.
+        written: a digest of what each of them says, to compare it with what it said before.
     """
 
     def __init__(

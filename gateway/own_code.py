@@ -41,7 +41,9 @@ def named(reference: str) -> Any:
         raise ImportError(f"{error}; {_remedy(path.partition('.')[0])}") from None
     if not hasattr(module, name):
         meant = did_you_mean(name, (each for each in vars(module) if each[0] != "_"), LIKELY)
-        raise AttributeError(f"the module {path} ({module.__file__}) has no '{name}'{meant}")
+        raise AttributeError(
+            f"the module {path} ({getattr(module, '__file__', None) or 'built in'}) has no '{name}'{meant}"
+        )
     return getattr(module, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,10 @@ def _policy(entry: PolicyEntry, models: Mapping[str, Model], transports: list[Tr
 
 
 def _written(entry: PolicyEntry) -> str:
-    """All that a policy says, with the terms that stand in files."""
+    """A digest of all that a policy says, with the terms that stand in files."""
     files = (row.file for row in entry.rules if isinstance(row, TermsRow) and row.file is not None)
-    return "\n".join((entry.model_dump_json(), *(term for file in files for term in _lines(file))))
+    said = "\n".join((entry.model_dump_json(), *(term for file in files for term in _lines(file))))
+    return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transport]) -> JudgeRule:

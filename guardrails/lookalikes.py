@@ -17,10 +17,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-BEYOND_ASCII = re.compile(r".?[^\x00-\x7f]+", re.DOTALL)
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+BEYOND_ASCII = re.compile(r".?[^\t-\r -~]+", re.DOTALL)
+"""What is not seen as it is written, and the sign before it, to which marks may belong."""
 WORD = re.compile(r"\w+")
 LETTER = re.compile("[A-Za-z]")
 MOST_MARKS = 30
@@ -55,7 +58,7 @@ class Plain:
 
 def plain(text: str) -> Plain | None:
     """A text as it is read; None where it is read as it is written."""
-    if text.isascii():
+    if text.isascii() and CONTROL.search(text) is None:
         return None
     said: list[str] = []
     starts, begins, ends = array("q"), array("q"), array("q")
@@ -94,7 +97,7 @@ def _even(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _form(sign: str) -> str:
-    return sign if sign.isascii() else _composed(sign)
+    return sign if sign.isascii() and sign.isprintable() else _composed(sign)
 
 
 def _composed(written: str) -> str:
@@ -103,12 +106,12 @@ def _composed(written: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """A sign and its marks without what nobody sees, and without marks where it is of ASCII, which has letters of their
-    own for those that languages use, or nothing."""
+    """A sign and its marks without what nobody sees, and without marks where it is of ASCII or looks so, as those that
+    languages use have letters of their own, or where it is nothing."""
     seen = INVISIBLE.sub("", text)
     if len(seen) < 2 and seen.isascii():
         return seen
-    if not seen[0].isascii() and unicodedata.category(seen[0]) not in MARKS:
+    if not seen[0].isascii() and unicodedata.category(seen[0]) not in MARKS and ord(seen[0]) not in _table()[1]:
         return seen
     return "".join(sign for sign in seen if unicodedata.category(sign) not in MARKS)
 

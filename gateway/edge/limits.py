@@ -100,10 +100,18 @@ def beside() -> None:
         AFFORD.set(partial(admission.limiter.afford, other))
 
 
+def spend() -> None:
+    """The request that was taken ahead is not given back, whether or not a run follows: something has been paid."""
+    admission = ADMISSION.get()
+    if admission is not None:
+        admission.ran = True
+
+
 @asynccontextmanager
 async def taken_ahead() -> AsyncGenerator[bool, None]:
     """Around what costs something before the first run of the current request: whether its caller has a request and a
-    place left, which are this one's as long as it lasts. The request is given back where no run has followed."""
+    place left, which are this one's as long as it lasts. The request is given back where no run has followed and nobody
+    has said that it is spent."""
     admission = ADMISSION.get()
     if admission is None or admission.begun:
         yield True

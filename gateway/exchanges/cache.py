@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.edge.body import ClientLeft
 from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
-from gateway.edge.limits import taken_ahead
+from gateway.edge.limits import spend, taken_ahead
 from gateway.exchanges.caches import Caches, ModelCache
 from gateway.exchanges.filtered import MADE
 from gateway.exchanges.making import Making
@@ -141,6 +141,8 @@ class Cached:
             meant = await self._meant(asked, making, said) if granted else None
             frames = () if meant is None else await self._near(asked, meant)
             if not frames:
+                if meant is not None:
+                    spend()
                 await self._answer(asked, making, meant)
                 return
         making.finish(frames)

@@ -18,7 +18,7 @@ from typing import Any
 from gateway.catalog import Catalog
 from gateway.config_exchanges import IdempotencyEntry
 from gateway.edge.body import BodyReader, parsed
-from gateway.edge.context import ASGIApp, Receive, Scope, Send, context_of
+from gateway.edge.context import ASGIApp, Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from gateway.edge.keys import NOBODY
 from gateway.edge.sse import frame, named_frame
@@ -147,10 +147,20 @@ class Idempotent:
         context, catalog = context_of(scope), self._shared.catalog
         names: tuple[str, ...] = ()
         if any(catalog.guards):
-            name = self.row.target if self.row is not None else context.params.get("model") or _model_in(body)
-            with suppress(UnknownModel):
-                names = catalog.deployed_as(name, context.principal).guardrails(context.params.get("version", ""))
+            names = self._named(context, body)
         return catalog.guards.told(context.principal.name, names)
+
+    def _named(self, context: RequestContext, body: bytes) -> tuple[str, ...]:
+        """Those that the model of a request names; all that there are where its body does not say in JSON alone which
+        model that is, or asks for a version of it."""
+        catalog, params = self._shared.catalog, context.params
+        told = {"model": self.row.target} if self.row is not None else _object(body)
+        if told is None or "version" in told:
+            return tuple(catalog.guards)
+        with suppress(UnknownModel):
+            deployed = catalog.deployed_as(params.get("model") or str(told.get("model")), context.principal)
+            return deployed.guardrails(params.get("version", ""))
+        return ()
 
     async def _once(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Makes the answer, or follows it. What breaks before it has begun is made anew."""
@@ -185,8 +195,8 @@ class Idempotent:
     async def _make(self, asked: Asked, mark: str, scope: Scope, receive: Receive, send: Send) -> None:
         shared = self._shared
         recording = shared.making[asked.place] = Recording(asked.told, shared.entry.max_bytes)
-        telling = asyncio.create_task(_tell(recording, send))
         writing = asyncio.create_task(shared.write(asked, recording, mark))
+        telling = asyncio.create_task(_tell(recording, send, writing))
         shared.writing.add(writing)
         writing.add_done_callback(shared.writing.discard)
 
@@ -204,9 +214,12 @@ class Idempotent:
             await asyncio.wait((telling, writing))
 
 
-async def _tell(recording: Recording, send: Send) -> None:
-    """Sends a recording to the client that asked for it first."""
+async def _tell(recording: Recording, send: Send, writing: asyncio.Task[None]) -> None:
+    """Sends a recording to the client that asked for it first; the end of one that broke not before its place is free,
+    as that client may ask again at once."""
     if await replayed(recording.frames(0), send) and recording.ended:
+        if recording.outcome == "broken":
+            await asyncio.wait((writing,))
         await send(body_of(b"", last=True))
 
 
@@ -228,12 +241,12 @@ async def _follow(followed: Followed, after: int, scope: Scope, receive: Receive
     return begun or watch.left
 
 
-def _model_in(body: bytes) -> str:
-    """The model that a body names."""
+def _object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that a body is, if it is one."""
     with suppress(InvalidBody):
         told = parsed(body)
-        return str(told.get("model")) if isinstance(told, dict) else ""
-    return ""
+        return told if isinstance(told, dict) else None
+    return None
 
 
 def _event(error: Exception, scope: Scope) -> bytes:

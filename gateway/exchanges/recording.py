@@ -161,7 +161,7 @@ class Recording:
         if not self.is_long:
             return
         read = min((reader.at for reader in self._readers), default=self._first)
-        while self._first < read:
+        while self._kept and self._first < read:
             self._bytes -= len(self._kept.popleft())
             self._first += 1
         self._tell()

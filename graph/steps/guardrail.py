@@ -69,7 +69,7 @@ class GuardrailStep:
 
     def _place(self, body: Any) -> Place:
         """The kind of text that it looks at."""
-        role = body.messages[-1]["role"] if isinstance(body, ChatRequest) else "user"
+        role = body.messages[-1].get("role", "user") if isinstance(body, ChatRequest) else "user"
         return "output" if self._drafts or role == "assistant" else ROLES.get(role, "input")
 
     def _admitted(self, body: Any, timing: Timing) -> tuple[Any, Verdict]:

@@ -21,6 +21,7 @@ FINISH_REASONS = {
     **dict.fromkeys(("max_tokens", "model_length", "max_length", "token_limit"), "length"),
     **dict.fromkeys(("tool_use", "tool_call"), "tool_calls"),
     **dict.fromkeys(("safety", "content_filtered", "refusal", "recitation"), "content_filter"),
+    **dict.fromkeys(("prohibited_content", "blocklist", "spii", "image_safety"), "content_filter"),
 }
 """OpenAI's words for why an answer ended, and what others say instead; any other word means that it just ended."""
 FAILED = frozenset({"error", "failed", "failure", "malformed_function_call"})
@@ -166,4 +167,4 @@ def finish_reason(said: object) -> str | None:
         raise UpstreamUnavailable("the upstream ended its answer with an error")
     if word in CUT_OFF:
         raise UpstreamBrokeOff("the upstream cut its answer off")
-    return FINISH_REASONS.get(word, "stop")
+    return FINISH_REASONS.get(word, "content_filter" if word.startswith("content_filter") else "stop")

@@ -243,7 +243,8 @@ async def test_nothing_is_embedded_for_a_key_without_a_request_left(limits: dict
 
 
 async def test_a_question_takes_one_request_and_one_place_however_it_ends() -> None:
-    """An answer of the cache, and one that is refused for its tokens, give back what was taken before the embedding."""
+    """An answer of the cache gives back what was taken before the embedding; one that is refused for its tokens has
+    cost an embedding, and so its request."""
     keys = [{"name": "app", "key": "sk-app-key", "rpm": 3, "tpm": 2_000, "parallel": 1}]
     replies = [embeddings(ONE), answer("1"), embeddings(NEAR), embeddings(ONE), embeddings(ONE), answer("2")]
     async with comparing(*replies, auth=keys) as (gateway, upstream):
@@ -251,7 +252,16 @@ async def test_a_question_takes_one_request_and_one_place_however_it_ends() -> N
         status, _, _ = await gateway.post(CHAT, chat("Who is Anna?", max_tokens=5_000), **APP)
         _, headers, _ = await gateway.post(CHAT, chat("Who is Bob?", max_tokens=9), **APP)
     assert (marks, status, len(upstream.received)) == (["miss", "semantic"], 429, 6)
-    assert headers["x-ratelimit-remaining-requests"] == "1"
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_what_is_wrong_with_a_question_gives_no_embedding_back() -> None:
+    """It is embedded before it is looked at, so it takes a request: nobody buys embeddings by mistakes."""
+    keys = [{"name": "app", "key": "sk-app-key", "rpm": 2}]
+    async with comparing(embeddings(ONE), embeddings(NEAR), auth=keys) as (gateway, upstream):
+        wrong = [await gateway.post(CHAT, chat(f"Who is {name}?", n=-1), **APP) for name in ("Anna", "Bob", "Carla")]
+    assert [status for status, _, _ in wrong][:2] == [400, 400]
+    assert paths(upstream) == ["embeddings", "embeddings"]
 
 
 async def test_of_many_at_once_those_are_embedded_that_have_a_request_left() -> None:

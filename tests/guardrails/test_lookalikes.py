@@ -35,6 +35,11 @@ FORMS: dict[str, Callable[[str], str]] = {
     "circled": lambda text: "".join(chr(0x24D0 + ord(sign) - 97) if sign.isalpha() else sign for sign in text),
     "Cyrillic": lambda text: text.translate(str.maketrans("aceiopsxyjh", "асеіорѕхујһ")),
     "Cyrillic, small letters of capitals": lambda text: text.translate(str.maketrans("akmtb", "акмтв")),
+    "Cyrillic, struck": lambda text: (
+        "\u0336".join(text.translate(str.maketrans("aceiopsxyjh", "асеіорѕхујһ"))) + "\u0336"
+    ),
+    "controls": "\x7f".join,
+    "a musical sign": "\U0001d173".join,
     "Greek": lambda text: text.translate(str.maketrans("oiv", "οιν")),
 }
 
