@@ -11,6 +11,8 @@ from typing import TypeVar
 from llm import UpstreamTimeout
 
 T = TypeVar("T")
+MOMENT = 0.01
+"""So few seconds are none: nobody answers in them, and timers strike a little early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, never less than 0."""
-        return max(0.0, self._until - self._clock())
+        """Seconds until then; 0 when it is but a moment."""
+        left = self._until - self._clock()
+        return left if left > MOMENT else 0.0
 
 
 async def within(seconds: float, made: Awaitable[T], what: str) -> T:
