@@ -253,6 +253,25 @@ async def test_policies_that_change_in_the_settings_count_where_they_hold(
     assert statuses == [200, status]
 
 
+@pytest.mark.parametrize("members", [{}, {"version": ""}])
+async def test_policies_count_where_the_model_is_not_told_in_json_alone(
+    members: dict[str, Any], tmp_path: Path
+) -> None:
+    """A body with raw bytes behind its JSON, or with a version in it, is not replayed past what its model is under."""
+    url, word = f"sqlite:///{tmp_path}/shared.db", b"hi"
+    raw = len(word).to_bytes(4, "little") + word
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
+    head = orjson.dumps({"model": "up", **members, "inputs": [tensor]})
+    headers = {**AS_APP, "Idempotency-Key": "k", "Inference-Header-Content-Length": str(len(head))}
+    statuses = []
+    async with AsyncExitStack() as life:
+        upstream = await life.enter_async_context(ScriptedUpstream(answer("x")))
+        for policies, under in (((), {}), ([quiet("x")], {"up": {"guardrails": ["quiet"]}})):
+            gateway = await life.enter_async_context(under_policies(upstream, url, *policies, **under))
+            statuses.append((await gateway.post("/v2/models", head + raw, **headers))[0])
+    assert statuses == [200, 409]
+
+
 async def test_a_policy_that_says_something_else_is_another(tmp_path: Path) -> None:
     """Also where it says so in a file of terms."""
     listed, url = tmp_path / "terms.txt", f"sqlite:///{tmp_path}/shared.db"

@@ -55,6 +55,18 @@ async def test_who_writes_more_than_is_kept_waits_for_who_reads() -> None:
         await read(recording)
 
 
+async def test_who_reads_ahead_of_what_there_is_harms_no_answer() -> None:
+    """A client may say that it was at an event which has not been made: the others are left out for it, and no more."""
+    recording = Recording(b"", 100)
+    await recording({**START})
+    reading = asyncio.create_task(read(recording, 999))
+    await asyncio.sleep(0)
+    for number in range(50):
+        await recording(body(str(number) * 10))
+    recording.finish("whole")
+    assert await reading == []
+
+
 async def test_it_is_abandoned_when_nobody_follows_here_or_elsewhere() -> None:
     """Not while somebody does."""
     recording = Recording(b"", 100)

@@ -259,6 +259,7 @@ async def test_faults_inside_a_stream(piece: bytes, expected: type[UpstreamError
         *[(reason, reason) for reason in ("stop", "length", "tool_calls", "content_filter", "function_call")],
         *[("eos", "stop"), ("end_turn", "stop"), ("MAX_TOKENS", "length"), ("model_length", "length")],
         *[("tool_use", "tool_calls"), ("SAFETY", "content_filter"), ("", None), (None, None)],
+        *[(said, "content_filter") for said in ("PROHIBITED_CONTENT", "content_filter: OTHER")],
     ],
 )
 async def test_other_words_for_the_end_are_told_in_openais(said: str | None, meant: str | None) -> None:
