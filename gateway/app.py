@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse
 
 from gateway.api_handler import APIHandler, Endpoint
 from gateway.api_handler_config import APIHandlerConfig
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_api import ApiRow
+from gateway.config.api import ApiRow
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
@@ -28,7 +28,7 @@ from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.messages.count_tokens import CountEndpoint
-from gateway.endpoints.openapi import OpenAPIEndpoint
+from gateway.endpoints.openapi.document import OpenAPIEndpoint
 from gateway.endpoints.responses import routes as responses
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
 from gateway.endpoints.responses.request import ResponsesApi
@@ -41,8 +41,8 @@ from gateway.errors import GatewayError, InvalidBody
 from gateway.exchanges.around import Around
 from gateway.exchanges.caches import watching
 from gateway.faults import Fault
-from gateway.shared import Shared
-from gateway.standing import Standing
+from gateway.serving.shared import Shared
+from gateway.serving.standing import Standing
 from gateway.store.protocol import StoreUnavailable
 from gateway.telemetry.recordings import Recordings
 from graph import GraphError, Hooks

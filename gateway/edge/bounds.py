@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.config_limits import LimitsEntry
-from gateway.deployed import Served
+from gateway.config.limits import LimitsEntry
+from gateway.catalog.deployed import Served
 from gateway.store.protocol import MOST, NANOS, NOTHING, Amount
 from graph import FlowRun
 from graph.plan import Plan

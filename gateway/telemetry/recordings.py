@@ -12,10 +12,10 @@ from typing import Any, Self
 import orjson
 
 from gateway.answers import Asked, give
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_faults import InvalidSettings
-from gateway.deployed import Served
+from gateway.config.faults import InvalidSettings
+from gateway.catalog.deployed import Served
 from gateway.edge.context import Send
 from gateway.edge.keys import LOCAL
 from gateway.endpoints.apis import APIS

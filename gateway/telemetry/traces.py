@@ -21,7 +21,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.api_handler import Endpoint
-from gateway.config_telemetry import TracesEntry
+from gateway.config.telemetry import TracesEntry
 from gateway.edge.context import Scope
 from gateway.telemetry.outgoing import TRACE
 from gateway.telemetry.passage import PASSAGE

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from gateway.config import Settings
-from gateway.config_faults import InvalidSettings
+from gateway.config.faults import InvalidSettings
 from llm.testing import ScriptedUpstream
 from llm.testing.upstream import CHUNK, Cut, Hang, Json, Pause, Reply, Stream, answer, choice, embeddings, frame
 from tests.serving import Gateway, serving
@@ -419,7 +419,7 @@ def test_what_cannot_be_meant_is_refused(models: Any, told: str) -> None:
 
 def test_a_single_deployment_has_nothing_before_it() -> None:
     """Who does not route pays nothing for routing: the model asks its provider itself."""
-    from gateway.catalog import Catalog  # noqa: PLC0415 - just here
+    from gateway.catalog.catalog import Catalog  # noqa: PLC0415 - just here
 
     catalog = Catalog.of(Settings.model_validate({"providers": [MINI], "models": [{"name": "m", "provider": "mini"}]}))
     served = next(iter(catalog))
