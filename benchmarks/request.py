@@ -29,8 +29,8 @@ import uvloop
 from benchmarks.gateways import upstream
 from gateway.app import create_app
 from gateway.catalog.catalog import Catalog
-from gateway.config import Settings
 from gateway.catalog.deployed import Deployed, Served
+from gateway.config import Settings
 from gateway.serving.server import forget_generators
 from graph import Flow
 from graph.steps.responder import ResponderStep

@@ -9,23 +9,23 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
+from gateway.catalog.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
+from gateway.catalog.flows import flow_of
+from gateway.catalog.own_code import told
+from gateway.catalog.providers import provider_of
+from gateway.catalog.roles import Roles
+from gateway.catalog.toolsets import toolset_of
 from gateway.config import Settings
 from gateway.config.faults import InvalidSettings
 from gateway.config.fields import Section
 from gateway.config.models import GraphEntry, ModelEntry
-from gateway.catalog.deployed import Deployed, OwnModel, Served, Takes, takes_inputs
 from gateway.edge.keys import Principal
 from gateway.errors import NotAChatModel
-from gateway.catalog.flows import flow_of
-from gateway.guarding.guards import Guards
-from gateway.catalog.own_code import told
 from gateway.guarding.building import guards_of
-from gateway.catalog.providers import provider_of
-from gateway.catalog.roles import Roles
+from gateway.guarding.guards import Guards
 from gateway.routing.building import models_of
 from gateway.routing.routed import RoutedProvider
 from gateway.telemetry.logs import logger
-from gateway.catalog.toolsets import toolset_of
 from graph import Flow
 from graph.parts import Parts
 from graph.steps.embedding import EmbeddingStep

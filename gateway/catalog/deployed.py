@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from gateway.catalog.own_model import load_own_model
 from gateway.config.faults import InvalidSettings
 from gateway.config.models import ModelEntry
 from gateway.errors import LoadFailed, ModelUnloaded, UnknownVersion
 from gateway.guarding.guards import Guards, guarded
-from gateway.catalog.own_model import load_own_model
 from graph import Event, Flow, FlowRun, Hooks, V2ModelServer
 from graph.steps.routes import Routes
 from guardrails import Policy

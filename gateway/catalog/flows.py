@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from gateway.config.models import GraphEntry
 from gateway.catalog.own_code import named
+from gateway.config.models import GraphEntry
 from graph import Flow
 from graph.parts import Parts
 from llm import LLModel

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.catalog.own_code import named, told
 from gateway.config.faults import InvalidSettings
 from gateway.config.models import ModelEntry
-from gateway.catalog.own_code import named, told
 from graph import Flow, V2ModelServer
 from graph.steps.plain_model_server import PlainModelServer
 

@@ -13,10 +13,10 @@ from gateway.config.fields import covers, is_loopback
 from gateway.config.told import Place, dotted, unknown
 
 if TYPE_CHECKING:
-    from gateway.config.settings import Settings
     from gateway.config.exchanges import CacheEntry
     from gateway.config.models import ModelEntry
     from gateway.config.providers import Provider
+    from gateway.config.settings import Settings
 
 OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
 OF_ONE = frozenset({"provider", "model"})

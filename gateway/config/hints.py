@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from gateway.api_handler import Listed
-from gateway.config.settings import Settings
 from gateway.config.fields import EVERYTHING, covers
+from gateway.config.settings import Settings
 from prompts.names import LIKELY, did_you_mean
 
 HEALTH = "/v2/health/"

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from gateway.config.fields import Name, Secret, Section, check_kind
-from gateway.config.told import unknown
 from gateway.config.presets import with_preset
+from gateway.config.told import unknown
 from llm.providers.presets import presets
 
 Kind: TypeAlias = Literal["embedded", "openai", "azure", "anthropic", "huggingface"]

@@ -28,13 +28,13 @@ from gateway.config.fields import KeyName, OwnKey, Port, Section, StoreSecret, i
 from gateway.config.guardrails import PolicyEntry
 from gateway.config.limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
 from gateway.config.models import DEMO_MODEL, SHIPPED, GraphEntry, ModelEntry
+from gateway.config.offers import with_offers
+from gateway.config.presets import with_implied
 from gateway.config.providers import OVER_HTTP, Provider
 from gateway.config.routing import DeploymentEntry
 from gateway.config.telemetry import TracesEntry
 from gateway.config.told import Place, dotted
 from gateway.config.tools import ToolsEntry
-from gateway.config.offers import with_offers
-from gateway.config.presets import with_implied
 
 
 class Server(Section):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.answers import Api, Asked, give
 from gateway.catalog.catalog import Catalog
-from gateway.choices import MAX_CHOICES, ChoiceApi, give_choices
 from gateway.catalog.deployed import Served
+from gateway.choices import MAX_CHOICES, ChoiceApi, give_choices
 from gateway.edge.body import BodyReader
 from gateway.edge.context import Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

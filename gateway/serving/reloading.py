@@ -25,7 +25,7 @@ from gateway.errors import SettingsRefused
 from gateway.serving.in_force import Wanted
 from gateway.serving.standing import Standing
 from gateway.telemetry import families
-from graph.tape import hidden
+from graph.recording.tape import hidden
 
 LOOK = 0.5
 """How many seconds are between two looks at the files."""

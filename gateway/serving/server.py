@@ -15,18 +15,18 @@ from types import FrameType
 
 import uvicorn
 
-from gateway.serving.banner import banner
 from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
 from gateway.config.faults import InvalidSettings
 from gateway.edge.protocol import Http
+from gateway.serving.banner import banner
 from gateway.serving.in_force import Wanted
 from gateway.serving.reloading import Reloading
 from gateway.serving.standing import Standing
+from gateway.serving.workers import Place, Workers
 from gateway.telemetry.board import Boards
 from gateway.telemetry.feed import Feed
 from gateway.telemetry.metrics import Metrics
-from gateway.serving.workers import Place, Workers
 
 BACKLOG = 2048
 

@@ -15,8 +15,8 @@ from gateway.config import Settings
 from gateway.config.faults import InvalidSettings
 from gateway.endpoints.health import Readiness
 from gateway.endpoints.responses.background import Background
-from gateway.serving.in_force import InForce
 from gateway.kept import AnswersInMemory
+from gateway.serving.in_force import InForce
 from gateway.store.sqlite import SQLiteStore
 from gateway.telemetry.feed import Feed
 from gateway.telemetry.logs import logger

@@ -13,14 +13,14 @@ import orjson
 
 from gateway.answers import Asked, give
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.config import Settings
 from gateway.config.faults import InvalidSettings
-from gateway.catalog.deployed import Served
 from gateway.edge.context import Send
 from gateway.edge.keys import LOCAL
 from gateway.endpoints.apis import APIS
 from graph import Event, Hooks, ReplayDiffers
-from graph.tape import Entry, Recording, Replay, hidden
+from graph.recording.tape import Entry, Recording, Replay, hidden
 
 FORMAT = 2
 SHOWN = 40

@@ -28,7 +28,7 @@ from gateway.telemetry.passage import PASSAGE
 from gateway.telemetry.requests import error_class
 from gateway.telemetry.runs import outcome
 from graph import Event, FlowRun, Instrument, LanguageCall
-from graph.tape import hidden
+from graph.recording.tape import hidden
 from llm import ChatRequest, text_of
 
 W3C = TraceContextTextMapPropagator()

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from graph.errors import InvalidStep
 from graph.models.model import Model
-from graph.results import is_async_function
+from graph.compiled.results import is_async_function
 from graph.step import Mechanism
 
 PREDICT, PREDICT_ASYNC = "predict", "predict_async"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from graph.errors import DuplicateStep, UnknownStep
 from graph.models.entry import ModelEntry
-from graph.node import Node
+from graph.compiled.node import Node
 
 if TYPE_CHECKING:
     from graph.flow import Flow

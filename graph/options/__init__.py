@@ -11,7 +11,7 @@ from graph.options.in_flight import limited
 from graph.options.mechanism import ON_LOOP, made, placed
 from graph.options.retry import retried
 from graph.options.timeout import timed
-from graph.results import is_async_function
+from graph.compiled.results import is_async_function
 
 if TYPE_CHECKING:
     from graph.step import Step

@@ -20,7 +20,7 @@ from graph.processes.failure import Failure
 from graph.processes.parcel import Changes, Parcel
 from graph.processes.recipe import Recipe
 from graph.processes.wire import Frame, Reply, framed, read
-from graph.results import END, STREAMS
+from graph.compiled.results import END, STREAMS
 
 Stream: TypeAlias = Generator[Any, None, None] | AsyncGenerator[Any, None]
 

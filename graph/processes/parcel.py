@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from graph.event import Event
-from graph.meter import Meter, StepUsage
+from graph.running.meter import Meter, StepUsage
 from graph.processes.failure import sendable
 
 ATTRIBUTES = ("path", "method", "headers", "caller", "at", "origin_state", "score")

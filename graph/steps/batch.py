@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from graph.batching import Batcher
+from graph.running.batching import Batcher
 from graph.errors import InvalidStep
 
 

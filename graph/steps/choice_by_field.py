@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graph.errors import InvalidOutlet
-from graph.expression import body_of
+from graph.written.expression import body_of
 from graph.step import Complete
 from graph.steps.choice import Choice
 

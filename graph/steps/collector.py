@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graph.errors import InvalidStep
-from graph.node import gather
+from graph.compiled.node import gather
 
 
 class Collector:

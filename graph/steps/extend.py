@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graph.errors import InvalidPath, RunError
-from graph.expression import Function, body_of, function_of
+from graph.written.expression import Function, body_of, function_of
 from graph.steps.map import followed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graph.expression import Function, function_of
+from graph.written.expression import Function, function_of
 from graph.steps.map import followed
 
 

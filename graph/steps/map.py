@@ -8,8 +8,8 @@ from types import CoroutineType
 from typing import Any
 
 from graph.errors import InvalidStep
-from graph.expression import Function, function_of
-from graph.results import is_coroutine_function, is_generator_function
+from graph.written.expression import Function, function_of
+from graph.compiled.results import is_coroutine_function, is_generator_function
 
 
 class Map:

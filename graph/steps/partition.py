@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from graph.expression import Function, body_of, function_of
+from graph.written.expression import Function, body_of, function_of
 from graph.steps.map import followed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from graph.event import Event
 from graph.steps.model_call import ask
-from graph.tape import Tape
+from graph.recording.tape import Tape
 from graph.toolset import ToolSource, kept, tools_of
 from llm import ChatRequest, InvalidRequest, LLModel, text_of
 

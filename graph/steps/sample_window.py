@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from graph.errors import InvalidStep
 from graph.steps.stateful import MOST, key_of
-from graph.stream import DROPPED
+from graph.running.stream import DROPPED
 
 
 class SampleWindow:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from graph.errors import InvalidInput, InvalidStep, RunError, UnknownStep
 from graph.event import Event
-from graph.results import settled
+from graph.compiled.results import settled
 from graph.step import Complete, Step
 from graph.steps.model_call import book
 from llm import ChatRequest, EmbeddingRequest, Model, Trail, Usage

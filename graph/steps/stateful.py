@@ -10,8 +10,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from graph.errors import InvalidPath, InvalidStep, RunError
-from graph.expression import Function, body_of, function_of
-from graph.results import settled
+from graph.written.expression import Function, body_of, function_of
+from graph.compiled.results import settled
 
 MOST = 1024
 """How many groups, or keys, a step remembers when its author sets no other number."""

@@ -371,7 +371,7 @@ async def test_a_recorded_run_is_replayed_with_its_deployments() -> None:
     pause.set()
     async with routing({"a": [DOWN], "b": [Stream([pause, *Stream.of_text("B").pieces])]}) as (gateway, _):
         from graph import Event  # noqa: PLC0415 - just here
-        from graph.tape import Recording, Replay  # noqa: PLC0415
+        from graph.recording.tape import Recording, Replay  # noqa: PLC0415
         from llm import ChatRequest  # noqa: PLC0415
 
         flow = next(iter(gateway.server._app.catalog)).flow

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.main import app
 from gateway.catalog.deployed import Served
+from gateway.cli.main import app
 from gateway.job import Job, keep_finished
 from graph import Flow
 from llm import ChatRequest, UpstreamRateLimited

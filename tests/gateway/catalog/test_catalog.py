@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Deployed, Served
 from gateway.config import Settings
 from gateway.config.faults import InvalidSettings
-from gateway.catalog.deployed import Deployed, Served
 from gateway.job import started
 from graph import Flow
 from llm import ChatChunk, ChatRequest, Model, collect

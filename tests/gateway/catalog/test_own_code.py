@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.main import app
 from gateway.catalog.own_code import told
+from gateway.cli.main import app
 
 HEAD = "graphs: []\n"
 GRAPH = "graphs:\n  - name: g\n    build: {}:build\n"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.serving.banner import banner
 from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
+from gateway.serving.banner import banner
 
 
 def text(**tree: Any) -> str:

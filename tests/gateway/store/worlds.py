@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 import redis
 
-from gateway.config.limits import LimitsEntry, StoreEntry, UsageEntry
 from gateway.catalog.deployed import Served
+from gateway.config.limits import LimitsEntry, StoreEntry, UsageEntry
 from gateway.edge.bounds import Bounds
 from gateway.edge.limits import Limiter
 from gateway.serving.opening import Opened, opened

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from graph import Event, Flow, InvalidStep, StepTimeout
-from graph.expression import Expression
+from graph.written.expression import Expression
 from graph.steps.map import Map
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from graph import Event, Flow, ReplayDiffers
 from graph.steps.responder import ResponderStep
-from graph.tape import Recording, Replay
+from graph.recording.tape import Recording, Replay
 from llm import ChatRequest, Model, UpstreamAnswerInvalid
 from llm.chat.request import Prompt
 from llm.testing import ScriptedProvider, say

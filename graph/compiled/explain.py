@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from graph.node import Node
-from graph.plan import Plan
+from graph.compiled.node import Node
+from graph.compiled.plan import Plan
 
 if TYPE_CHECKING:
     from graph.flow import Flow

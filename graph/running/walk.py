@@ -7,19 +7,19 @@ from contextlib import aclosing
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Self
 
-from graph import branches, speech
-from graph.batching import go_together
+from graph.running import branches, speech
+from graph.running.batching import go_together
 from graph.errors import InvalidOutlet, LimitExceeded
 from graph.event import Event
-from graph.node import Node
-from graph.paths import get_path, set_path
-from graph.results import STREAM_TYPES, STREAMS, as_stream, settled
+from graph.compiled.node import Node
+from graph.compiled.paths import get_path, set_path
+from graph.compiled.results import STREAM_TYPES, STREAMS, as_stream, settled
 from graph.step import Complete
-from graph.stream import DROPPED
+from graph.running.stream import DROPPED
 
 if TYPE_CHECKING:
-    from graph.run import FlowRun
-    from graph.tape import Tape
+    from graph.running.run import FlowRun
+    from graph.recording.tape import Tape
 
 
 class Walk:

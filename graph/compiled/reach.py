@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from graph.node import Node
+    from graph.compiled.node import Node
 
 
 class Fork(NamedTuple):

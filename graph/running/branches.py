@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from graph.errors import InvalidOutlet
-from graph.node import Node
-from graph.reach import fork_of
-from graph.state import merge_states
-from graph.stream import DROPPED
+from graph.compiled.node import Node
+from graph.compiled.reach import fork_of
+from graph.running.state import merge_states
+from graph.running.stream import DROPPED
 
 if TYPE_CHECKING:
-    from graph.walk import Walk
+    from graph.running.walk import Walk
 
 
 MOST_FORKS = 64

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from graph.errors import InvalidStep, UnknownStep
-from graph.lookup import find
+from graph.written.lookup import find
 from graph.step import Step
 from graph.sub_flow import SubFlow
 

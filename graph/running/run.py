@@ -8,15 +8,15 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from graph.drafts import Drafts
+from graph.running.drafts import Drafts
 from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
 from graph.event import Event
 from graph.instrument import Hooks
-from graph.meter import Meter
-from graph.node import Node, gather
-from graph.plan import Plan
-from graph.results import END
-from graph.walk import Walk
+from graph.running.meter import Meter
+from graph.compiled.node import Node, gather
+from graph.compiled.plan import Plan
+from graph.compiled.results import END
+from graph.running.walk import Walk
 from guardrails import Verdict
 from llm.usage import Usage
 

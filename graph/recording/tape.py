@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import orjson
 
 from graph.errors import ReplayDiffers
-from graph.packing import pack, unpack, unpack_error
+from graph.recording.packing import pack, unpack, unpack_error
 from llm.packing import pack_error
 
 HIDDEN = "[secret]"

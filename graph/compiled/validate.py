@@ -18,11 +18,11 @@ from graph.errors import (
     UnknownStep,
     UnreachableStep,
 )
-from graph.node import Node
-from graph.plan import Plan
-from graph.reach import in_cycle, meeting_point
+from graph.compiled.node import Node
+from graph.compiled.plan import Plan
+from graph.compiled.reach import in_cycle, meeting_point
 from graph.step import Complete
-from graph.tail import refusal
+from graph.compiled.tail import refusal
 
 if TYPE_CHECKING:
     from graph.flow import Flow

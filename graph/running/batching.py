@@ -9,15 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from graph.branches import FromBranch
+from graph.running.branches import FromBranch
 from graph.errors import RunError
 from graph.event import Event
-from graph.results import STREAMS, as_stream, settled
+from graph.compiled.results import STREAMS, as_stream, settled
 
 if TYPE_CHECKING:
-    from graph.node import Node
-    from graph.run import FlowRun
-    from graph.walk import Walk
+    from graph.compiled.node import Node
+    from graph.running.run import FlowRun
+    from graph.running.walk import Walk
 
 WalkTogether: TypeAlias = Callable[[Sequence[Event]], Awaitable[Sequence[Any]]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graph.copies import copied
+from graph.running.copies import copied
 
 
 def test_a_copy_shares_nothing_that_can_change() -> None:

@@ -8,14 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graph.errors import StreamOnStream
-from graph.growing import watched
-from graph.node import Node
-from graph.results import END, settled
-from graph.stream import Window, fed, through
-from graph.tail import Tail, refusal
+from graph.running.growing import watched
+from graph.compiled.node import Node
+from graph.compiled.results import END, settled
+from graph.running.stream import Window, fed, through
+from graph.compiled.tail import Tail, refusal
 
 if TYPE_CHECKING:
-    from graph.walk import Walk
+    from graph.running.walk import Walk
 
 
 def whole(walk: Walk, node: Node) -> AsyncGenerator[Any, None] | None:

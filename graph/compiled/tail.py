@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graph.node import Node
+    from graph.compiled.node import Node
 
 
 class Tail:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from graph.errors import InvalidStep
-from graph.growing import characters
+from graph.running.growing import characters
 from graph.options import made, wrapped
-from graph.results import is_async_function, is_coroutine_function, is_generator_function
+from graph.compiled.results import is_async_function, is_coroutine_function, is_generator_function
 from graph.step import Responding, Step
-from graph.tail import Tail
+from graph.compiled.tail import Tail
 
 if TYPE_CHECKING:
-    from graph.batching import Batcher
-    from graph.reach import Fork
+    from graph.running.batching import Batcher
+    from graph.compiled.reach import Fork
 
 
 class Node:
@@ -40,7 +40,7 @@ class Node:
         outside: whether what it makes comes from outside, and so goes over the tape of a recorded run.
         ahead: how many chunks of a stream it may have in hand at once.
         bare: whether it is given just a body, and what it makes is the next one.
-        plain: whether a run takes it in its stride, see :meth:`graph.walk.Walk.stride`.
+        plain: whether a run takes it in its stride, see :meth:`graph.running.walk.Walk.stride`.
         needs_whole: whether it cannot be given the chunks of a stream.
         reaches_responder: whether a run that is here can still come to the responder.
         leads_to_answer: the same; in a flow without a responder every node does.

@@ -7,11 +7,11 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from graph.errors import InvalidStep, UnknownStep
-from graph.node import Node
-from graph.reach import followers_and_recoveries, reachable
-from graph.state import Reducer, reducers_of
+from graph.compiled.node import Node
+from graph.compiled.reach import followers_and_recoveries, reachable
+from graph.running.state import Reducer, reducers_of
 from graph.step import Step
-from graph.tail import tail_of
+from graph.compiled.tail import tail_of
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -50,7 +50,7 @@ class Plan:
 
 
 def compile_plan(flow: Flow) -> Plan:
-    """The plan of a flow whose names and classes can be found. What it does is checked in :mod:`graph.validate`.
+    """The plan of a flow whose names and classes can be found. What it does is checked in :mod:`graph.compiled.validate`.
 
     Raises:
         UnknownStep, InvalidStep: when an edge names no step, or a target cannot be called.
