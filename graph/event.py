@@ -9,14 +9,14 @@ from random import Random
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from graph.running.copies import copied
 from graph.errors import RunError
+from graph.running.copies import copied
 from graph.running.meter import Meter, StepUsage
 from llm.usage import Usage
 
 if TYPE_CHECKING:
-    from graph.running.run import FlowRun
     from graph.recording.tape import Tape
+    from graph.running.run import FlowRun
 
 
 class Event:

@@ -7,9 +7,9 @@ from typing import Any, Literal, overload
 
 from graph.errors import InvalidStep
 from graph.flow import Flow
-from graph.written.lookup import find, namespace_of_caller
 from graph.mock_server import MockServer
 from graph.step import Target
+from graph.written.lookup import find, namespace_of_caller
 
 
 @dataclass(slots=True)

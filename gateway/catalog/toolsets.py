@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gateway.config.tools import ToolsEntry
 from graph import Tool
-from graph.written.lookup import find
 from graph.toolset import Toolset
 from graph.toolsets.mcp import McpToolset
 from graph.toolsets.openapi import OpenApiToolset
+from graph.written.lookup import find
 
 
 def toolset_of(entry: ToolsEntry) -> Toolset:

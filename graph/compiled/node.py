@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from graph.errors import InvalidStep
-from graph.running.growing import characters
-from graph.options import made, wrapped
 from graph.compiled.results import is_async_function, is_coroutine_function, is_generator_function
-from graph.step import Responding, Step
 from graph.compiled.tail import Tail
+from graph.errors import InvalidStep
+from graph.options import made, wrapped
+from graph.running.growing import characters
+from graph.step import Responding, Step
 
 if TYPE_CHECKING:
-    from graph.running.batching import Batcher
     from graph.compiled.reach import Fork
+    from graph.running.batching import Batcher
 
 
 class Node:

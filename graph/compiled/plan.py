@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
-from graph.errors import InvalidStep, UnknownStep
 from graph.compiled.node import Node
 from graph.compiled.reach import followers_and_recoveries, reachable
+from graph.compiled.tail import tail_of
+from graph.errors import InvalidStep, UnknownStep
 from graph.running.state import Reducer, reducers_of
 from graph.step import Step
-from graph.compiled.tail import tail_of
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -50,7 +50,7 @@ class Plan:
 
 
 def compile_plan(flow: Flow) -> Plan:
-    """The plan of a flow whose names and classes can be found. What it does is checked in :mod:`graph.compiled.validate`.
+    """The plan of a flow whose names and classes can be found; :mod:`graph.compiled.validate` checks what it does.
 
     Raises:
         UnknownStep, InvalidStep: when an edge names no step, or a target cannot be called.

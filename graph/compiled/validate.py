@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from graph.compiled.node import Node
+from graph.compiled.plan import Plan
+from graph.compiled.reach import in_cycle, meeting_point
+from graph.compiled.tail import refusal
 from graph.errors import (
     CyclesNotAllowed,
     EndlessCycle,
@@ -18,11 +22,7 @@ from graph.errors import (
     UnknownStep,
     UnreachableStep,
 )
-from graph.compiled.node import Node
-from graph.compiled.plan import Plan
-from graph.compiled.reach import in_cycle, meeting_point
 from graph.step import Complete
-from graph.compiled.tail import refusal
 
 if TYPE_CHECKING:
     from graph.flow import Flow

@@ -8,9 +8,9 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from graph.compiled.calls import instantiate
+from graph.compiled.results import END, is_async_function, is_generator_function
 from graph.errors import InvalidStep
 from graph.processes.stand_in import in_process
-from graph.compiled.results import END, is_async_function, is_generator_function
 
 if TYPE_CHECKING:
     from graph.step import Step

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from graph.running.branches import FromBranch
+from graph.compiled.results import STREAMS, as_stream, settled
 from graph.errors import RunError
 from graph.event import Event
-from graph.compiled.results import STREAMS, as_stream, settled
+from graph.running.branches import FromBranch
 
 if TYPE_CHECKING:
     from graph.compiled.node import Node

@@ -6,9 +6,9 @@ from asyncio import TaskGroup
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graph.errors import InvalidOutlet
 from graph.compiled.node import Node
 from graph.compiled.reach import fork_of
+from graph.errors import InvalidOutlet
 from graph.running.state import merge_states
 from graph.running.stream import DROPPED
 

@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from graph.running.drafts import Drafts
-from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
-from graph.event import Event
-from graph.instrument import Hooks
-from graph.running.meter import Meter
 from graph.compiled.node import Node, gather
 from graph.compiled.plan import Plan
 from graph.compiled.results import END
+from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
+from graph.event import Event
+from graph.instrument import Hooks
+from graph.running.drafts import Drafts
+from graph.running.meter import Meter
 from graph.running.walk import Walk
 from guardrails import Verdict
 from llm.usage import Usage

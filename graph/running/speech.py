@@ -7,12 +7,12 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from graph.errors import StreamOnStream
-from graph.running.growing import watched
 from graph.compiled.node import Node
 from graph.compiled.results import END, settled
-from graph.running.stream import Window, fed, through
 from graph.compiled.tail import Tail, refusal
+from graph.errors import StreamOnStream
+from graph.running.growing import watched
+from graph.running.stream import Window, fed, through
 
 if TYPE_CHECKING:
     from graph.running.walk import Walk

@@ -10,13 +10,13 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Final
 
-from graph.running.ahead import ahead
-from graph.errors import StreamOnStream
-from graph.event import Event
 from graph.compiled.node import Node
 from graph.compiled.paths import get_path, set_path
 from graph.compiled.results import STREAMS, as_stream, settled
 from graph.compiled.tail import stream_on_stream
+from graph.errors import StreamOnStream
+from graph.event import Event
+from graph.running.ahead import ahead
 
 
 class _Dropped:

@@ -7,19 +7,19 @@ from contextlib import aclosing
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Self
 
-from graph.running import branches, speech
-from graph.running.batching import go_together
-from graph.errors import InvalidOutlet, LimitExceeded
-from graph.event import Event
 from graph.compiled.node import Node
 from graph.compiled.paths import get_path, set_path
 from graph.compiled.results import STREAM_TYPES, STREAMS, as_stream, settled
-from graph.step import Complete
+from graph.errors import InvalidOutlet, LimitExceeded
+from graph.event import Event
+from graph.running import branches, speech
+from graph.running.batching import go_together
 from graph.running.stream import DROPPED
+from graph.step import Complete
 
 if TYPE_CHECKING:
-    from graph.running.run import FlowRun
     from graph.recording.tape import Tape
+    from graph.running.run import FlowRun
 
 
 class Walk:

@@ -13,9 +13,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from graph.errors import GraphDefinitionError, InvalidStep
-from graph.written.lookup import find
 from graph.options.cache import Cache
 from graph.step import Responding, Step, StepOptions
+from graph.written.lookup import find
 from graph.written.step import (
     CHILDREN,
     REF,

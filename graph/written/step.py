@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from graph.errors import InvalidStep, UnknownStep
-from graph.written.lookup import find
 from graph.step import Step
 from graph.sub_flow import SubFlow
+from graph.written.lookup import find
 
 REF = "$ref"
 CHILDREN: Mapping[str, str] = {"models": "add_model", "routes": "add_route"}

@@ -11,8 +11,8 @@ import pytest
 
 from graph import Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep
 from graph.agents import trip_planner
-from graph.recording.packing import pack, unpack, unpack_error
 from graph.parts import Parts
+from graph.recording.packing import pack, unpack, unpack_error
 from graph.recording.tape import Recording, Replay, digest
 from llm import ChatChunk, ChatRequest, Model, ToolCallDelta, UpstreamRateLimited, Usage
 from llm.packing import pack_error

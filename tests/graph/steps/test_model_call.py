@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graph import Event, Flow, ReplayDiffers
-from graph.steps.responder import ResponderStep
 from graph.recording.tape import Recording, Replay
+from graph.steps.responder import ResponderStep
 from llm import ChatRequest, Model, UpstreamAnswerInvalid
 from llm.chat.request import Prompt
 from llm.testing import ScriptedProvider, say
