@@ -19,7 +19,7 @@ from graph import Event, InvalidTool, ToolsetNotStarted, ToolsetUnavailable, Too
 from graph.toolset import tools_of
 from graph.toolsets import mcp as toolsets
 from graph.toolsets.mcp import McpToolset
-from tests.graph.steps.test_remote import serving
+from tests.graph.steps import test_remote as remote
 from tests.graph.steps.test_tools import calls, told
 from tests.graph.toolsets.mcp_server import server
 
@@ -147,7 +147,7 @@ async def test_what_is_no_mcp_server_is_told_in_a_sentence() -> None:
     async def other(request: web.Request) -> web.Response:
         return web.json_response({"hello": "x" * 1000})
 
-    async with serving(other) as url:
+    async with remote.serving(other) as url:
         with pytest.raises(ToolsetUnavailable, match="look whether an MCP server answers at") as raised:
             await McpToolset("shop", url=f"{url}/mcp").start()
     assert len(str(raised.value)) < 500
