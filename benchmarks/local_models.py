@@ -67,7 +67,10 @@ async def one_round(provider: ModelProvider) -> tuple[dict[str, float], list[str
 
 async def measured() -> Mapping[str, list[dict[str, float]]]:
     """The figures of each provider, round by round."""
-    providers = {"embedded": EmbeddedProvider(), "huggingface": HuggingFaceProvider(str(FOLDER))}
+    providers: dict[str, ModelProvider] = {
+        "embedded": EmbeddedProvider(),
+        "huggingface": HuggingFaceProvider(str(FOLDER)),
+    }
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in providers}
     for provider in providers.values():
         await provider.start()

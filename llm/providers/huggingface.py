@@ -99,7 +99,8 @@ class HuggingFaceProvider:
         if "dimensions" in request.parameters:
             raise _unsupported("dimensions")
         vectors, tokens = [], 0
-        for index, given in enumerate(request.inputs):  # one at a time, so that whoever leaves ends the work
+        inputs: Sequence[str | Sequence[int]] = request.inputs
+        for index, given in enumerate(inputs):  # one at a time, so that whoever leaves ends the work
             vector, read = await self._run(partial(self._embed, given, f"input[{index}]"))
             vectors.append(vector)
             tokens += read
