@@ -86,6 +86,8 @@ class _Heard:
     usage: Usage | None = None
     so_far: Usage | None = None
     """What the provider has said of the cost of an answer that has not ended."""
+    finished: bool = False
+    """Whether the answer has said why it ended; what its usage said before was that of the answer so far."""
     worked: bool = False
     """Whether the model has done something that costs."""
     error: BaseException | None = None
@@ -93,6 +95,7 @@ class _Heard:
     def hear(self, chunk: ChatChunk) -> None:
         """Takes in all that the model has written in a chunk: text, thoughts, tool calls; and what it cost."""
         self.worked = True
+        self.finished = self.finished or chunk.finish_reason is not None
         if chunk.usage is not None:
             self.usage = chunk.usage
         if chunk.so_far is not None:
@@ -137,7 +140,8 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
             async for chunk in chunks:
                 heard.hear(chunk)
                 if capped:
-                    event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
+                    told = heard.usage is not None and heard.finished
+                    event.meter.check(step, 0 if told else heard.characters, model.price)
                 yield chunk
     except BaseException as error:
         heard.broke(error)

@@ -212,9 +212,14 @@ async def asked(
     return (None if task.cancelled() else task.result()), run
 
 
-async def test_a_cap_on_money_ends_an_answer_in_the_making() -> None:
-    """The upstream is closed in mid stream, when what has been said costs more than is allowed."""
+@pytest.mark.parametrize("tells", [False, True], ids=["usage at the end", "usage with each chunk"])
+async def test_a_cap_on_money_ends_an_answer_in_the_making(tells: bool) -> None:
+    """The upstream is closed in mid stream, when what has been said costs more than is allowed; also where it tells
+    with each chunk what it has cost so far, as some do unasked."""
     words = Stream.words(*["many words "] * 60)
+    if tells:
+        costs = [{"prompt_tokens": 1, "completion_tokens": count * 11 // 4} for count in range(1, 61)]
+        words = [frame({**choice({"content": "many words "}), "usage": cost}) for cost in costs]
     async with ScriptedUpstream(Stream([*words, Hang()])) as upstream:
         async with gateway_over(upstream, PRICE, "capped") as gateway:
             body = {"model": "capped", "messages": MESSAGES, "stream": True}
