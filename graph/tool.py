@@ -88,7 +88,13 @@ class Tool:
             InvalidTool: when a parameter has no type hint, or cannot be given by name.
         """
         named = str(name or getattr(function, "__name__", type(function).__name__))
-        signature = inspect.signature(function, eval_str=True)
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except NameError as error:
+            fault = (
+                f"a type hint names '{error.name}', which is not there when it runs; import it without TYPE_CHECKING"
+            )
+            raise InvalidTool(f"tool '{named}': {fault}") from None
         docstring = inspect.getdoc(function) or ""
         arguments = _arguments_of(named, signature)
         try:
