@@ -13,7 +13,7 @@ from graph.event import Event
 from graph.models.blocking import waited
 from graph.models.model import Model
 from llm import ChatChunk, ChatCompletion, ChatRequest, Message, Usage
-from prompts import LivePrompt, LLMPromptArtifact
+from prompts import LivePrompt, LLMPromptArtifact, MissingVariable
 
 
 class LLModel(Model):
@@ -94,8 +94,8 @@ class LLModel(Model):
         of lists of messages. ``origin_name`` is the endpoint that was called.
 
         Raises:
-            InvalidInput: when there is no artifact, and no messages in the body.
-            PromptError: when the artifact cannot be filled.
+            InvalidInput: when the body lacks what the artifact needs, or without one has no messages.
+            RenderingFailed: when the artifact cannot be filled with what it has.
         """
         config = dict(llm_prompt_artifact.invocation_config) if llm_prompt_artifact is not None else {}
         if isinstance(body, list):
@@ -181,7 +181,10 @@ def _messages(body: Any, endpoint: str, prompt: LLMPromptArtifact | None) -> lis
     if isinstance(body, ChatRequest):
         return [*(prompt.render({}) if prompt is not None else ()), *body.messages]
     if prompt is not None and prompt.prompt_template:
-        return prompt.render(body if isinstance(body, Mapping) else {})
+        try:
+            return prompt.render(body if isinstance(body, Mapping) else {})
+        except MissingVariable as error:
+            raise InvalidInput(str(error)) from error
     if isinstance(body, str):
         return [{"role": "user", "content": body}]
     if isinstance(body, Mapping) and isinstance(body.get("messages"), list):
