@@ -624,6 +624,27 @@ async def test_monitors_see_whole_streams() -> None:
     assert [call.result for call in monitor.calls] == [[0, 1, 2]]
 
 
+async def test_monitors_see_that_a_client_left() -> None:
+    """A call that was cut off is none that gave nothing, and a stream that was left is not whole."""
+
+    class Waits(Model):
+        async def predict_async(self, body: asyncio.Event) -> None:
+            body.set()
+            await asyncio.Event().wait()
+
+    monitor, begun = Monitor(), asyncio.Event()
+    running = asyncio.create_task(of(ModelRunnerStep("r").add_model("m", Waits)).run(begun, hooks=Hooks.of([monitor])))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    stream = of(ModelRunnerStep("r").add_model("m", Counts)).stream(3, hooks=Hooks.of([monitor]))
+    async with aclosing(stream) as chunks:
+        assert await anext(chunks) == 0
+    assert [type(call.error) for call in monitor.calls] == [asyncio.CancelledError, GeneratorExit]
+    assert [call.result for call in monitor.calls] == [None, None]
+
+
 async def test_a_replay_needs_no_process() -> None:
     """What a model in a process made, value or stream, goes over the tape as a whole."""
     for kind, body in ((Times, 4), (Counts, 3)):
