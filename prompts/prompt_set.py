@@ -45,7 +45,7 @@ class PromptSet:
         prompts |= _by_name(Origin(artifact, "Python") for artifact in artifacts)
         if folder is not None:
             if not folder.is_dir():
-                raise InvalidPrompt(f"{folder}: there is no such folder of prompts")
+                raise InvalidPrompt(f"{folder.absolute()}: there is no such folder of prompts")
             prompts |= _by_name(_loaded(folder))
         return cls(dict(sorted(prompts.items())))
 

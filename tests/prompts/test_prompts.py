@@ -185,8 +185,9 @@ def test_unknown_prompts_and_folders(tmp_path: Path) -> None:
     """The errors say what there is."""
     with pytest.raises(UnknownPrompt, match="there is no prompt 'nope'; there are: judge"):
         PromptStore()["nope"]
-    with pytest.raises(InvalidPrompt, match="no such folder"):
-        PromptStore(tmp_path / "nope")
+    for folder in (tmp_path / "nope", Path("nowhere")):
+        with pytest.raises(InvalidPrompt, match=rf"^{Path.cwd() / folder}: there is no such folder of prompts"):
+            PromptStore(folder)
 
 
 def test_case_37_placeholders_in_single_braces() -> None:
