@@ -197,7 +197,7 @@ def _model_class(name: str, given: Any) -> type[Model] | Model:
 
 def _check_parameters(name: str, model: type[Model] | Model, parameters: Mapping[str, Any]) -> None:
     """Looks for options that are mistyped: a class that takes any argument would take them for its own."""
-    asked = inspect.signature(model.__init__).parameters
+    asked = inspect.signature(model if isinstance(model, type) else type(model)).parameters
     for parameter in parameters:
         if parameter not in asked and (meant := nearest(parameter, OPTIONS)):
             raise InvalidStep(f"model '{name}': there is no option '{parameter}'; did you mean '{meant}'?")

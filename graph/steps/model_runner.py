@@ -207,7 +207,8 @@ class ModelRunnerStep:
         if kind is not None and not isinstance(kind, ModelRunnerSelector):
             raise InvalidStep(f"step '{step.name}': {kind!r} is no selector; give a subclass of ModelRunnerSelector")
         for method in ("select", "select_models", "select_outlets"):
-            if is_async_function(getattr(kind, method, None)):
+            call = getattr(kind, method, None)
+            if call is not None and is_async_function(call):
                 raise InvalidStep(
                     f"step '{step.name}': {type(kind).__name__}.{method} must be a plain def; what it would await, a "
                     "step before can put into the body"
@@ -280,7 +281,7 @@ class BoundRunner:
         """
         if self._selector is None:
             return list(self._models.values())
-        selected = self._selector.select_models(event, [model.endpoint for model in self._models.values()])
+        selected: Any = self._selector.select_models(event, [model.endpoint for model in self._models.values()])
         if selected is None:
             return list(self._models.values())
         if not isinstance(selected, (str, ModelEndpoint, Iterable)):

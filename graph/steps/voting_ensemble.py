@@ -60,7 +60,8 @@ class VotingEnsemble(ModelRouter):
     def bound_to(self, step: Step) -> BoundEnsemble:
         """The ensemble with its models, made."""
         models = self.whole(step)
-        for name, weight in self.weights.items():
+        said: Mapping[str, Any] = self.weights
+        for name, weight in said.items():
             if name not in models:
                 raise InvalidStep(f"step '{step.name}' has a weight for '{name}'; its routes are {', '.join(models)}")
             if not isinstance(weight, (int, float)) or not 0 <= weight < inf:

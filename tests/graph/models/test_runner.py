@@ -314,7 +314,8 @@ def test_33_what_cannot_be_is_found_when_the_graph_is_built() -> None:
         ModelRunnerStep("r").add_model("a", OnlyPlain, labels=["x"])  # type: ignore[arg-type]
     for option, meant in (("result_pth", "result_path"), ("lables", "labels")):
         with pytest.raises(InvalidStep, match=f"there is no option '{option}'; did you mean '{meant}'"):
-            ModelRunnerStep("r").add_model("a", OnlyPlain, **{option: "x"})
+            mistyped: dict[str, Any] = {option: "x"}
+            ModelRunnerStep("r").add_model("a", OnlyPlain, **mistyped)
     replaced = ModelRunnerStep("r").add_model("a", Fails).add_model("a", OnlyPlain, override=True)
     assert list(replaced.model_entries) == ["a"]
 
