@@ -78,6 +78,8 @@ class LLModel(Model):
         if messages is None:
             messages, invocation_config = self.enrich_prompt(body, self.name, self.prompt)
         event = event or Event(body)
+        if isinstance(body, list) and not messages:
+            return []
         if not messages or isinstance(messages[0], Mapping):
             return await self._answer(messages, invocation_config or {}, event)
         try:
@@ -187,6 +189,12 @@ def _messages(body: Any, endpoint: str, prompt: LLMPromptArtifact | None) -> lis
             raise InvalidInput(str(error)) from error
     if isinstance(body, str):
         return [{"role": "user", "content": body}]
-    if isinstance(body, Mapping) and isinstance(body.get("messages"), list):
-        return list(body["messages"])
-    raise InvalidInput(f"model '{endpoint}' has no prompt, so the body must be a text, or have 'messages': a list")
+    messages = body.get("messages") if isinstance(body, Mapping) else None
+    if (
+        isinstance(messages, list)
+        and messages
+        and all(isinstance(each, Mapping) and "role" in each for each in messages)
+    ):
+        return list(messages)
+    wanted = "the body must be a text, or have 'messages': a list of objects with a role"
+    raise InvalidInput(f"model '{endpoint}' has no prompt, so {wanted}")
