@@ -56,7 +56,7 @@ from graph.models.selector import ModelEndpoint, ModelRunnerSelector, ModelSelec
 from graph.options.cache import Cache
 from graph.response import Response
 from graph.run import FlowRun
-from graph.serving import ServingFunction
+from graph.serving import AsyncSpec, Project, ServingFunction
 from graph.state import added, joined, largest, latest
 from graph.step import Complete, Step, StepOptions
 from graph.steps.batch import Batch, Unbatch
@@ -88,6 +88,7 @@ from graph.validate import StreamVerdict
 
 __all__ = [
     "DROPPED",
+    "AsyncSpec",
     "Batch",
     "Cache",
     "Choice",
@@ -142,6 +143,7 @@ __all__ = [
     "Partitioned",
     "PathsMeet",
     "PriceUnknown",
+    "Project",
     "Reduce",
     "RemoteError",
     "RemoteGarbled",

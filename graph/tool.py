@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
 from graph.errors import InvalidTool, ToolError
+from graph.threads import in_thread
 from llm.json_schema import Schema
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -172,7 +173,7 @@ class Tool:
     async def _run(self, given: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**given)
-        return await asyncio.to_thread(self.function, **given)
+        return await in_thread(self.function, **given)
 
 
 async def _recorded(**arguments: Any) -> Any:

@@ -11,6 +11,7 @@ from graph.calls import instantiate
 from graph.errors import InvalidStep
 from graph.processes.stand_in import in_process
 from graph.results import END, is_async_function, is_generator_function
+from graph.threads import in_thread
 
 if TYPE_CHECKING:
     from graph.step import Step
@@ -53,7 +54,7 @@ def threaded(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     that a plain def returns is awaited on the loop."""
 
     async def value(given: Any) -> Any:
-        made = await asyncio.to_thread(call, given)
+        made = await in_thread(call, given)
         return await made if isinstance(made, CoroutineType) else made
 
     async def stream(given: Any) -> AsyncGenerator[Any, None]:

@@ -153,3 +153,13 @@ async def test_a_tool_may_bring_its_own_schema() -> None:
     for arguments in ("[]", "{", '{"m": 1}'):
         assert (await tool.call(arguments, 5))["error"].startswith("wrong arguments: ")
     assert tool.having(name="u").to_wire()["function"]["name"] == "u"
+
+
+async def test_a_def_that_finds_nothing_is_an_error() -> None:
+    """A StopIteration in its thread is told like any other error, and keeps nobody waiting."""
+
+    def first(names: list[str]) -> str:
+        """The first."""
+        return next(iter(names))
+
+    assert await Tool.of(first).call('{"names": []}', 5) == {"error": "first failed: RuntimeError"}
