@@ -50,7 +50,7 @@ def placed(step: Step, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def threaded(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The call, in a thread of the loop's pool; of a stream each chunk by itself, when it is asked for. A coroutine
+    """The call, in a thread; of a stream each chunk by itself, when it is asked for. A coroutine
     that a plain def returns is awaited on the loop."""
 
     async def value(given: Any) -> Any:
@@ -60,9 +60,9 @@ def threaded(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     async def stream(given: Any) -> AsyncGenerator[Any, None]:
         chunks = call(given)
         try:
-            while (chunk := await asyncio.to_thread(next, chunks, END)) is not END:
+            while (chunk := await in_thread(next, chunks, END)) is not END:
                 yield chunk
         finally:
-            await asyncio.shield(asyncio.to_thread(chunks.close))
+            await asyncio.shield(in_thread(chunks.close))
 
     return stream if is_generator_function(call) else value
