@@ -59,7 +59,7 @@ from graph.running.meter import Meter, StepUsage
 from graph.running.run import FlowRun
 from graph.running.state import added, joined, largest, latest
 from graph.running.stream import DROPPED
-from graph.serving import ServingFunction
+from graph.serving import AsyncSpec, Project, ServingFunction
 from graph.step import Complete, Step, StepOptions
 from graph.steps.batch import Batch, Unbatch
 from graph.steps.choice import Choice
@@ -88,6 +88,7 @@ from graph.tool import Tool
 
 __all__ = [
     "DROPPED",
+    "AsyncSpec",
     "Batch",
     "Cache",
     "Choice",
@@ -142,6 +143,7 @@ __all__ = [
     "Partitioned",
     "PathsMeet",
     "PriceUnknown",
+    "Project",
     "Reduce",
     "RemoteError",
     "RemoteGarbled",

@@ -1,9 +1,10 @@
-"""MLRun's way to begin: a function that has a topology. It is the same Flow behind it."""
+"""MLRun's way to begin: a project makes a function, which has a topology. It is the same Flow behind it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 from graph.errors import InvalidStep
 from graph.flow import Flow
@@ -17,6 +18,11 @@ class FunctionSpec:
     """What a function is made of."""
 
     graph: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncSpec:
+    """That requests are taken while others are answered, as all of ours are; see :meth:`ServingFunction.with_http`."""
 
 
 @dataclass(slots=True)
@@ -82,6 +88,20 @@ class ServingFunction:
         path = {} if model_path is None else {"model_path": model_path}
         return router.add_route(key, class_name, **path, **options)
 
+    def with_http(self, *, async_spec: AsyncSpec | None = None) -> Self:
+        """Itself: requests are taken while others are answered, with an ``async_spec`` and without."""
+        return self
+
+    def set_streaming(self, *, enabled: bool = True) -> Self:
+        """Itself: a graph that ends in a stream is streamed.
+
+        Raises:
+            InvalidStep: when it shall not be.
+        """
+        if not enabled:
+            raise InvalidStep("a graph that ends in a stream is streamed; put a Collector before its responder")
+        return self
+
     def _set_router(self, class_name: Target, options: dict[str, Any]) -> Any:
         found = find(class_name, namespace_of_caller()) if isinstance(class_name, str) else class_name
         router = found(**options) if isinstance(found, type) else found
@@ -95,3 +115,32 @@ class ServingFunction:
     def to_mock_server(self) -> MockServer:
         """The function in this process, for tests."""
         return self.spec.graph.to_mock_server()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """MLRun's project: what makes serving functions."""
+
+    name: str = "default"
+
+    def set_function(
+        self,
+        name: str = "serving",
+        kind: str = "serving",
+        *,
+        func: str | None = None,
+        tag: str | None = None,
+        image: str | None = None,
+        requirements: Sequence[str] | None = None,
+    ) -> ServingFunction:
+        """A serving function, empty.
+
+        Of what would make it in a cluster (``func``, ``tag``, ``image``, ``requirements``) nothing is needed here: it
+        is made in this process, and names of classes are names in the module that builds the graph.
+
+        Raises:
+            InvalidStep: for another kind of function.
+        """
+        if kind != "serving":
+            raise InvalidStep(f"function '{name}': kind '{kind}' is not known; write 'serving'")
+        return ServingFunction(name)

@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
 from graph.errors import InvalidTool, ToolError
+from graph.threads import in_thread
 from llm.json_schema import Schema
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -88,7 +89,13 @@ class Tool:
             InvalidTool: when a parameter has no type hint, or cannot be given by name.
         """
         named = str(name or getattr(function, "__name__", type(function).__name__))
-        signature = inspect.signature(function, eval_str=True)
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except NameError as error:
+            fault = (
+                f"a type hint names '{error.name}', which is not there when it runs; import it without TYPE_CHECKING"
+            )
+            raise InvalidTool(f"tool '{named}': {fault}") from None
         docstring = inspect.getdoc(function) or ""
         arguments = _arguments_of(named, signature)
         try:
@@ -166,7 +173,7 @@ class Tool:
     async def _run(self, given: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**given)
-        return await asyncio.to_thread(self.function, **given)
+        return await in_thread(self.function, **given)
 
 
 async def _recorded(**arguments: Any) -> Any:

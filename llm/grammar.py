@@ -43,6 +43,10 @@ def compiled(tokenizer: LLTokenizer, rules: Iterable[str]) -> LLMatcher:
     return matcher
 
 
+NOTHING_FITS = "NoExtensionBias"
+"""What llguidance says of a grammar that accepts nothing, such as a schema that is a reference to itself."""
+
+
 def bias_of(matcher: LLMatcher) -> bytes:
     """A byte for each id of the vocabulary, 0 where it may not come next.
 
@@ -51,7 +55,8 @@ def bias_of(matcher: LLMatcher) -> bytes:
     """
     bias: bytes = matcher.compute_logit_bias() if not matcher.is_error() else b""
     if matcher.is_error():
-        raise UnusableGrammar(matcher.get_error().partition("\n")[0])
+        said = matcher.get_error().partition("\n")[0]
+        raise UnusableGrammar("no value is valid" if said == NOTHING_FITS else said)
     return bias
 
 

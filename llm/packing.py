@@ -23,8 +23,9 @@ def unpack_chunk(packed: Mapping[str, Any]) -> ChatChunk:
     """The chunk that was packed."""
     members = dict(packed)
     members["tool_calls"] = tuple(ToolCallDelta(**call) for call in members.get("tool_calls", ()))
-    if "usage" in members:
-        members["usage"] = Usage(**members["usage"])
+    for name in ("usage", "so_far"):
+        if name in members:
+            members[name] = Usage(**members[name])
     return ChatChunk(**members)
 
 

@@ -8,13 +8,15 @@ from typing import Any, Self, overload
 
 import minijinja
 
-from prompts.checks import Place, check_config, check_identity, check_legend, check_message
+from prompts.checks import Place, check_config, check_identity, check_legend, check_message, check_shape
 from prompts.errors import InvalidPrompt, MissingVariable, RenderingFailed
-from prompts.names import did_you_mean, nearest
-from prompts.templates import doubled, environment, plain
+from prompts.names import LIKELY, did_you_mean, nearest
+from prompts.templates import doubled, environment, misnamed, plain, value_of
 
 FIXED = frozenset({"role", "type"})
 """Members of messages and of what is in them that are never templates."""
+MOST_TOLD = 20
+"""How many fields of a body are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class LLMPromptArtifact:
 
     def __post_init__(self) -> None:
         check_identity(self.name, self.version, self.labels)
+        members = ("prompt_template", "prompt_legend", "invocation_config", "description")
+        check_shape(self.name, {name: getattr(self, name) for name in members})
         for index, message in enumerate(self.prompt_template):
             check_message(self.name, index, message)
         self._compile()
@@ -88,7 +92,7 @@ class LLMPromptArtifact:
         missing = sorted(needed - set(given))
         if missing:
             here = f"here {', '.join(given)} can be used" if given else "here nothing can be filled in"
-            hint = did_you_mean(missing[0], given)
+            hint = did_you_mean(missing[0], given, LIKELY)
             raise InvalidPrompt(f"prompt '{self.name}' needs '{missing[0]}'; {here}{hint}", ("prompt_template",))
         return self
 
@@ -104,16 +108,24 @@ class LLMPromptArtifact:
 
         Raises:
             MissingVariable: when ``body`` lacks a field that the template needs; falsy values count as present.
-            RenderingFailed: when the template asks for something that a value does not have, or runs too long.
+            RenderingFailed: when ``body`` is no object with fields, or the template asks for something that a value
+                does not have, or runs too long.
         """
         if isinstance(body, (list, tuple)):
             return [self.render(each) for each in body]
-        given: Any = body or {}
+        given: Any = {} if body is None else body
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise RenderingFailed(f"prompt '{self.name}' is filled from the fields of a body, which is a {kind}")
         values = {name: self._value(name, given) for name in self.variables}
         try:
             return [self._filled(message, str(index), values) for index, message in enumerate(self.prompt_template)]
         except minijinja.TemplateError as error:
             raise RenderingFailed(f"prompt '{self.name}', line {error.line}: {error.message}") from None
+        except RenderingFailed as error:
+            raise RenderingFailed(f"prompt '{self.name}': {error}") from None
+        except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
+            raise RenderingFailed(f"prompt '{self.name}': a {type(error).__name__} in the template") from None
 
     def _filled(self, value: Any, place: str, values: Mapping[str, Any]) -> Any:
         if isinstance(value, str):
@@ -130,34 +142,41 @@ class LLMPromptArtifact:
             return plain(body[source])
         if name in self.optional:
             return f"{{{name}}}"
-        hint = did_you_mean(source, body)
-        raise MissingVariable(f"prompt '{self.name}' needs '{source}', and the body has only {sorted(body)}{hint}")
+        fields = sorted(map(str, body))
+        has = f"{fields[:MOST_TOLD]}{' and more' if len(fields) > MOST_TOLD else ''}"
+        hint = did_you_mean(source, fields, LIKELY)
+        raise MissingVariable(f"prompt '{self.name}' needs '{source}', and the body has only {has}{hint}")
 
     def _source(self, name: str) -> str:
         return self.prompt_legend.get(name, {}).get("field") or name
 
     def _compile(self) -> None:
         """Makes a template of every text with a brace in it; its name is its place."""
-        made = environment(auto_escape_callback=lambda _: False)
+        made = environment(auto_escape_callback=lambda _: False, finalizer=value_of)
         needed: set[str] = set()
         found: set[str] = set()
         named = []
         for place, text in _texts(self.prompt_template, ()):
-            try:
-                made.add_template(".".join(map(str, place)), doubled(text))
-                needed |= made.undeclared_variables_in_str(text)
-                found |= made.undeclared_variables_in_str(doubled(text))
-            except minijinja.TemplateError as error:
-                where = f"prompt '{self.name}', message {place[0]}"
-                said = str(error.message).removesuffix(f" (in {error.name}:{error.line})")
-                remedy = "double braces are minijinja's; as text they are {{ '{{' }} and {{ '}}' }}"
-                message = f"{where}: line {error.line} of the text: {said}; {remedy}"
-                raise InvalidPrompt(message, ("prompt_template", *place)) from error
+            self._add(made, place, text)
+            needed |= made.undeclared_variables_in_str(text)
+            found |= made.undeclared_variables_in_str(doubled(text))
             named.append(".".join(map(str, place)))
         object.__setattr__(self, "_environment", made)
         object.__setattr__(self, "_templates", frozenset(named))
         object.__setattr__(self, "variables", frozenset(found) - set(made.globals))
         object.__setattr__(self, "optional", self.variables - needed)
+
+    def _add(self, made: minijinja.Environment, place: Place, text: str) -> None:
+        where = f"prompt '{self.name}', message {place[0]}"
+        try:
+            made.add_template(".".join(map(str, place)), doubled(text))
+        except minijinja.TemplateError as error:
+            said = str(error.message).removesuffix(f" (in {error.name}:{error.line})")
+            remedy = "double braces are minijinja's; as text they are {{ '{{' }} and {{ '}}' }}"
+            message = f"{where}: line {error.line} of the text: {said}; {remedy}"
+            raise InvalidPrompt(message, ("prompt_template", *place)) from error
+        if wrong := next(misnamed(made, text), None):
+            raise InvalidPrompt(f"{where}: {wrong}", ("prompt_template", *place))
 
 
 def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from prompts.errors import InvalidPrompt
-from prompts.names import did_you_mean, nearest
+from prompts.names import LIKELY, did_you_mean, nearest
 
 Place = tuple[str | int, ...]
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -22,41 +23,66 @@ MESSAGE_KEYS = (
     "cache_control",
 )
 LEGEND_KEYS = ("field", "description")
+NUMBERS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+INTEGERS = ("top_k", "n", "seed", "top_logprobs", "max_tokens", "max_completion_tokens", "max_new_tokens")
 PARAMETERS = (
-    *("temperature", "top_p", "top_k", "min_p", "n", "stop", "seed", "logit_bias", "logprobs", "top_logprobs"),
-    *(
-        "max_tokens",
-        "max_completion_tokens",
-        "max_new_tokens",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-    ),
-    *("tools", "tool_choice", "parallel_tool_calls", "response_format", "metadata", "user", "reasoning_effort"),
-    *("verbosity", "service_tier", "stream_options", "thinking"),
+    *NUMBERS,
+    *INTEGERS,
+    *("stop", "logit_bias", "logprobs", "tools", "tool_choice", "parallel_tool_calls", "response_format", "metadata"),
+    *("user", "reasoning_effort", "verbosity", "service_tier", "stream_options", "thinking"),
 )
 """Parameters of a request that we know. Others go to the provider as they are, unless they look like one of these."""
+NOT_OF_PROMPTS = {
+    "messages": "write them into prompt_template",
+    "model": "which model is asked, the model that the prompt is for says",
+    "stream": "who asks says whether the answer is streamed",
+}
+"""Members of a request that are no parameters, and what to do instead."""
+PART_MEMBERS = ("text", "image_url", "input_audio", "file", "refusal")
+"""Types of content parts, each of which has a member of its own name."""
+SHAPES: Mapping[str, tuple[type, str]] = {
+    "prompt_template": (Sequence, "a list of messages"),
+    "description": (str, "a text"),
+}
+"""What members of a prompt are that are no objects."""
 NAME = re.compile(r"[^@\s]+")
 LABEL = re.compile(r"(?!v\d+$)[A-Za-z][\w.-]*", re.ASCII)
 LATEST = "latest"
 """The label of the highest version, which no file has to give."""
 
 
-def check_identity(name: str, version: int, labels: Iterable[str]) -> None:
+def check_identity(name: Any, version: Any, labels: Any) -> None:
     """Looks at what a prompt is asked for by.
 
     Raises:
         InvalidPrompt: when it could not be asked for.
     """
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidPrompt(f"prompt '{name}': write a name without '@' and spaces", ("name",))
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise InvalidPrompt(f"prompt '{name}': version is {version!r}; write a number such as 1", ("version",))
     if version < 1:
         raise InvalidPrompt(f"prompt '{name}': version is {version}; versions count from 1", ("version",))
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise InvalidPrompt(f"prompt '{name}': labels is {labels!r}; write a list of texts", ("labels",))
     for label in labels:
         if label == LATEST:
             raise InvalidPrompt(f"prompt '{name}': the label 'latest' is always the highest version's", ("labels",))
-        if not LABEL.fullmatch(label):
+        if not isinstance(label, str) or not LABEL.fullmatch(label):
             raise InvalidPrompt(f"prompt '{name}': '{label}' is no label; write one such as 'production'", ("labels",))
+
+
+def check_shape(prompt: str, members: Mapping[str, Any]) -> None:
+    """Looks whether the members of a prompt are a list of messages, objects, and a text.
+
+    Raises:
+        InvalidPrompt: when one is something else.
+    """
+    for name, value in members.items():
+        kind, wanted = SHAPES.get(name, (Mapping, "an object"))
+        if not isinstance(value, kind) or (kind is Sequence and isinstance(value, str)):
+            said = f"{name} is a {type(value).__name__}; write {wanted}, or leave it out"
+            raise InvalidPrompt(f"prompt '{prompt}': {said}", (name,))
 
 
 def check_message(prompt: str, index: int, message: Any) -> None:
@@ -74,7 +100,7 @@ def check_message(prompt: str, index: int, message: Any) -> None:
             raise InvalidPrompt(f"{where}: unknown key '{key}'; did you mean '{meant}'?", (*place, key))
     role = message.get("role")
     if role not in ROLES:
-        hint = did_you_mean(str(role), ROLES)
+        hint = did_you_mean(str(role), ROLES, LIKELY)
         raise InvalidPrompt(f"{where}: role is {role!r}, write one of {', '.join(ROLES)}{hint}", (*place, "role"))
     if "tool_calls" in message:
         _check_calls(where, role, message["tool_calls"], (*place, "tool_calls"))
@@ -95,8 +121,15 @@ def _check_content(where: str, message: Mapping[str, Any], place: Place) -> None
         if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
             remedy = '{"type": "text", "text": "…"}'
             raise InvalidPrompt(f"{where}: content part {number} has no type, write one such as {remedy}", place)
-        if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise InvalidPrompt(f"{where}: content part {number}: text is missing, write a string", place)
+        kind = part["type"]
+        if kind not in PART_MEMBERS and (meant := nearest(kind, PART_MEMBERS)):
+            raise InvalidPrompt(
+                f"{where}: content part {number} has the type '{kind}'; did you mean '{meant}'?", (*place, number)
+            )
+        if kind == "text" and not isinstance(part.get("text"), str):
+            raise InvalidPrompt(f"{where}: content part {number}: text is missing, write a string", (*place, number))
+        if kind in PART_MEMBERS and kind not in part:
+            raise InvalidPrompt(f"{where}: content part {number}: {kind} is missing; write it", (*place, number))
 
 
 def _check_calls(where: str, role: Any, calls: Any, place: Place) -> None:
@@ -153,14 +186,26 @@ def check_config(prompt: str, config: Mapping[str, Any]) -> None:
     """Looks at the parameters of the request.
 
     Raises:
-        InvalidPrompt: when one of them is a known one, mistyped, or is no JSON.
+        InvalidPrompt: when one is a known one, mistyped or with a value that is none for it, or is no parameter, or no
+            JSON.
     """
-    for key in config:
+    where = f"prompt '{prompt}'"
+    for key, value in config.items():
+        place = ("invocation_config", key)
+        if key in NOT_OF_PROMPTS:
+            raise InvalidPrompt(f"{where}: invocation_config has '{key}'; {NOT_OF_PROMPTS[key]}", place)
         if key not in PARAMETERS and (meant := nearest(str(key), PARAMETERS)):
-            raise InvalidPrompt(
-                f"prompt '{prompt}': invocation_config has '{key}'; did you mean '{meant}'?", ("invocation_config", key)
-            )
-    check_plain(f"prompt '{prompt}'", config, ("invocation_config",))
+            raise InvalidPrompt(f"{where}: invocation_config has '{key}'; did you mean '{meant}'?", place)
+        _check_number(where, key, value, place)
+    check_plain(where, config, ("invocation_config",))
+
+
+def _check_number(where: str, key: str, value: Any, place: Place) -> None:
+    whole = key in INTEGERS
+    if value is None or not (whole or key in NUMBERS):
+        return
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        raise InvalidPrompt(f"{where}: {key} is {value!r}; write {'a whole number' if whole else 'a number'}", place)
 
 
 def check_plain(where: str, value: Any, place: Place) -> None:
@@ -177,6 +222,8 @@ def check_plain(where: str, value: Any, place: Place) -> None:
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             check_plain(where, item, (*place, index))
+    elif isinstance(value, float) and not isfinite(value):
+        raise InvalidPrompt(f"{where}: {place[-1]} is {value}, which JSON has not; write a number", place)
     elif not isinstance(value, (str, int, float, type(None))):
         kind = type(value).__name__
         raise InvalidPrompt(f"{where}: {place[-1]} is a {kind}, which JSON has not; write it in quotation marks", place)

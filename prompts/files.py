@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prompts.artifact import LLMPromptArtifact
 from prompts.checks import Place
 from prompts.errors import InvalidPrompt
-from prompts.names import did_you_mean
+from prompts.names import LIKELY, did_you_mean
 
 Lines: TypeAlias = Mapping[Place, int]
 SUFFIXES = (".toml", ".yaml", ".yml")
@@ -71,7 +71,7 @@ class _Unreadable(Exception):
 def _artifact(fields: Mapping[str, Any]) -> LLMPromptArtifact:
     for key in fields:
         if key not in PromptFile.model_fields:
-            hint = did_you_mean(key, PromptFile.model_fields)
+            hint = did_you_mean(key, PromptFile.model_fields, LIKELY)
             known = ", ".join(sorted(PromptFile.model_fields))
             raise InvalidPrompt(f"unknown key '{key}'; known are {known}{hint}", (key,))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 CLOSE: Final = 0.82
@@ -12,13 +13,16 @@ LIKELY: Final = 0.65
 """How alike they are where the first is certainly none: then what comes nearest helps, and cannot mislead."""
 LONGEST: Final = 200
 """Names of more characters are nobody's slip, and comparing them would take long."""
+MOST: Final = 1000
+"""So many known names are compared: a body can have any number of fields."""
 
 
 def nearest(name: str, known: Iterable[str], alike: float = CLOSE) -> str | None:
     """The known name that was probably meant, if there is one."""
     if len(name) > LONGEST:
         return None
-    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=alike)), None)
+    few = [each for each in islice(known, MOST) if len(each) <= LONGEST]
+    return next(iter(get_close_matches(name, sorted(few), n=1, cutoff=alike)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str], alike: float = CLOSE) -> str:

@@ -12,7 +12,7 @@ from prompts.artifact import LLMPromptArtifact
 from prompts.checks import LATEST
 from prompts.errors import InvalidPrompt, UnknownPrompt
 from prompts.files import is_prompt, load
-from prompts.names import did_you_mean
+from prompts.names import LIKELY, did_you_mean
 
 PRODUCTION = "production"
 """The label of the version that a bare name stands for, where one has it."""
@@ -45,7 +45,7 @@ class PromptSet:
         prompts |= _by_name(Origin(artifact, "Python") for artifact in artifacts)
         if folder is not None:
             if not folder.is_dir():
-                raise InvalidPrompt(f"{folder}: there is no such folder of prompts")
+                raise InvalidPrompt(f"{folder.absolute()}: there is no such folder of prompts")
             prompts |= _by_name(_loaded(folder))
         return cls(dict(sorted(prompts.items())))
 
@@ -58,7 +58,7 @@ class PromptSet:
         """
         name, at, wanted = reference.partition("@")
         if name not in self.prompts:
-            hint = did_you_mean(name, self.prompts)
+            hint = did_you_mean(name, self.prompts, LIKELY)
             raise UnknownPrompt(f"there is no prompt '{name}'; there are: {', '.join(self.prompts)}{hint}")
         versions = [origin.artifact for origin in self.prompts[name]]
         for artifact in versions:
@@ -67,7 +67,7 @@ class PromptSet:
         if not at or wanted == LATEST:
             return versions[0]
         known = [key for artifact in versions for key in (f"v{artifact.version}", *artifact.labels)]
-        hint = did_you_mean(wanted, known)
+        hint = did_you_mean(wanted, known, LIKELY)
         raise UnknownPrompt(f"prompt '{name}' has no '{wanted}'; it has: {', '.join(known)}, {LATEST}{hint}")
 
 

@@ -44,14 +44,17 @@ def render_prompt(
         list[str] | None, typer.Argument(help="Fields of the body: name=text.", show_default=False)
     ] = None,
     body: Annotated[
-        Path | None, typer.Option(help="A JSON file with the body; - is standard input.", show_default=False)
+        Path | None,
+        typer.Option(help="A JSON file with the body, or a list of bodies; - is standard input.", show_default=False),
     ] = None,
     config: Config = None,
 ) -> None:
-    """Prints the messages that a prompt makes of a body, as JSON."""
-    given = _read(body) | dict(map(_field, field or ()))
+    """Prints the messages that a prompt makes of a body, as JSON; of a list of bodies the list of their messages."""
+    given, said = _read(body), dict(map(_field, field or ()))
     try:
-        messages = _store(config)[reference].render(given)
+        messages = _store(config)[reference].render(
+            [each | said for each in given] if isinstance(given, list) else given | said
+        )
     except PromptError as error:
         give_up(str(error))
     typer.echo(orjson.dumps(messages, option=orjson.OPT_INDENT_2).decode())
@@ -101,13 +104,13 @@ def _field(written: str) -> tuple[str, str]:
     return name, value
 
 
-def _read(path: Path | None) -> dict[str, Any]:
+def _read(path: Path | None) -> Any:
     if path is None:
         return {}
     try:
         body = orjson.loads(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         give_up(f"{path}: {error}")
-    if not isinstance(body, dict):
-        give_up(f"{path}: the body is no JSON object")
+    if not all(isinstance(each, dict) for each in (body if isinstance(body, list) else [body])):
+        give_up(f"{path}: the body is no JSON object, and no list of them")
     return body

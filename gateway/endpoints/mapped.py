@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -20,6 +21,7 @@ from gateway.config.api import ApiRow
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
+from gateway.edge.gate import raw_path
 from gateway.edge.sse import DONE, HEADERS, frame, takes_events
 from gateway.errors import UnusableResponse
 from gateway.faults import Fault
@@ -62,7 +64,7 @@ class MappedEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
-        served = self._catalog.get(self.row.target, context.principal)
+        served = self._catalog.find(self.row.target, context.principal)
         query = query_of(scope.get("query_string", b""))
         values = self._input.values(context.params, query, await self._bodies.json(scope, receive, empty=MISSING))
         given = self._input.given(values, chat=self._chat)
@@ -72,7 +74,7 @@ class MappedEndpoint:
         event = Event(
             given,
             id=context.request_id,
-            path=scope["path"],
+            path=_asked(scope),
             method=scope["method"],
             caller=context.principal.name,
         )
@@ -88,6 +90,11 @@ class MappedEndpoint:
             await _respond(send, answer, self._output.of(_plain(answer.body)))
         else:
             await _respond(send, answer, answer.body)
+
+
+def _asked(scope: Scope) -> str:
+    """The path that was asked for, in one spelling; of a row with a star what stands there too."""
+    return "/".join(quote(unquote(segment), safe="") for segment in raw_path(scope).split("/"))
 
 
 def takes_chat(flow: Flow) -> bool:

@@ -33,14 +33,14 @@ class ModelCall:
         endpoint: which model.
         body: what it was given.
         result: what it gave; of a stream the list of its chunks; None where it failed.
-        error: what it raised.
+        error: what it raised; its client leaving is one too (a CancelledError, of a stream a GeneratorExit).
         seconds: how long it took.
     """
 
     endpoint: ModelEndpoint
     body: Any
     result: Any
-    error: Exception | None
+    error: BaseException | None
     seconds: float
 
 
@@ -63,13 +63,14 @@ class CallableModel:
         raises."""
         asked = self._asked(event, _taken(body, self.input_path), operation)
         begun = time.perf_counter()
-        result, failed = None, None
+        result: Any = None
+        failed: BaseException | None = None
         try:
             result = await self._made(asked)
             if isinstance(result, STREAMS):
                 await as_stream(result).aclose()
                 raise RunError(f"model '{self.name}' returned a stream; write it with yield, so that it is known")
-        except Exception as error:
+        except BaseException as error:
             failed = error
             raise
         finally:
@@ -79,7 +80,8 @@ class CallableModel:
     async def stream(self, event: Event, body: Any, operation: str | None = None) -> AsyncGenerator[Any, None]:
         """Its chunks for a body."""
         asked = self._asked(event, _taken(body, self.input_path), operation)
-        begun, failed = time.perf_counter(), None
+        begun = time.perf_counter()
+        failed: BaseException | None = None
         watched = _watched(event)
         said: list[Any] = []
         try:
@@ -88,7 +90,7 @@ class CallableModel:
                     if watched:
                         said.append(chunk)
                     yield chunk
-        except Exception as error:
+        except BaseException as error:
             failed = error
             raise
         finally:
@@ -135,7 +137,7 @@ class CallableModel:
         """Whether what it makes goes over a tape as a whole: in a process, none is there."""
         return isinstance(self.node.instance, StandIn) or getattr(self.endpoint.model_class, "outside", False)
 
-    def _tell(self, event: Event, body: Any, result: Any, error: Exception | None, begun: float) -> None:
+    def _tell(self, event: Event, body: Any, result: Any, error: BaseException | None, begun: float) -> None:
         tells_itself = error is None and hasattr(self.node.instance, "logged_results")
         if _watched(event) and event.run is not None and not tells_itself:
             call = ModelCall(self.endpoint, body, result, error, time.perf_counter() - begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,10 +18,16 @@ from graph.models.model import Model
 from graph.models.selector import ModelEndpoint
 from graph.step import Step, StepOptions
 from graph.written.lookup import find, namespace_of_caller
+from prompts.names import nearest
 
 if TYPE_CHECKING:
     from graph.flow import Flow
 
+OPTIONS = (
+    *("model_class", "execution_mechanism", "model_artifact", "labels", "inputs", "outputs", "input_path"),
+    *("result_path", "model_endpoint_creation_strategy", "shared_model_name", "override"),
+)
+"""What add_model takes besides the arguments of the class."""
 OURS: Mapping[str, type[Model]] = {"LLModel": LLModel, "StreamingLLModel": StreamingLLModel}
 
 
@@ -59,6 +66,19 @@ class ModelEntry:
     result_path: tuple[str, ...] = ()
     creation_strategy: str = ModelEndpointCreationStrategy.INPLACE
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Looks at what is told to monitors.
+
+        Raises:
+            InvalidStep: when it is nothing that could be told.
+        """
+        known = [str(strategy) for strategy in ModelEndpointCreationStrategy]
+        if self.creation_strategy not in known:
+            said = f"model_endpoint_creation_strategy={self.creation_strategy!r} is not known"
+            raise InvalidStep(f"model '{self.name}': {said}; write one of {', '.join(known)}")
+        if not isinstance(self.labels, Mapping):
+            raise InvalidStep(f"model '{self.name}': labels={self.labels!r}; write an object such as {{'team': 'a'}}")
 
     @property
     def kind(self) -> type[Model]:
@@ -149,14 +169,16 @@ def entry(
     """The entry of a model that was added; a class may be given by name.
 
     Raises:
-        InvalidStep, UnknownStep: when there is no such class, or it is no class of models.
+        InvalidStep, UnknownStep: when there is no such class, or it is no class of models, or an option is mistyped.
     """
+    found = _model_class(name, model_class)
+    _check_parameters(name, found, parameters)
     return ModelEntry(
         name=name,
-        model_class=_model_class(name, model_class),
+        model_class=found,
         execution_mechanism=execution_mechanism,
         model_artifact=model_artifact,
-        labels=dict(labels or {}),
+        labels=labels or {},
         inputs=tuple(inputs or ()),
         outputs=tuple(outputs or ()),
         input_path=_path(input_path),
@@ -171,6 +193,14 @@ def _model_class(name: str, given: Any) -> type[Model] | Model:
     if isinstance(found, Model) or (isinstance(found, type) and issubclass(found, Model)):
         return found
     raise InvalidStep(f"model '{name}': {found!r} is no model; give a subclass of graph.Model, such as LLModel")
+
+
+def _check_parameters(name: str, model: type[Model] | Model, parameters: Mapping[str, Any]) -> None:
+    """Looks for options that are mistyped: a class that takes any argument would take them for its own."""
+    asked = inspect.signature(model if isinstance(model, type) else type(model)).parameters
+    for parameter in parameters:
+        if parameter not in asked and (meant := nearest(parameter, OPTIONS)):
+            raise InvalidStep(f"model '{name}': there is no option '{parameter}'; did you mean '{meant}'?")
 
 
 def _found(reference: str) -> Any:

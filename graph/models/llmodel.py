@@ -13,7 +13,7 @@ from graph.event import Event
 from graph.models.blocking import waited
 from graph.models.model import Model
 from llm import ChatChunk, ChatCompletion, ChatRequest, Message, Usage
-from prompts import LivePrompt, LLMPromptArtifact
+from prompts import LivePrompt, LLMPromptArtifact, MissingVariable
 
 
 class LLModel(Model):
@@ -78,6 +78,8 @@ class LLModel(Model):
         if messages is None:
             messages, invocation_config = self.enrich_prompt(body, self.name, self.prompt)
         event = event or Event(body)
+        if isinstance(body, list) and not messages:
+            return []
         if not messages or isinstance(messages[0], Mapping):
             return await self._answer(messages, invocation_config or {}, event)
         try:
@@ -94,8 +96,8 @@ class LLModel(Model):
         of lists of messages. ``origin_name`` is the endpoint that was called.
 
         Raises:
-            InvalidInput: when there is no artifact, and no messages in the body.
-            PromptError: when the artifact cannot be filled.
+            InvalidInput: when the body lacks what the artifact needs, or without one has no messages.
+            RenderingFailed: when the artifact cannot be filled with what it has.
         """
         config = dict(llm_prompt_artifact.invocation_config) if llm_prompt_artifact is not None else {}
         if isinstance(body, list):
@@ -181,9 +183,18 @@ def _messages(body: Any, endpoint: str, prompt: LLMPromptArtifact | None) -> lis
     if isinstance(body, ChatRequest):
         return [*(prompt.render({}) if prompt is not None else ()), *body.messages]
     if prompt is not None and prompt.prompt_template:
-        return prompt.render(body if isinstance(body, Mapping) else {})
+        try:
+            return prompt.render(body if isinstance(body, Mapping) else {})
+        except MissingVariable as error:
+            raise InvalidInput(str(error)) from error
     if isinstance(body, str):
         return [{"role": "user", "content": body}]
-    if isinstance(body, Mapping) and isinstance(body.get("messages"), list):
-        return list(body["messages"])
-    raise InvalidInput(f"model '{endpoint}' has no prompt, so the body must be a text, or have 'messages': a list")
+    messages = body.get("messages") if isinstance(body, Mapping) else None
+    if (
+        isinstance(messages, list)
+        and messages
+        and all(isinstance(each, Mapping) and "role" in each for each in messages)
+    ):
+        return list(messages)
+    wanted = "the body must be a text, or have 'messages': a list of objects with a role"
+    raise InvalidInput(f"model '{endpoint}' has no prompt, so {wanted}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -29,9 +30,9 @@ class Address:
 
     @classmethod
     def of(cls, path: str, prefix: str = PREFIX) -> Address:
-        """What a path names; nothing where it is not below the prefix."""
+        """What a path names, percent-encoded or not; nothing where it is not below the prefix."""
         inside = path == prefix or path.startswith(f"{prefix}/")
-        segments = [part for part in path[len(prefix) :].split("/") if part] if inside else []
+        segments = [unquote(part) for part in path[len(prefix) :].split("/") if part] if inside else []
         model, rest = (segments[0], segments[1:]) if segments else ("", [])
         version = ""
         if len(rest) > 1 and rest[0] == "versions":

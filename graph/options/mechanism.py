@@ -11,6 +11,7 @@ from graph.compiled.calls import instantiate
 from graph.compiled.results import END, is_async_function, is_generator_function
 from graph.errors import InvalidStep
 from graph.processes.stand_in import in_process
+from graph.threads import in_thread
 
 if TYPE_CHECKING:
     from graph.step import Step
@@ -49,19 +50,19 @@ def placed(step: Step, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def threaded(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The call, in a thread of the loop's pool; of a stream each chunk by itself, when it is asked for. A coroutine
+    """The call, in a thread; of a stream each chunk by itself, when it is asked for. A coroutine
     that a plain def returns is awaited on the loop."""
 
     async def value(given: Any) -> Any:
-        made = await asyncio.to_thread(call, given)
+        made = await in_thread(call, given)
         return await made if isinstance(made, CoroutineType) else made
 
     async def stream(given: Any) -> AsyncGenerator[Any, None]:
         chunks = call(given)
         try:
-            while (chunk := await asyncio.to_thread(next, chunks, END)) is not END:
+            while (chunk := await in_thread(next, chunks, END)) is not END:
                 yield chunk
         finally:
-            await asyncio.shield(asyncio.to_thread(chunks.close))
+            await asyncio.shield(in_thread(chunks.close))
 
     return stream if is_generator_function(call) else value

@@ -84,6 +84,10 @@ class _Heard:
     texts: list[str] = field(default_factory=list)
     characters: int = 0
     usage: Usage | None = None
+    so_far: Usage | None = None
+    """What the provider has said of the cost of an answer that has not ended."""
+    finished: bool = False
+    """Whether the answer has said why it ended; what its usage said before was that of the answer so far."""
     worked: bool = False
     """Whether the model has done something that costs."""
     error: BaseException | None = None
@@ -91,8 +95,11 @@ class _Heard:
     def hear(self, chunk: ChatChunk) -> None:
         """Takes in all that the model has written in a chunk: text, thoughts, tool calls; and what it cost."""
         self.worked = True
+        self.finished = self.finished or chunk.finish_reason is not None
         if chunk.usage is not None:
             self.usage = chunk.usage
+        if chunk.so_far is not None:
+            self.so_far = chunk.so_far
         if chunk.content:
             self._write(chunk.content)
         if chunk.tool_calls:
@@ -108,6 +115,13 @@ class _Heard:
         leaves = isinstance(error, (asyncio.CancelledError, GeneratorExit))
         self.worked = self.worked or leaves or getattr(error, "costs", False)
         self.error = error
+
+    def owed(self, counted: Usage) -> Usage:
+        """What is counted, with the provider's own words on the prompt where there are any."""
+        if self.so_far is None:
+            return counted
+        total = self.so_far.prompt_tokens + counted.completion_tokens
+        return replace(self.so_far, completion_tokens=counted.completion_tokens, total_tokens=total, estimated=True)
 
     def _write(self, text: str) -> None:
         self.texts.append(text)
@@ -126,7 +140,8 @@ async def _once(model: Model, request: ChatRequest, event: Event) -> AsyncGenera
             async for chunk in chunks:
                 heard.hear(chunk)
                 if capped:
-                    event.meter.check(step, 0 if heard.usage else heard.characters, model.price)
+                    told = heard.usage is not None and heard.finished
+                    event.meter.check(step, 0 if told else heard.characters, model.price)
                 yield chunk
     except BaseException as error:
         heard.broke(error)
@@ -163,10 +178,10 @@ def _ended(call: LanguageCall | None, event: Event, heard: _Heard, usage: Usage 
 
 async def _book(model: Model, request: ChatRequest, event: Event, heard: _Heard, step: str) -> Usage:
     """Books a call by what the provider reported, or else by what is counted; roughly, where counting is cancelled."""
-    usage = heard.usage or CHARACTERS.count_now(request, heard.characters)
+    usage = heard.usage or heard.owed(CHARACTERS.count_now(request, heard.characters))
     try:
         if heard.usage is None and heard.worked:
-            usage = await _counted(model, request, event.tape, step, "".join(heard.texts))
+            usage = heard.owed(await _counted(model, request, event.tape, step, "".join(heard.texts)))
     finally:
         await book(event, step, model, request.trail, usage if heard.worked else None)
     return usage

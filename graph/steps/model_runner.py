@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Self
 
 from graph.compiled.node import gather
 from graph.compiled.paths import get_path
+from graph.compiled.results import is_async_function
 from graph.errors import DuplicateStep, InvalidSelection, InvalidStep
 from graph.event import Event
 from graph.models.calling import CallableModel, chunks_of, values
@@ -151,7 +152,7 @@ class ModelRunnerStep:
             endpoint_name,
             model_artifact=model_artifact,
             shared_model_name=shared_model_name or "",
-            labels=dict(labels or {}),
+            labels=labels or {},
             creation_strategy=model_endpoint_creation_strategy,
         )
         return self._add(proxy, override=override)
@@ -205,6 +206,13 @@ class ModelRunnerStep:
                 raise InvalidStep(f"step '{step.name}': the selector cannot be made: {error}") from error
         if kind is not None and not isinstance(kind, ModelRunnerSelector):
             raise InvalidStep(f"step '{step.name}': {kind!r} is no selector; give a subclass of ModelRunnerSelector")
+        for method in ("select", "select_models", "select_outlets"):
+            call = getattr(kind, method, None)
+            if call is not None and is_async_function(call):
+                raise InvalidStep(
+                    f"step '{step.name}': {type(kind).__name__}.{method} must be a plain def; what it would await, a "
+                    "step before can put into the body"
+                )
         return kind
 
 
@@ -269,15 +277,18 @@ class BoundRunner:
         """The models for an event.
 
         Raises:
-            InvalidSelection: when one is not there, or is selected twice.
+            InvalidSelection: when one is not there, or is selected twice, or no models are given but something else.
         """
         if self._selector is None:
             return list(self._models.values())
-        selected = self._selector.select_models(event, [model.endpoint for model in self._models.values()])
+        selected: Any = self._selector.select_models(event, [model.endpoint for model in self._models.values()])
         if selected is None:
             return list(self._models.values())
+        if not isinstance(selected, (str, ModelEndpoint, Iterable)):
+            kind = type(selected).__name__
+            raise InvalidSelection(f"step '{self._step.name}': its selector gave a {kind}; it gives names of models")
         chosen = [selected] if isinstance(selected, (str, ModelEndpoint)) else list(selected)
-        names = [each.name if isinstance(each, ModelEndpoint) else each for each in chosen]
+        names = [each.name if isinstance(each, ModelEndpoint) else str(each) for each in chosen]
         for name in names:
             if name not in self._models:
                 known = ", ".join(self._models)

@@ -88,7 +88,8 @@ def climbs(path: str) -> bool:
 def _escaped(value: Any) -> str:
     """A value as it may stand in a path."""
     if not isinstance(value, (str, int, float)):
-        raise RemoteUnfilled(f"a {type(value).__name__} cannot stand in a path; only text and numbers can")
+        kind = next((kind for kind in (dict, list) if isinstance(value, kind)), type(value)).__name__
+        raise RemoteUnfilled(f"a {kind} cannot stand in a path; only text and numbers can")
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if not text:
         raise RemoteUnfilled("a value in the path is empty")

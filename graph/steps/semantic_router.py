@@ -72,6 +72,8 @@ class SemanticRouter:
             raise InvalidStep("SemanticRouter: routes= maps each follower to a list of at least one example")
         if (threshold is None) is not (default is None):
             raise InvalidStep("SemanticRouter: threshold= and default= go together: who is unlike all goes to default")
+        if threshold is not None and not -1 <= threshold <= 1:
+            raise InvalidStep(f"SemanticRouter: threshold={threshold} is no cosine; write a number from -1 to 1")
         self._model = model
         self._embed: Callable[[Any], Any] = embed
         self._text = text

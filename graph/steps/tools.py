@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from graph.errors import InvalidTool
 from graph.event import Event
 from graph.tool import Tool
@@ -108,8 +110,8 @@ def _name_of(call: Message) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON with a space after commas and colons, as models are used to see it."""
+    """JSON with a space after commas and colons, as models are used to see it; objects as Pydantic would write them."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=to_jsonable_python)
     except (TypeError, ValueError):
         return '{"error": "the tool returned something that is not JSON"}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from math import inf
 from typing import Any, Literal, TypeAlias
 
 from graph.errors import InvalidInput, InvalidStep, RunError, UnknownRoute
@@ -59,11 +60,12 @@ class VotingEnsemble(ModelRouter):
     def bound_to(self, step: Step) -> BoundEnsemble:
         """The ensemble with its models, made."""
         models = self.whole(step)
-        for name, weight in self.weights.items():
+        said: Mapping[str, Any] = self.weights
+        for name, weight in said.items():
             if name not in models:
                 raise InvalidStep(f"step '{step.name}' has a weight for '{name}'; its routes are {', '.join(models)}")
-            if not weight >= 0:
-                raise InvalidStep(f"step '{step.name}': the weight of '{name}' is {weight}; write 0 or more")
+            if not isinstance(weight, (int, float)) or not 0 <= weight < inf:
+                raise InvalidStep(f"step '{step.name}': the weight of '{name}' is {weight!r}; write 0 or more")
         weights = {name: self.weights.get(name, 1.0) for name in models}
         if not any(weights.values()):
             raise InvalidStep(f"step '{step.name}': all weights are 0, so nobody votes")
@@ -103,19 +105,25 @@ class BoundEnsemble(BoundRouter):
         if errors and (self._said.raise_exception or not results):
             raise failed(self._name, errors)
         votes = {name: _outputs(name, result, len(request["inputs"])) for name, result in results.items()}
-        outputs = [self._counted({name: vote[place] for name, vote in votes.items()}) for place in _places(request)]
+        count = self._mean if self._averages(votes) else self._majority
+        outputs = [count({name: vote[place] for name, vote in votes.items()}) for place in _places(request)]
         answer = response_of(request, self._name, "", outputs, event.now())
         told_errors = {name: told(error)["error"] for name, error in errors.items()}
         return {**answer, "errors": told_errors} if errors else answer
 
-    def _counted(self, votes: Mapping[str, Any]) -> Any:
-        numeric = all(isinstance(vote, (int, float)) and not isinstance(vote, bool) for vote in votes.values())
-        averages = self._said.vote_type == "regression" or (
-            self._said.vote_type is None and numeric and any(isinstance(vote, float) for vote in votes.values())
-        )
-        if averages and not numeric:
+    def _averages(self, votes: Mapping[str, Sequence[Any]]) -> bool:
+        """Whether outputs are averaged: of all inputs or of none, as ``1`` is a number too where ``1.5`` stands beside.
+
+        Raises:
+            RunError: when they should be, and are no numbers.
+        """
+        said = [vote for each in votes.values() for vote in each]
+        numeric = all(isinstance(vote, (int, float)) and not isinstance(vote, bool) for vote in said)
+        if self._said.vote_type == "regression" and not numeric:
             raise RunError(f"ensemble '{self._name}' can average numbers only; its models say {dict(votes)}")
-        return self._mean(votes) if averages else self._majority(votes)
+        if self._said.vote_type is not None:
+            return self._said.vote_type == "regression"
+        return numeric and any(isinstance(vote, float) for vote in said)
 
     def _mean(self, votes: Mapping[str, float]) -> float:
         weight = sum(self._weights[name] for name in votes)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_TOOLS = 128
 MAX_PAGES = 32
 MAX_DESCRIPTION = 2048
+MAX_REASON = 200
+"""How much is told of what a server, or its package, says went wrong."""
 MAX_RESULT_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """The longest message that a server may send over HTTP."""
@@ -321,4 +323,5 @@ def _said(error: BaseException) -> str:
         return "the server did not answer in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return clean(" ".join(str(error).split())) or type(error).__name__
+    said = clean(" ".join(str(error).split()))
+    return (f"{said[:MAX_REASON]} …" if len(said) > MAX_REASON else said) or type(error).__name__

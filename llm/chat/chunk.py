@@ -47,6 +47,8 @@ class ChatChunk:
     """The ``logprobs`` of the choice, passed on as they are."""
     common: Mapping[str, Any] | None = None
     """What an upstream says of the whole answer (``service_tier``, ``system_fingerprint``), when it changes."""
+    so_far: Usage | None = None
+    """What is known of the cost before the answer has ended: that of the prompt, owed also where it breaks off."""
     wire: bytes | None = None
     """What the caller is to be sent for it, byte by byte, where the answer passes (:attr:`ChatRequest.passes`)."""
 

@@ -2,8 +2,8 @@
 
 from llm.huggingface.batch import Row, run
 from llm.huggingface.grammar import Grammars, Guide
-from llm.huggingface.runtime import Runtime, check_installed
+from llm.huggingface.runtime import Runtime, check_installed, check_path
 from llm.huggingface.sampling import Sampling
 from llm.huggingface.speech import Speech
 
-__all__ = ["Grammars", "Guide", "Row", "Runtime", "Sampling", "Speech", "check_installed", "run"]
+__all__ = ["Grammars", "Guide", "Row", "Runtime", "Sampling", "Speech", "check_installed", "check_path", "run"]

@@ -7,8 +7,10 @@ wants any longer ends with the token in the making.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +46,16 @@ class Row:
 
 def run(runtime: Runtime, rows: Sequence[Row]) -> None:
     """Generates until every row has ended; blocks."""
+    for row in rows:
+        if row.limit < 1:
+            row.ended = True
+            row.finish(None)
+    rows = [row for row in rows if not row.ended]
+    if rows:
+        _generate(runtime, rows)
+
+
+def _generate(runtime: Runtime, rows: Sequence[Row]) -> None:
     longest = max(len(row.prompt) for row in rows)
     pad = runtime.tokenizer.pad_token_id
     pad = min(runtime.ends, default=0) if pad is None else pad
@@ -54,7 +66,8 @@ def run(runtime: Runtime, rows: Sequence[Row]) -> None:
     config = transformers.GenerationConfig(
         do_sample=False, num_beams=1, max_new_tokens=max(row.limit for row in rows), pad_token_id=pad, eos_token_id=None
     )
-    with runtime.torch.inference_mode():
+    within = partial(_within, runtime.context_length)
+    with runtime.torch.inference_mode(), _hooked(runtime.model, within):
         runtime.model.generate(
             runtime.tensor(ids),
             attention_mask=runtime.tensor(mask),
@@ -62,6 +75,22 @@ def run(runtime: Runtime, rows: Sequence[Row]) -> None:
             logits_processor=transformers.LogitsProcessorList([steps.choose]),
             stopping_criteria=transformers.StoppingCriteriaList([steps.heard]),
         )
+
+
+@contextmanager
+def _hooked(model: Any, hook: Callable[..., Any]) -> Iterator[None]:
+    """Has each step of a model looked at."""
+    handle = model.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _within(context_length: int, _: Any, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Keeps rows that have ended, and go on for the sake of others, at positions that the model has."""
+    places = given.get("position_ids")
+    return args, given if places is None else {**given, "position_ids": places.clamp(max=context_length - 1)}
 
 
 class _Steps:

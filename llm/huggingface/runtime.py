@@ -26,6 +26,13 @@ def check_installed() -> None:
         raise ValueError(f"{' and '.join(missing)} must be installed: pip install 'penstock[huggingface]'")
 
 
+def check_path(path: str) -> None:
+    """Raises ValueError when a path can only be a folder, and there is none: the hub would take it for a wrong id."""
+    folder = Path(path)
+    if (folder.is_absolute() or path.startswith((".", "~"))) and not folder.is_dir():
+        raise ValueError(f"there is no folder '{path}', seen from {Path.cwd()}")
+
+
 class Runtime:
     """A loaded model. Its methods block and are meant for one thread; only :meth:`count` may be called in others.
 
@@ -123,22 +130,23 @@ class Runtime:
         ids: list[int] = made["input_ids"]
         return ids
 
-    def embed(self, inputs: Sequence[str] | Sequence[Sequence[int]]) -> tuple[list[list[float]], int]:
-        """The mean of the last hidden states of each input, at length 1; and how many tokens they had together.
+    def embed(self, given: str | Sequence[int], place: str) -> tuple[list[float], int]:
+        """The mean of the last hidden states of one input, at length 1; and how many tokens it has.
 
         Raises:
-            ContextLengthExceeded: when an input is too long.
+            InvalidRequest: when an id is none of the model's; ``place`` says where.
+            ContextLengthExceeded: when it is too long.
         """
-        given = [self.tokenizer(text)["input_ids"] if isinstance(text, str) else list(text) for text in inputs]
-        longest = max(map(len, given), default=0)
-        if longest > self.context_length:
-            raise ContextLengthExceeded(longest, self.context_length)
-        vectors: list[list[float]] = []
+        ids = self.tokenizer(given)["input_ids"] if isinstance(given, str) else list(given)
+        if len(ids) > self.context_length:
+            raise ContextLengthExceeded(len(ids), self.context_length, "input")
+        if (highest := max(ids, default=0)) >= self.vocabulary:
+            message = f"Invalid '{place}': {highest} is no token of this model, whose ids end at {self.vocabulary - 1}."
+            raise InvalidRequest(message, param=place, code="invalid_value")
         with self.torch.inference_mode():
-            for ids in given:
-                hidden = self.model.base_model(self.tensor([ids])).last_hidden_state[0].float()
-                vectors.append(self.torch.nn.functional.normalize(hidden.mean(0), dim=0).tolist())
-        return vectors, sum(map(len, given))
+            hidden = self.model.base_model(self.tensor([ids])).last_hidden_state[0].float()
+            vector: list[float] = self.torch.nn.functional.normalize(hidden.mean(0), dim=0).tolist()
+        return vector, len(ids)
 
     def tensor(self, rows: Sequence[Sequence[int]]) -> Any:
         """Ids as a tensor where the model is."""

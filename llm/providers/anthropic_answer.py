@@ -51,12 +51,15 @@ def usage_of(wire: Mapping[str, Any]) -> Usage:
 class MessageReader:
     """Reads the events of one streamed message (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
 
+    The first chunk has what the prompt cost, as far as the message has opened with it (``so_far``).
+
     Attributes:
         finished: whether the message has said why it ended.
     """
 
     def __init__(self) -> None:
         self.finished = False
+        self._opened: Usage | None = None
         self._usage: dict[str, Any] = {}
         self._blocks: dict[str, _Block] = {}
         self._calls = 0
@@ -67,9 +70,16 @@ class MessageReader:
         Raises:
             UpstreamGarbled: when it has another shape than Anthropic's.
         """
+        chunk = self._read(event)
+        if chunk is not None and self._opened is not None:
+            chunk.so_far, self._opened = self._opened, None
+        return chunk
+
+    def _read(self, event: Mapping[str, Any]) -> ChatChunk | None:
         match event.get("type"):
             case "message_start":
                 self._spent(_object(event, "message"))
+                self._opened = usage_of(self._usage) if self._usage else None
             case "content_block_start":
                 return self._begin(_place(event), _object(event, "content_block"))
             case "content_block_delta":

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from llm.chat import ChatChunk, ChatRequest, ToolChoice
 from llm.embeddings import EmbeddingRequest, Embeddings
 from llm.errors import InvalidRequest, ModelError, ModelNotLoaded, UpstreamUnavailable
-from llm.huggingface import Grammars, Guide, Row, Runtime, Sampling, Speech, check_installed, run
+from llm.huggingface import Grammars, Guide, Row, Runtime, Sampling, Speech, check_installed, check_path, run
 from llm.usage import Usage
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class HuggingFaceProvider:
         max_tokens: tokens that an answer may have where the request does not say.
 
     Raises:
-        ValueError: when the extra is not installed.
+        ValueError: when the extra is not installed, or ``path`` is a folder that is not there.
     """
 
     compares = True
@@ -61,6 +62,7 @@ class HuggingFaceProvider:
         self, path: str, *, device: str = "cpu", dtype: str = "auto", max_batch: int = 8, max_tokens: int = 4096
     ) -> None:
         check_installed()
+        check_path(path)
         self._load_arguments = (path, device, dtype)
         self._max_batch = max_batch
         self._max_tokens = max_tokens
@@ -96,8 +98,21 @@ class HuggingFaceProvider:
         """See :class:`~llm.embeddings.EmbeddingProvider`: the mean of the last hidden states, at length 1."""
         if "dimensions" in request.parameters:
             raise _unsupported("dimensions")
-        vectors, tokens = await self._run(lambda: self._load().embed(request.inputs))
+        vectors, tokens = [], 0
+        inputs: Sequence[str | Sequence[int]] = request.inputs
+        for index, given in enumerate(inputs):  # one at a time, so that whoever leaves ends the work
+            vector, read = await self._run(partial(self._embed, given, f"input[{index}]"))
+            vectors.append(vector)
+            tokens += read
         return Embeddings(vectors, Usage.of(tokens, 0))
+
+    def _embed(self, given: str | Sequence[int], place: str) -> tuple[list[float], int]:
+        try:
+            return self._load().embed(given, place)
+        except ModelError:
+            raise
+        except Exception as error:  # torch raises many: out of memory, device lost, …
+            raise UpstreamUnavailable(f"the model failed while embedding ({type(error).__name__})") from error
 
     async def count(self, model: str, request: ChatRequest, answer: str) -> Usage:
         """See :class:`~llm.tokens.TokenCounter`: by the model's own tokenizer and template.

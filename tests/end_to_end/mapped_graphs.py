@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from graph import Flow, Response
+from graph import Flow, ModelRouter, ParallelRun, Response, V2ModelServer
 
 
 def echo() -> Flow:
@@ -35,4 +35,26 @@ def spelling() -> Flow:
     """A streaming graph; the last of its chunks is no text."""
     flow = Flow("spelling")
     flow.to(spell).respond()
+    return flow
+
+
+class Says(V2ModelServer):
+    """Says what it was told to, for each input."""
+
+    def predict(self, request: dict[str, Any]) -> list[Any]:
+        return [self.get_param("what")] * len(request["inputs"])
+
+
+def routed() -> Flow:
+    """A router whose URLs begin with a path of the operator's own."""
+    router = ModelRouter(url_prefix="/mine").add_route("one", Says, what=1).add_route("a b:v2", Says, what=2)
+    flow = Flow("routed")
+    flow.to(router, name="router").respond()
+    return flow
+
+
+def beside() -> Flow:
+    """Several answers to any body."""
+    flow = Flow("beside")
+    flow.to(ParallelRun({"number": len, "type": lambda body: type(body).__name__})).respond()
     return flow

@@ -14,8 +14,9 @@ from llm.testing import Hang
 from llm.testing.upstream import answer
 from tests.serving import Gateway, serving_upstream
 
+NAMES = ("echo", "respond", "spelling", "routed", "beside")
 GRAPHS = [
-    *({"name": name, "build": f"tests.end_to_end.mapped_graphs:{name}"} for name in ("echo", "respond", "spelling")),
+    *({"name": name, "build": f"tests.end_to_end.mapped_graphs:{name}"} for name in NAMES),
     {"name": "relay", "build": "tests.end_to_end.own_graphs:relay"},
     {"name": "nested", "build": "tests.end_to_end.own_graphs:nested"},
     {"name": "failing", "build": "tests.end_to_end.own_graphs:failing"},
@@ -71,6 +72,18 @@ async def test_case_41_exact_goes_before_template_before_star() -> None:
         assert (await ask(gateway, "/trips"))[0] == (await ask(gateway, "/travels/rome"))[0] == 404
         status, headers, _ = await ask(gateway, "/trips/rome", method="PUT")
     assert (status, headers["allow"]) == (405, "POST")
+
+
+async def test_routers_and_ensembles_answer_below_a_path_of_ones_own() -> None:
+    """A router is told by the URL which model is meant, and ParallelRun takes any body."""
+    rows = ({"path": "/mine/*", "graph": "routed"}, {"path": "/beside", "graph": "beside"})
+    async with serving_rows(*rows) as (gateway, _):
+        for path, said in (("one/infer", [1, 1]), ("a%20b/versions/v2/infer", [2, 2])):
+            assert (await given(gateway, f"/mine/{path}", {"inputs": [0, 0]}))["outputs"] == said
+        assert (await given(gateway, "/mine/one", {"inputs": [0]}))["outputs"] == [1]
+        status, _, content = await ask(gateway, "/mine/two/infer", {"inputs": [0]})
+        assert (status, b"has no model 'two'" in content) == (404, True)
+        assert await given(gateway, "/beside", [1, 2]) == {"number": 2, "type": "list"}
 
 
 ROW = {

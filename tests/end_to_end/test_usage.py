@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +120,7 @@ LEAVES = some.none() | some.none() | some.tuples(some.integers(0, 5), some.sampl
 @given(calls=CALLS, leaves=LEAVES, stream=some.booleans(), priced=some.booleans())
 @settings(max_examples=25)
 def test_usage_is_conserved(calls: list[Call], leaves: tuple[int, str] | None, stream: bool, priced: bool) -> None:
-    """Steps = run = what the client is told = the record, whatever fails, is tried again, or is left."""
+    """Steps = run = what the client is told = the record = the metrics, whatever fails, is tried again, or is left."""
     asyncio.run(conserved(calls, leaves, stream, PRICE if priced else None))
 
 
@@ -128,6 +130,7 @@ async def conserved(calls: list[Call], leaves: tuple[int, str] | None, stream: b
     script = [call.reply() for call in [*calls, *[Call("counted", (1, 2, 3))] * 10]]
     async with ScriptedUpstream(*script) as upstream, gateway_over(upstream, price, "busy") as gateway:
         told, run = await asked(gateway, upstream, stream, None if leaves is None else leaves[0] + 1)
+        counted = await counted_by(gateway)
         upstream.script.clear()
     rows = [row for step in run["steps"] for row in step["usage"]] + run["usage_of_other_steps"]
     usages = [Usage.from_wire({name: row[name] for name in row if name not in OURS}) for row in rows]
@@ -135,6 +138,9 @@ async def conserved(calls: list[Call], leaves: tuple[int, str] | None, stream: b
     assert told is None or told == total.to_wire()
     assert run["usage"] == {"source": total.source, "usd": run["usage"]["usd"], **total.to_wire()}
     assert run["usage_of_other_steps"] == []
+    assert (counted["prompt"], counted["completion"]) == (total.prompt_tokens, total.completion_tokens)
+    assert counted["cached"] == total.cached_tokens
+    assert counted["usd"] == pytest.approx(run["usage"]["usd"] or 0)
     if price is None:
         assert {row["usd"] for row in rows} <= {None}
         assert run["usage"]["usd"] == (None if rows else 0)
@@ -150,6 +156,18 @@ async def conserved(calls: list[Call], leaves: tuple[int, str] | None, stream: b
         assert counted_here <= len(rows) - len(real) <= counted_here + at_once
 
 
+async def counted_by(gateway: Gateway) -> dict[str, float]:
+    """What the metrics say: tokens by kind, and US dollars."""
+    async with gateway.http.get(f"{gateway.address}/metrics") as answer:
+        text = await answer.text()
+    counted: dict[str, float] = defaultdict(float)
+    for name, labels, number in METRIC.findall(text):
+        kind = re.search(r'kind="(\w+)"', labels)
+        counted[kind[1] if name == "tokens" and kind else "usd"] += float(number)
+    return counted
+
+
+METRIC = re.compile(r"^penstock_(tokens|cost_usd)_total\{(.*)\} (\S+)$", re.MULTILINE)
 OURS = ("source", "usd", "model", "step")
 
 
@@ -194,9 +212,14 @@ async def asked(
     return (None if task.cancelled() else task.result()), run
 
 
-async def test_a_cap_on_money_ends_an_answer_in_the_making() -> None:
-    """The upstream is closed in mid stream, when what has been said costs more than is allowed."""
+@pytest.mark.parametrize("tells", [False, True], ids=["usage at the end", "usage with each chunk"])
+async def test_a_cap_on_money_ends_an_answer_in_the_making(tells: bool) -> None:
+    """The upstream is closed in mid stream, when what has been said costs more than is allowed; also where it tells
+    with each chunk what it has cost so far, as some do unasked."""
     words = Stream.words(*["many words "] * 60)
+    if tells:
+        costs = [{"prompt_tokens": 1, "completion_tokens": count * 11 // 4} for count in range(1, 61)]
+        words = [frame({**choice({"content": "many words "}), "usage": cost}) for cost in costs]
     async with ScriptedUpstream(Stream([*words, Hang()])) as upstream:
         async with gateway_over(upstream, PRICE, "capped") as gateway:
             body = {"model": "capped", "messages": MESSAGES, "stream": True}

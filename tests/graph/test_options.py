@@ -279,6 +279,14 @@ async def test_a_plain_def_may_run_in_a_thread() -> None:
     assert await one(stream_in_thread, execution_mechanism="thread_pool").run() == [True, True]
 
 
+async def test_a_stop_iteration_in_a_thread_is_an_error() -> None:
+    """Whoever forgets that next() may find nothing is told, and nobody waits for ever."""
+    flow = one(lambda body: next(iter(body)), execution_mechanism="thread_pool")
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(flow.run([]), 5)
+    assert await flow.run([1]) == 1
+
+
 async def test_leaving_a_stream_closes_its_generator_in_its_thread() -> None:
     """The ``finally`` of a generator runs where the rest of it did."""
     closed_in: list[bool] = []

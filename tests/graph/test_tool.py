@@ -121,12 +121,17 @@ async def test_any_name_will_do_for_a_parameter() -> None:
     assert await Tool.of(odd).call('{"json": 0, "_x": 5}', 5) == {"result": [0, 1, 5, 3]}
 
 
+def somewhere(at: Place) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Has a hint that only a type checker sees."""
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: Tool.of(lambda: 1), "its name must be"),
         (lambda: Tool.of(print), "'\\*args' cannot be given by name"),
         (lambda: Tool.of(eval("lambda x: x"), name="f"), "parameter 'x' has no type hint"),
+        (lambda: Tool.of(somewhere), "tool 'somewhere': a type hint names 'Place', which is not there when it runs"),
         (lambda: Tool.of(book, timeout=0), "must be more than 0"),
         (lambda: Tool.of(book, max_calls=0), "must be 1 or more"),
         (lambda: Tool("t", "", {"type": "array"}, book), "a schema of type object"),
@@ -148,3 +153,13 @@ async def test_a_tool_may_bring_its_own_schema() -> None:
     for arguments in ("[]", "{", '{"m": 1}'):
         assert (await tool.call(arguments, 5))["error"].startswith("wrong arguments: ")
     assert tool.having(name="u").to_wire()["function"]["name"] == "u"
+
+
+async def test_a_def_that_finds_nothing_is_an_error() -> None:
+    """A StopIteration in its thread is told like any other error, and keeps nobody waiting."""
+
+    def first(names: list[str]) -> str:
+        """The first."""
+        return next(iter(names))
+
+    assert await Tool.of(first).call('{"names": []}', 5) == {"error": "first failed: RuntimeError"}

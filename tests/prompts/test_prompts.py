@@ -67,6 +67,40 @@ def test_templates_cannot_reach_attributes(content: str) -> None:
     assert text("{{ a }} {{ b.c }} {{ d[0] }}", body) == "outside outside outside"
 
 
+def test_templates_cannot_reach_what_objects_and_lists_have_beside_their_fields() -> None:
+    """A field that is not there is an error, also where Python's dict and list have a method of its name."""
+    body = {"a": {"x": 1, "count": 2}, "b": [1]}
+    for content in ("{{ a.items }}", "{{ a.copy }}", "{{ a.clear() }}", "{{ b.count }}", "{{ b.append(2) }}"):
+        with pytest.raises(RenderingFailed, match=r"undefined|is a function, and no value|AttributeError"):
+            text(content, body)
+    pairs = "{% for k, v in a|items %}{{ k }}={{ v }} {% endfor %}"
+    shown = text(f"{{{{ a.count }}}} {pairs}{{{{ a.items()|length }}}} {{{{ a|tojson }}}} {{{{ b }}}}", body)
+    assert shown == '2 x=1 count=2 2 {"x": 1, "count": 2} [1]'
+
+
+def test_names_in_strings_and_raw_text_are_not_looked_at() -> None:
+    """Only what minijinja reads can be mistyped."""
+    content = (
+        "{{ 'a|uper is od }}' }}{% raw %}{{ x|uper }}{% endraw %}{# x|uper #} a|uper {{ x|upper }}{{ range(2)|list }}"
+    )
+    assert text(content, {"x": "x"}) == "a|uper is od }}{{ x|uper }} a|uper X[0, 1]"
+    assert text("{% for range in x %}{{ range }}{% endfor %}", {"x": "ab"}) == "ab"
+
+
+@pytest.mark.parametrize("body", ["x", 5, [5]])
+def test_a_body_without_fields_cannot_fill_a_prompt(body: Any) -> None:
+    """The error says what it is."""
+    with pytest.raises(RenderingFailed, match=r"is filled from the fields of a body, which is a (str|int)"):
+        artifact("{x}").render(body)
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    """As one with a space is."""
+    for name in (5, None, "a b"):
+        with pytest.raises(InvalidPrompt, match="write a name without '@' and spaces"):
+            LLMPromptArtifact(name)  # type: ignore[arg-type]
+
+
 def test_a_failed_rendering_does_not_repeat_the_values() -> None:
     """The error names prompt and line, and nothing of what was filled in."""
     with pytest.raises(RenderingFailed) as raised:
@@ -151,8 +185,9 @@ def test_unknown_prompts_and_folders(tmp_path: Path) -> None:
     """The errors say what there is."""
     with pytest.raises(UnknownPrompt, match="there is no prompt 'nope'; there are: judge"):
         PromptStore()["nope"]
-    with pytest.raises(InvalidPrompt, match="no such folder"):
-        PromptStore(tmp_path / "nope")
+    for folder in (tmp_path / "nope", Path("nowhere")):
+        with pytest.raises(InvalidPrompt, match=rf"^{Path.cwd() / folder}: there is no such folder of prompts"):
+            PromptStore(folder)
 
 
 def test_case_37_placeholders_in_single_braces() -> None:
@@ -246,7 +281,25 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
             "has field and description only",
         ),
         ({"role": "user", "content": "x"}, {"invocation_config": {"temprature": 0}}, "did you mean 'temperature'"),
-        ({"role": "user", "content": "x"}, {"invocation_config": {"seed": {1}}}, "seed is a set, which JSON has not"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"user": {1}}}, "user is a set, which JSON has not"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"seed": "1"}}, "seed is '1'; write a whole number"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"n": True}}, "n is True; write a whole number"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"top_p": "hot"}}, "top_p is 'hot'; write a number"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"min_p": float("inf")}}, "min_p is inf, which JSON"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"messages": []}}, "write them into prompt_template"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"model": "m"}}, "which model is asked, the model"),
+        ({"role": "user", "content": "x"}, {"invocation_config": {"stream": True}}, "who asks says whether"),
+        ({"role": "user", "content": "x"}, {"invocation_config": None}, "invocation_config is a NoneType; write an"),
+        ({"role": "user", "content": "x"}, {"description": 5}, "description is a int; write a text"),
+        ({"role": "user", "content": "x"}, {"version": "2"}, "version is '2'; write a number such as 1"),
+        ({"role": "user", "content": "x"}, {"labels": "production"}, "labels is 'production'; write a list of texts"),
+        ({"role": "user", "content": "x"}, {"labels": [5]}, "'5' is no label"),
+        ({"role": "user", "content": [{"type": "txt", "text": "x"}]}, {}, "the type 'txt'; did you mean 'text'"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, {}, "image_url is missing; write it"),
+        ({"role": "user", "content": "{{ x|uper }}"}, {}, "minijinja has no filter 'uper'; mend its name"),
+        ({"role": "user", "content": "{% filter uper %}x{% endfilter %}"}, {}, "minijinja has no filter 'uper'"),
+        ({"role": "user", "content": "{% if x is not od %}x{% endif %}"}, {}, "minijinja has no test 'od'"),
+        ({"role": "user", "content": "{{ range }}"}, {}, "'range' is a function of minijinja's; call it, or give"),
         ({"role": "user", "content": "x"}, {"version": 0}, "versions count from 1"),
         ({"role": "user", "content": "x"}, {"labels": ["v3"]}, "'v3' is no label"),
         ({"role": "user", "content": "x"}, {"labels": ["latest"]}, "'latest' is always the highest version's"),
@@ -268,6 +321,16 @@ def test_a_mistyped_field_of_the_body_is_told() -> None:
     """The error of a missing variable names the nearest field that is there."""
     with pytest.raises(MissingVariable, match=r"needs 'country', and the body has only .*; did you mean 'contry'"):
         text("{{ country }}", {"contry": "France"})
+    with pytest.raises(MissingVariable, match=r"needs 'place', .*; did you mean 'plaec'"):
+        text("{{ place }}", {"plaec": "France"})
+
+
+def test_of_many_fields_of_a_body_few_are_told() -> None:
+    """A body can have any number, with names of any length."""
+    with pytest.raises(MissingVariable) as raised:
+        text("{{ country }}", {f"field{number:06}" + "x" * 300: 1 for number in range(5000)})
+    assert "' and more" in str(raised.value).replace("']", "'")
+    assert len(str(raised.value)) < 10_000
 
 
 def test_whoever_fills_fields_is_held_to_those() -> None:

@@ -192,6 +192,18 @@ def test_the_last_good_set_stays_in_force(tmp_path: Path, caplog: pytest.LogCapt
     assert [content(store, name) for name in ("a", "b")] == ["mended a", "newer b"]
 
 
+def test_a_filter_that_is_mistyped_comes_never_into_force(tmp_path: Path) -> None:
+    """Minijinja would find it in the first request."""
+    told: list[InvalidPrompt | None] = []
+    write(tmp_path, "a.toml", "{{ x|upper }}")
+    store = PromptStore(tmp_path, look_seconds=0, report=told.append)
+    path = write(tmp_path, "a.toml", "{{ x|uper }}")
+    assert store["a"].render({"x": "x"})[0]["content"] == "X"
+    assert [str(fault) for fault in told] == [
+        f"{path}:4: prompt 'a', message 0: minijinja has no filter 'uper'; mend its name, or leave it out"
+    ]
+
+
 def test_a_prompt_in_use_is_neither_taken_away_nor_made_unfillable(tmp_path: Path) -> None:
     """What is proved when a graph is built holds for versions that come later."""
     told: list[InvalidPrompt | None] = []

@@ -65,6 +65,16 @@ def test_render_prints_the_messages(config: Path, tmp_path: Path) -> None:
         assert (code, json.loads(output)) == (0, messages)
 
 
+def test_render_prints_the_messages_of_each_of_a_list_of_bodies(config: Path) -> None:
+    """As the artifact does; a field that is given by itself is each one's."""
+    arguments = ("render", "capital", "--body", "-", "-c", str(config))
+    code, output = call(*arguments, stdin='[{"country": "Peru"}, {"country": 0}]')
+    assert code == 0
+    said = [messages[0]["content"].partition("?")[0] for messages in json.loads(output)]
+    assert said == ["The capital of Peru", "The capital of 0"]
+    assert call(*arguments, stdin="[5]")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

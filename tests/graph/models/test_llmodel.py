@@ -158,6 +158,30 @@ async def test_without_a_prompt_the_messages_of_the_body_are_asked() -> None:
     assert isinstance(caught.value.errors["m"], InvalidInput)
 
 
+@pytest.mark.parametrize("messages", [[], [5], ["hi"], [{"content": "hi"}], "hi", None])
+async def test_messages_that_are_none_are_the_callers_fault(messages: Any) -> None:
+    """Nothing is asked; the error says what they should be."""
+    with pytest.raises(ModelRunnerError, match="'messages': a list of objects with a role") as caught:
+        await of(LLModel, model()).run({"messages": messages})
+    assert Fault.of(caught.value).status == 400
+
+
+async def test_of_no_bodies_there_are_no_answers() -> None:
+    """An empty batch asks nothing."""
+    assert await of(LLModel, llm.LLModel(model(), PROMPT), result_path="out").run([]) == []
+
+
+async def test_a_body_that_lacks_a_field_of_the_prompt_is_the_callers_fault() -> None:
+    """Who asked is told which, with a status of 400."""
+    flow = of(LLModel, llm.LLModel(model(), PROMPT))
+    with pytest.raises(ModelRunnerError) as caught:
+        await flow.run({"contry": "Peru"})
+    fault = Fault.of(caught.value)
+    assert fault.status == 400
+    assert "prompt 'capital' needs 'country'" in fault.message
+    assert "did you mean 'contry'?" in fault.message
+
+
 async def test_a_batch_of_bodies_is_a_list_of_answers() -> None:
     """Of a list of bodies the result is the list of their results."""
     flow = of(LLModel, llm.LLModel(model(say("Paris"), say("Rome")), PROMPT), result_path="out")

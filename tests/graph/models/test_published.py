@@ -1,4 +1,4 @@
-"""The published examples with models, their graph-building lines as printed but for imports and artifact names."""
+"""The published examples with models, as printed but for imports and artifact names."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any, Union
 
+import pytest
+
 import llm
 from graph import (
+    AsyncSpec,
     Event,
     Flow,
+    InvalidStep,
     Model,
     ModelEndpointCreationStrategy,
     ModelRunnerSelector,
     ModelRunnerStep,
     ModelSelector,
-    ServingFunction,
+    Project,
 )
 from llm.providers.openai import OpenAIProvider
 from llm.testing import ScriptedUpstream
@@ -38,6 +42,9 @@ async def upstream(*answers: str) -> AsyncIterator[tuple[ScriptedUpstream, llm.M
         await provider.close()
 
 
+project, image = Project("tutorial"), "mlrun/mlrun"
+
+
 class MyModelSelector(ModelRunnerSelector):
     """The selector that the example names."""
 
@@ -48,9 +55,16 @@ class MyModelSelector(ModelRunnerSelector):
 async def test_36_a_shared_model_with_two_proxies() -> None:
     """Finance and sport share one model in a process of its own, each with its prompt."""
     finance_llm_prompt_artifact, sport_llm_prompt_artifact = prompt("finance"), prompt("sport")
-    function = ServingFunction()
     async with upstream("Up.", "2:1.") as (server, model_artifact):
         # fmt: off
+        function = project.set_function(
+            name="open-ai-tut",
+            kind="serving",
+            tag="latest",
+            func="./src/LLM_file.py",
+            image=image,
+            requirements=["openai==1.77.0"],
+        )
         graph = function.set_topology("flow", engine="async")
 
         model_runner_step = ModelRunnerStep(
@@ -111,11 +125,18 @@ class MyClassifier(ModelSelector):
 async def test_33_the_classifier_selector() -> None:
     """Two models by different mechanisms; the body says which of them run."""
     llm_prompt_1, llm_prompt_2 = prompt("one"), prompt("two")
-    function = ServingFunction()
     async with upstream("1", "2", "3") as (_, model):
         llm_prompt_artifact_1 = llm.LLModel(model, llm_prompt_1)
         llm_prompt_artifact_2 = llm.LLModel(model, llm_prompt_2)
         # fmt: off
+        function = project.set_function(
+            name="my-project",
+            kind="serving",
+            tag="latest",
+            func="my-func",
+            image=image,
+            requirements=["openai==1.77.0"],
+        )
         graph = function.set_topology("flow", engine="async")
 
         model_runner_step = ModelRunnerStep(
@@ -150,7 +171,7 @@ async def test_33_the_classifier_selector() -> None:
 
 async def test_33_the_batch_graph() -> None:
     """Two requests are asked together in a process, and each has its own answer back."""
-    function = ServingFunction()
+    function = project.set_function()
     async with upstream("same", "same") as (server, model):
         llm_prompt_artifact = llm.LLModel(model, prompt("batch"))
         # fmt: off
@@ -172,6 +193,9 @@ async def test_33_the_batch_graph() -> None:
         )
         step = step.to(model_runner_step)
         step.to("storey.FlatMap", _fn="(event.body)", full_event=True).respond()
+
+        #  Enable AsyncSpec when using batch step
+        function.with_http(async_spec=AsyncSpec())
         # fmt: on
         try:
             answers = await asyncio.gather(*(graph.run({"question": str(number)}) for number in range(2)))
@@ -202,3 +226,13 @@ async def test_7_an_llm_step_and_two_tools_that_cycle_back() -> None:
         model.to(counting(name), name=name).cycle_to("llm")
     model.to(lambda body: body, name="end").respond()
     assert await flow.run({"counter": 0, "tool_a": 0, "tool_b": 0}) == {"counter": 5, "tool_a": 2, "tool_b": 2}
+
+
+def test_a_published_function_is_a_serving_one_that_streams() -> None:
+    """Other kinds are refused, and so is not to stream what is a stream; to stream is what all do."""
+    function = project.set_function(name="streams")
+    assert function.set_streaming(enabled=True) is function
+    with pytest.raises(InvalidStep, match="put a Collector before its responder"):
+        function.set_streaming(enabled=False)
+    with pytest.raises(InvalidStep, match="function 'f': kind 'job' is not known; write 'serving'"):
+        project.set_function(name="f", kind="job")

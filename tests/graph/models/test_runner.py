@@ -97,6 +97,15 @@ class ByBody(ModelRunnerSelector):
         return event.body["models"]
 
 
+class Later(ModelRunnerSelector):
+    """Wants to wait for something."""
+
+    async def select_models(  # type: ignore[override]
+        self, event: Event, available_models: list[ModelEndpoint]
+    ) -> Any:
+        return None
+
+
 class OnlyPlain(Model):
     def predict(self, body: Any) -> Any:
         return body
@@ -163,6 +172,10 @@ async def test_33_an_unknown_model_is_named() -> None:
         await flow.run({"models": ["x"]})
     with pytest.raises(InvalidSelection, match="step 'r' selected a model twice: a, a"):
         await flow.run({"models": ["a", "a"]})
+    with pytest.raises(InvalidSelection, match="its selector gave a int; it gives names of models"):
+        await flow.run({"models": 5})
+    with pytest.raises(InvalidSelection, match=r"selected the model '\{'a': 1\}'"):
+        await flow.run({"models": [{"a": 1}]})
 
 
 async def test_33_a_selector_may_select_what_it_was_shown() -> None:
@@ -293,6 +306,16 @@ def test_33_what_cannot_be_is_found_when_the_graph_is_built() -> None:
         of(ModelRunnerStep("r", ByBody, {"no": 1}).add_model("a", OnlyPlain)).validate()
     with pytest.raises(InvalidStep, match="is said of each model, in add_model"):
         of(ModelRunnerStep("r").add_model("a", OnlyPlain), execution_mechanism="thread_pool").validate()
+    with pytest.raises(InvalidStep, match=r"Later\.select_models must be a plain def"):
+        of(ModelRunnerStep("r", Later).add_model("a", OnlyPlain)).validate()
+    with pytest.raises(InvalidStep, match="='overwritee' is not known; write one of inplace, archive, overwrite"):
+        ModelRunnerStep("r").add_shared_model_proxy("a", model_endpoint_creation_strategy="overwritee")
+    with pytest.raises(InvalidStep, match=r"labels=\['x'\]; write an object"):
+        ModelRunnerStep("r").add_model("a", OnlyPlain, labels=["x"])  # type: ignore[arg-type]
+    for option, meant in (("result_pth", "result_path"), ("lables", "labels")):
+        with pytest.raises(InvalidStep, match=f"there is no option '{option}'; did you mean '{meant}'"):
+            mistyped: dict[str, Any] = {option: "x"}
+            ModelRunnerStep("r").add_model("a", OnlyPlain, **mistyped)
     replaced = ModelRunnerStep("r").add_model("a", Fails).add_model("a", OnlyPlain, override=True)
     assert list(replaced.model_entries) == ["a"]
 
@@ -600,6 +623,27 @@ async def test_monitors_see_whole_streams() -> None:
     monitor = Monitor()
     await of(ModelRunnerStep("r").add_model("m", Counts)).run(3, hooks=Hooks.of([monitor]))
     assert [call.result for call in monitor.calls] == [[0, 1, 2]]
+
+
+async def test_monitors_see_that_a_client_left() -> None:
+    """A call that was cut off is none that gave nothing, and a stream that was left is not whole."""
+
+    class Waits(Model):
+        async def predict_async(self, body: asyncio.Event) -> None:
+            body.set()
+            await asyncio.Event().wait()
+
+    monitor, begun = Monitor(), asyncio.Event()
+    running = asyncio.create_task(of(ModelRunnerStep("r").add_model("m", Waits)).run(begun, hooks=Hooks.of([monitor])))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    stream = of(ModelRunnerStep("r").add_model("m", Counts)).stream(3, hooks=Hooks.of([monitor]))
+    async with aclosing(stream) as chunks:
+        assert await anext(chunks) == 0
+    assert [type(call.error) for call in monitor.calls] == [asyncio.CancelledError, GeneratorExit]
+    assert [call.result for call in monitor.calls] == [None, None]
 
 
 async def test_a_replay_needs_no_process() -> None:

@@ -177,6 +177,8 @@ async def test_40_numbers_by_weighted_mean() -> None:
     assert await voted(ensemble(1.0, 3.0, weights={"m1": 3.0})) == [1.5]
     assert await voted(ensemble(1, 4, vote_type="regression")) == [2.5]
     assert await voted(ensemble(np.float64(1.0), np.float64(2.0))) == [1.5]
+    half = VotingEnsemble({"a": lambda body: [1, 2.5], "b": lambda body: [2, 2]})
+    assert (await of(half).run({"inputs": [0, 0]}))["outputs"] == [1.5, 2.25]
 
 
 async def test_40_labels_by_weight() -> None:
@@ -233,6 +235,8 @@ def test_40_weights_are_checked_at_build() -> None:
         ({"x": 1.0}, "has a weight for 'x'; its routes are m1"),
         ({"m1": -1.0}, "the weight of 'm1' is -1.0; write 0 or more"),
         ({"m1": 0.0}, "all weights are 0"),
+        ({"m1": "1"}, "the weight of 'm1' is '1'; write 0 or more"),
+        ({"m1": float("inf")}, "the weight of 'm1' is inf; write 0 or more"),
     ):
         with pytest.raises(InvalidStep, match=message):
             of(ensemble("a", weights=weights)).validate()

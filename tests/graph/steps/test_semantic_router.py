@@ -166,6 +166,8 @@ def test_faults_are_found_at_build() -> None:
     for routes in wrong:
         with pytest.raises(InvalidStep, match="maps each follower to a list of at least one example"):
             SemanticRouter(routes, counted)
+    with pytest.raises(InvalidStep, match="threshold=5 is no cosine; write a number from -1 to 1"):
+        SemanticRouter(ROUTES, counted, threshold=5, default="human")
     with pytest.raises(InvalidStep, match="threshold= and default= go together"):
         SemanticRouter(ROUTES, counted, threshold=0.5)
     with pytest.raises(UnknownStep, match="may choose 'support', which does not follow it; it has Complete, billing"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,6 +21,14 @@ from graph.toolset import Toolset
 from llm import ChatRequest, LLModel, Model
 from llm.testing import ScriptedProvider, call, say
 from prompts import PromptStore
+
+
+@dataclass
+class Hotel:
+    """What a tool may return."""
+
+    name: str
+    free_from: date
 
 
 def calls(*named: tuple[str, str]) -> ChatRequest:
@@ -107,6 +118,27 @@ async def test_results_have_a_bound() -> None:
 
     answers = await told(ToolsStep([Tool.of(much)], max_result=50), Event(calls(("much", ""))))
     assert answers == [{"error": "the result has 114 characters, and 50 may be read; ask for less"}]
+
+
+async def test_results_that_are_objects_of_python() -> None:
+    """Models, dataclasses, times and sets become JSON; what has no form of JSON is told as a fault."""
+
+    def find() -> list[Hotel]:
+        return [Hotel("Sol", date(2026, 5, 14))]
+
+    def tags() -> dict[str, Any]:
+        return {"tags": {"sea"}, "price": Decimal("9.50")}
+
+    def thing() -> Any:
+        return object()
+
+    step = ToolsStep([Tool.of(find), Tool.of(tags), Tool.of(thing)])
+    event = Event(calls(("find", "{}"), ("tags", "{}"), ("thing", "{}")))
+    assert await told(step, event) == [
+        {"result": [{"name": "Sol", "free_from": "2026-05-14"}]},
+        {"tags": ["sea"], "price": "9.50"},
+        {"error": "the tool returned something that is not JSON"},
+    ]
 
 
 async def test_what_is_no_tool_of_ours_is_told() -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 import uvicorn
+from aiohttp import web
 from mcp.server.mcpserver import MCPServer
 
 from graph import Event, InvalidTool, ToolsetNotStarted, ToolsetUnavailable, ToolsStep
 from graph.toolset import tools_of
 from graph.toolsets import mcp as toolsets
 from graph.toolsets.mcp import McpToolset
+from tests.graph.steps import test_remote as remote
 from tests.graph.steps.test_tools import calls, told
 from tests.graph.toolsets.mcp_server import server
 
@@ -137,6 +139,18 @@ async def test_a_server_that_cannot_be_used_stops_the_start(options: dict[str, A
     """In a sentence with the name of the tools."""
     with pytest.raises(ToolsetUnavailable, match=said):
         await McpToolset("shop", **options).start()
+
+
+async def test_what_is_no_mcp_server_is_told_in_a_sentence() -> None:
+    """Another service that answers in JSON: the reason is cut, and where to look still stands at its end."""
+
+    async def other(request: web.Request) -> web.Response:
+        return web.json_response({"hello": "x" * 1000})
+
+    async with remote.serving(other) as url:
+        with pytest.raises(ToolsetUnavailable, match="look whether an MCP server answers at") as raised:
+            await McpToolset("shop", url=f"{url}/mcp").start()
+    assert len(str(raised.value)) < 500
 
 
 @pytest.mark.parametrize("name", ["a b", "x" * 70])

@@ -129,6 +129,41 @@ async def test_faults_are_told_to_the_model(tool: str, arguments: Any, said: str
         assert said in (await tools_at(url)[tool].call(json.dumps(arguments), 5))["error"]
 
 
+def query(name: str, **said: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "array", "items": {"type": "string"}}, **said}
+
+
+async def test_lists_in_a_query_are_written_as_the_document_says() -> None:
+    """One after the other by default, or in one value, with what the document puts between."""
+    lists = [
+        query("each"),
+        query("comma", explode=False),
+        query("pipe", style="pipeDelimited"),
+        query("space", style="spaceDelimited"),
+    ]
+    document = changed(_a={"operationId": "a", "parameters": lists})
+    async with serving(echo) as url:
+        (tool,) = OpenApiToolset("pets", document, url, headers={"x-key": "k"})
+        came = await tool.call(json.dumps({each["name"]: ["x,&", "y"] for each in lists}), 5)
+    assert came["url"] == "/a?comma=x%2C%26,y&each=x%2C%26&each=y&pipe=x%2C%26%7Cy&space=x%2C%26%20y"
+
+
+async def test_what_documents_in_the_wild_say() -> None:
+    """Ids that no model can call are written otherwise, a header that the author gives is nobody's to give, JSON may
+    name its charset, and what an operation says of a parameter goes before what its path says."""
+    shared = {"name": "at", "in": "query", "required": True, "schema": {"type": "string"}}
+    put = {
+        "operationId": "pets/put.one",
+        "parameters": [{**HEADER, "name": "X-Key"}, {**shared, "required": False}],
+        "requestBody": {"content": {"application/json; charset=utf-8": {"schema": {"type": "object"}}}},
+    }
+    document = {**DOCUMENT, "paths": {"/a": {"parameters": [shared], "put": put}}}
+    async with serving(echo) as url:
+        (tool,) = OpenApiToolset("pets", document, url, headers={"x-key": "k"}, only=["pets/put.one"])
+        assert tool.name == "pets_pets_put_one"
+        assert await tool.call('{"body": {"a": 1}}', 5) == {"method": "PUT", "url": "/a", "body": '{"a":1}'}
+
+
 async def test_keys_and_long_answers_are_not_told() -> None:
     """The words of a 401 may hold a key; an answer has a bound."""
     async with serving(echo) as url:
@@ -165,7 +200,17 @@ HEADER = {"name": "x", "in": "header", "required": True}
         (changed(_a={"parameters": [HEADER]}), {}, "GET /a: the header parameter 'x' is not a model's to give"),
         (changed(_a={"parameters": [{"$ref": "http://x/y"}]}), {}, "GET /a: 'http://x/y' lies outside the document"),
         ({**DOCUMENT, "paths": {"/a/{id}": {"get": {}}}}, {}, "the path has a place 'id' that no parameter fills"),
-        (changed(_a={"operationId": "a b"}), {}, "its name must be"),
+        (changed(_a={"operationId": "a" * 64}), {}, "its name must be"),
+        (
+            changed(_a={"operationId": "a.b"}, _b={"operationId": "a/b"}),
+            {},
+            "two operations would be called 'pets_a_b'",
+        ),
+        (
+            changed(_a={"parameters": [{"name": "id", "in": "path"}, {"name": "id", "in": "query"}]}),
+            {},
+            "GET /a: two parameters are called 'id'",
+        ),
         (
             {**DOCUMENT, "paths": {"/a": {"put": {"requestBody": {"content": {"text/csv": {}}}}}}},
             {},

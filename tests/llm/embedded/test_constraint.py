@@ -169,6 +169,15 @@ def test_what_cannot_be_followed_is_refused(noise: Engine, name: str) -> None:
         noise.constraint.json_schema(HOSTILE[name])
 
 
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}]
+)
+def test_a_schema_that_is_only_a_reference_to_itself_says_so(noise: Engine, schema: dict[str, Any]) -> None:
+    """In words of ours: no value can ever be begun."""
+    with pytest.raises(InvalidSchema, match="no value is valid"):
+        noise.constraint.json_schema(schema)
+
+
 def test_the_bounds_of_64_bits_are_bounds(noise: Engine) -> None:
     """Schemas made of a language's integers have them; a default is only told."""
     schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1, "default": -(2**63)}

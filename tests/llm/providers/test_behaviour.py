@@ -76,6 +76,13 @@ class Said:
     gate: Gate | None = None
     more: str = ""
     reason: str = "stop"
+    stream: bool = True
+    """Whether it answers a request for a stream; models in this process always stream."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the model fails behind its words."""
+        return self.reason == "broken"
 
     @property
     def written_calls(self) -> list[str]:
@@ -113,16 +120,19 @@ class Api:
     @asynccontextmanager
     async def saying(self, *answers: Said) -> AsyncGenerator[ModelProvider, None]:
         """A provider whose upstream says this."""
-        async with self.upstream(*map(self._stream, answers)) as (_, provider):
+        async with self.upstream(*map(self._reply, answers)) as (_, provider):
             yield provider
 
-    def _stream(self, said: Said) -> Stream:
+    def _reply(self, said: Said) -> Reply:
+        if not said.stream:
+            return self.dialect.answer(said.words, *said.calls, finish_reason=said.reason)
         words = [said.words] if said.words else []
         first = self.dialect.words(*words) if words or not said.calls else self.dialect.opening()
         wait = [said.gate] if isinstance(said.gate, Pause) else []
         more = self.dialect.word_pieces([said.more]) if said.more else []
         calls = self.dialect.call_pieces(said.calls, whole=False)
-        return Stream([*first, *wait, *more, *calls, *self.dialect.end(said.reason)])
+        end = [self.dialect.fault()] if said.broken else self.dialect.end(said.reason)
+        return Stream([*first, *wait, *more, *calls, *end])
 
 
 class Local:
@@ -143,7 +153,7 @@ class Local:
         script = [list(self._ids(said)) for said in answers]
         cut = answers[0].reason == "length"
         with TemporaryDirectory() as folder:
-            reciting.save(Path(folder), script, ends=not cut)
+            reciting.save(Path(folder), script, ends=not (cut or answers[0].broken))
             limit = len(script[0]) if cut else 100
             provider = HuggingFaceProvider(folder, max_tokens=limit)
             try:
@@ -176,9 +186,10 @@ class Embedded:
     @asynccontextmanager
     async def saying(self, *answers: Said) -> AsyncGenerator[ModelProvider, None]:
         """A provider whose model says this; an answer that is cut off ends where the context does."""
-        ends = answers[0].reason != "length"
+        cut = answers[0].reason == "length"
+        ends = not (cut or answers[0].broken)
         script = [list(self._ids(said)) for said in answers]
-        context = 512 if ends else len(encode(TOKENIZER, asked().messages, None, 100)) + len(script[0])
+        context = 512 if not cut else len(encode(TOKENIZER, asked().messages, None, 100)) + len(script[0])
         provider = RecitingProvider(script, self._gate, ends=ends, context=context)
         try:
             await provider.start()
@@ -216,14 +227,20 @@ LOCAL = [
 ]
 
 
-@pytest.fixture(
-    params=[
-        *APIS,
-        pytest.param(Local(), id="huggingface", marks=LOCAL),
-        pytest.param(Embedded(), id="embedded"),
-    ]
-)
+ANYONE = [
+    *APIS,
+    pytest.param(Local(), id="huggingface", marks=LOCAL),
+    pytest.param(Embedded(), id="embedded"),
+]
+
+
+@pytest.fixture(params=ANYONE)
 def anyone(request: pytest.FixtureRequest) -> Anyone:
+    return installed(request)
+
+
+def installed(request: pytest.FixtureRequest) -> Anyone:
+    """Who is asked, if what it needs is there."""
     if isinstance(request.param, Local):
         pytest.importorskip("torch", reason="needs the extra huggingface")
         pytest.importorskip("transformers", reason="needs the extra huggingface")

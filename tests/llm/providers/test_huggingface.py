@@ -392,6 +392,51 @@ async def test_embeddings(provider: HuggingFaceProvider) -> None:
         await provider.embed("m", EmbeddingRequest(["a"], {"dimensions": 3}))
 
 
+@pytest.mark.parametrize("wrong", [4096, 2**31 - 1])
+async def test_ids_that_are_none_of_the_models_are_refused(provider: HuggingFaceProvider, wrong: int) -> None:
+    """By their place, before the model sees them."""
+    with pytest.raises(InvalidRequest, match=rf"'input\[1\]': {wrong} is no token") as raised:
+        await provider.embed("m", EmbeddingRequest([[1], [4095, wrong]]))
+    assert raised.value.param == "input[1]"
+
+
+async def test_leaving_ends_embeddings(provider: HuggingFaceProvider) -> None:
+    """Not before, but with the input that is read: the others are not read for nobody."""
+    runtime, read = provider._load(), []
+    runtime.model.register_forward_hook(lambda *_: read.append(1))
+    runtime.model.base_model.register_forward_hook(lambda *_: read.append(1))
+    leaving = asyncio.create_task(provider.embed("m", EmbeddingRequest(["weather " * 200] * 500)))
+    while not read:
+        await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await provider.embed("m", EmbeddingRequest(["a"]))
+    assert len(read) < 100
+
+
+async def test_rows_that_end_where_the_context_does_disturb_nobody(tmp_path: Path) -> None:
+    """A model with as many positions as its context has: who shares a batch with a long prompt goes on behind it."""
+    sizes = {"n_positions": 64, "n_embd": 8, "n_layer": 1, "n_head": 2, "eos_token_id": None, "bos_token_id": None}
+    transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=4096, **sizes)).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(FOLDER, model_max_length=64).save_pretrained(tmp_path)
+    provider = HuggingFaceProvider(str(tmp_path), max_tokens=100)
+    try:
+        made = await asyncio.gather(*(answered(provider, "hi " * length, seed=1) for length in (1, 50, 2)))
+    finally:
+        await provider.close()
+    assert [completion.usage.total_tokens for completion in made if completion.usage] == [64, 64, 64]
+
+
+async def test_no_tokens_at_all(provider: HuggingFaceProvider) -> None:
+    """A raw prompt may ask for none, also beside others."""
+    none, some = await asyncio.gather(answered(provider, max_tokens=0), answered(provider, max_tokens=3))
+    assert (none.content, none.finish_reason) == ("", "length")
+    assert none.usage is not None
+    assert (none.usage.prompt_tokens > 0, none.usage.completion_tokens) == (True, 0)
+    assert some.content
+
+
 async def test_closing_tells_those_who_wait(provider: HuggingFaceProvider) -> None:
     """Nobody waits for ever for a model that has gone."""
     async with aclosing(provider.stream("m", asked(temperature=2.0, seed=1, max_tokens=1000))) as chunks:
@@ -414,6 +459,13 @@ async def test_a_model_that_only_embeds(tmp_path: Path) -> None:
             await answered(provider)
     finally:
         await provider.close()
+
+
+@pytest.mark.parametrize("path", ["./nowhere/model", "/nowhere", "~/nowhere", "../model"])
+def test_a_folder_that_is_not_there(path: str) -> None:
+    """It is not asked of the hub, and told before anything is loaded."""
+    with pytest.raises(ValueError, match=f"there is no folder '{path}'"):
+        HuggingFaceProvider(path)
 
 
 async def test_a_folder_without_a_model(tmp_path: Path) -> None:
