@@ -20,9 +20,12 @@ from guardrails.policy import NOT_IN_PIECES, Policy
 from guardrails.texts import with_texts
 from guardrails.timing import Timing
 from guardrails.vault import Vault
-from guardrails.verdict import Verdict
+from guardrails.verdict import ALLOWED, Verdict
 from guardrails.window import Window
 from llm import ChatChunk, ChatCompletion, ToolCallDelta
+
+TEXTS = frozenset({"reasoning_content", "reasoning", "refusal"})
+"""Members of an answer that are texts by what APIs say."""
 
 
 class AnswerWindow:
@@ -65,10 +68,11 @@ class AnswerWindow:
         extra = {
             name: passed
             for name, text in (chunk.extra or {}).items()
-            if isinstance(text, str) and (passed := self._say(name, text))
+            if isinstance(text, str) and self._may_be_called(name) and (passed := self._say(name, text))
         }
         content = self._say("content", chunk.content) if chunk.content else None
-        said = ChatChunk(content or None, (), chunk.finish_reason, chunk.usage, extra or None, None, chunk.common)
+        common = self._whole(chunk.common)
+        said = ChatChunk(content or None, (), chunk.finish_reason, chunk.usage, extra or None, None, common)
         return said if _says(said) else None
 
     def end(self) -> ChatChunk | None:
@@ -82,25 +86,52 @@ class AnswerWindow:
                 extra |= self._rest_of_extra()
                 calls = self._calls()
             except ContentRefused as refused:
-                self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
-                self.allowed = False
+                self._refused(refused)
         said = ChatChunk(content, calls, extra=extra or None)
         return said if _says(said) else None
+
+    def _may_be_called(self, name: str) -> bool:
+        """Whether a member may have its name, which nobody can redact."""
+        if name not in TEXTS and name not in self._windows and self._whole(name) != name and self.allowed:
+            self._refused(ContentRefused("A member of the answer has a name that cannot be redacted.", "names"))
+        return self.allowed
+
+    def _whole(self, value: Any) -> Any:
+        """What comes whole, and may be said at once; nothing of it where one of its texts may not."""
+        if not value or not self.allowed:
+            return None
+        try:
+            admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
+        except ContentRefused as refused:
+            self._refused(refused)
+            return None
+        if verdict != ALLOWED:
+            self._verdicts.append(verdict)
+        return admitted
+
+    def _refused(self, refused: ContentRefused) -> None:
+        self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
+        self.allowed = False
 
     def _rest_of_extra(self) -> dict[str, Any]:
         """The members that are no text. Lists may come in pieces, whose texts clients put together again."""
         extra = dict(self._held.extra)
-        called = extra.pop("function_call", None)
-        if isinstance(called, Mapping):
-            called = self._policy.admit_call({"function": called}, self._timings)["function"]
-            if isinstance(arguments := called.get("arguments"), str):
-                called = {**called, "arguments": self._restored(arguments)}
+        called = self._function_call(extra.pop("function_call", None))
         admitted, verdict = self._policy.admit_answer(extra, timings=self._timings)
         self._verdicts.append(verdict)
         for name in self._in_pieces:
             self._policy.check_pieces(admitted.get(name), self._timings)
         said = {name: self._restored_in(name, value) for name, value in admitted.items()}
         return said if called is None else {**said, "function_call": called}
+
+    def _function_call(self, called: Any) -> Any:
+        """A call of the older form, in whatever form it comes."""
+        if not isinstance(called, Mapping):
+            return self._policy.admit_answer(called, "tool_arguments", self._timings)[0]
+        called = self._policy.admit_call({"function": called}, self._timings)["function"]
+        if isinstance(arguments := called.get("arguments"), str):
+            return {**called, "arguments": self._restored(arguments)}
+        return called
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
         return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None

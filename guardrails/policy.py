@@ -142,7 +142,7 @@ class Policy:
         return self._looker(timings).call(call)
 
     def check_pieces(self, pieces: Any, timings: Timings | None = None) -> None:
-        """Looks at a list that an answer brought in pieces: the texts of each member one after the other.
+        """Looks at a member that an answer brought in pieces: the texts in its lists one after the other.
 
         Raises:
             ContentRefused: when they are not to be said so, or would have to be redacted across pieces.
@@ -157,12 +157,17 @@ class Policy:
 
 
 def _together(pieces: Any) -> dict[str, str]:
-    """The texts of the objects in a list, by the name of their member, one after the other."""
+    """The texts in the lists of a member, by the names of the members that lead there, one after the other."""
     together: dict[str, str] = {}
-    for piece in pieces if isinstance(pieces, list) else ():
-        for name, text in piece.items() if isinstance(piece, Mapping) else ():
-            if isinstance(text, str) and name not in NOT_IN_PIECES:
-                together[name] = together.get(name, "") + text
+    todo = [("", pieces)]
+    while todo:
+        path, value = todo.pop()
+        if isinstance(value, str):
+            together[path] = together.get(path, "") + value
+        elif isinstance(value, list):
+            todo += [(path, each) for each in reversed(value)]
+        elif isinstance(value, Mapping):
+            todo += [(f"{path}/{name}", each) for name, each in value.items() if name not in NOT_IN_PIECES]
     return together
 
 

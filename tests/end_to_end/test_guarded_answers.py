@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ STREAMS: dict[str, Sequence[Mapping[str, Any]]] = {
     "beside a call": [{"tool_calls": [{"index": 0, "id": "c1", "note": WORD, "function": {"name": "f"}}]}],
     "role": [{"role": WORD, "content": "a"}],
     "name of a member": [{"content": "a"}, {"annotations": [{WORD: 1}]}],
+    "name of a text": [{"content": "a"}, {WORD: "x"}],
+    "list of texts": [{"notes": [piece]} for piece in CUT],
+    "deep in a list": [{"notes": [{"deep": {"text": piece}}]} for piece in CUT],
+    "list in an object": [{"note": {"list": [{"text": piece}]}} for piece in CUT],
+    "no JSON": [call(name="f", arguments='{"a":NaN,"b":"\\u006eig'), call(arguments='htjar"}')],
+    "half a sign": [call(name="f", arguments='{"a":"\\ud800","b":"\\u006eightjar"}')],
+    "more behind JSON": [call(name="f", arguments='{"a":"\\u006eightjar"} so')],
+    "beside a function call": [{"function_call": {"name": "f", "arguments": "{}", "note": WORD}}],
+    "objects for a function": [{"function_call": {"name": "f", "arguments": {"a": WORD}}}],
+    "no function call": [{"function_call": [WORD]}],
 }
 WHOLE: dict[str, Mapping[str, Any]] = {
     "content": {"content": f"A {WORD}."},
@@ -60,6 +71,7 @@ WHOLE: dict[str, Mapping[str, Any]] = {
     "function call": {"content": None, "function_call": {"name": "f", "arguments": '{"a":"\\u006eightjar"}'}},
     "annotation": {"content": "a", "annotations": [{"type": "url_citation", "url_citation": {"title": WORD}}]},
     "transcript": {"content": None, "audio": {"id": "a", "transcript": WORD}},
+    "objects for a function": {"content": None, "function_call": {"name": "f", "arguments": {"a": WORD}}},
 }
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [HI]}),
@@ -113,6 +125,15 @@ async def leaks(attached: str, replies: Mapping[str, Reply], *, stream: bool) ->
 async def test_no_member_of_a_stream_carries_a_word_past_a_policy(attached: str) -> None:
     """However it is cut, over every API."""
     assert await leaks(attached, {name: deltas(*pieces) for name, pieces in STREAMS.items()}, stream=True) == []
+
+
+@pytest.mark.parametrize("name", ["system_fingerprint", "service_tier"])
+async def test_what_is_said_of_an_answer_carries_no_word(name: str) -> None:
+    """Streamed or not."""
+    streamed = Stream([frame({**choice({"content": "a"}), name: WORD}), *Stream.end({"prompt_tokens": 1})])
+    whole = answer("a")
+    assert await leaks("model", {"streamed": streamed}, stream=True) == []
+    assert await leaks("model", {"whole": replace(whole, body={**whole.body, name: WORD})}, stream=False) == []
 
 
 async def test_a_header_carries_no_word_past_a_policy() -> None:
