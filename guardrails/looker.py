@@ -82,9 +82,9 @@ class Looker:
         begun = perf_counter_ns()
         checked = guardrail.check(text, self._replace, timing)
         timing.total += perf_counter_ns() - begun
+        self._spans += checked.verdict.spans
         if not checked.verdict.allowed:
             raise ContentRefused(checked.verdict.reason, checked.verdict.rule)
-        self._spans += checked.verdict.spans
         self._flags |= dict.fromkeys(checked.verdict.flags)
         self.changed = self.changed or checked.text != text
         return checked.text

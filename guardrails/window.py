@@ -137,12 +137,15 @@ class Window:
     def _rest(self) -> str:
         self._group(self._scan.end())
         if self._beside:
-            others = [Group(span.start, span.end, [], [(span, rule)]) for span, rule in self._beside]
-            groups = sorted((*self._groups, *others), key=attrgetter("end"))
-            self._groups.clear()
-            for group in groups:
-                self._join(group)
+            self._join_beside()
         return self._settle(self._scan.position)
+
+    def _join_beside(self) -> None:
+        others = [Group(span.start, span.end, [], [(span, rule)]) for span, rule in self._beside]
+        groups = sorted((*self._groups, *others), key=attrgetter("end"))
+        self._groups.clear()
+        for group in groups:
+            self._join(group)
 
     def _gather(self, text: str) -> str:
         """Holds all of the text, for rules about it as a whole."""
@@ -169,7 +172,8 @@ class Window:
         return [rule for rule in self._guardrail.whole if rule.name not in self._passed_over]
 
     def _beyond(self, text: str) -> str | None:
-        """What may be said of a text that grows too long by this piece; None when it does not."""
+        """What may be said of a text that grows too long by this piece, which ends where a match may have begun; None
+        when it does not."""
         after = self._scan.position + len(text)
         for rule in self._guardrail.lengths:
             if after <= rule.most or rule.name in self._passed_over:
@@ -178,7 +182,9 @@ class Window:
                 self._flag(rule)
                 continue
             said = self._pass(text[: rule.most - self._scan.position])
-            said += self._rest() if self.allowed else ""
+            if self._beside and self.allowed:
+                self._join_beside()
+                said += self._settle(self._scan.open_from)
             if self.allowed:
                 self._refuse(rule.name, rule.message)
             return said

@@ -10,6 +10,7 @@ import pytest
 
 from guardrails import ContentRefused, Policy
 from guardrails.answer import AnswerWindow
+from guardrails.guardrail import Guardrail
 from guardrails.policy import Placed
 from guardrails.rules.language import language, language_of
 from guardrails.rules.personal import personal_data
@@ -211,3 +212,12 @@ def test_languages_are_told_where_a_text_shows_one(text: str, told: str) -> None
     """By its script, or its commonest words; a name shows none, and passes."""
     assert language_of(text) == told
     assert (language("en").look(text) == "") is (told in ("", "en"))
+
+
+@pytest.mark.parametrize(
+    "text", ["id 2341 2341 2346 2024", "2341 2341 2346 5555 2222", "9 2341 2341 2346", "3000 2341 2341 2346"]
+)
+def test_a_number_is_found_beside_others(text: str) -> None:
+    """Which together with a part of it look like one, too."""
+    guardrail = Guardrail("ids", [personal_data(["national_id"], countries=["IN"])])
+    assert guardrail.check(text).text == text.replace("2341 2341 2346", "[NATIONAL_ID_IN]")
