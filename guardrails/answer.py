@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 
 from guardrails.errors import ContentRefused
-from guardrails.guardrail import Guardrail
 from guardrails.places import Timings
 from guardrails.policy import NOT_IN_PIECES, Policy
 from guardrails.texts import with_texts
@@ -43,9 +42,10 @@ class AnswerWindow:
     def __init__(self, policy: Policy, vault: Vault, timings: Timings | None = None) -> None:
         self._policy = policy
         self._vault = vault
-        self._guardrail: Guardrail | None = policy.guardrails.get("output")
+        self._guardrail, self._recording = policy.streams
         self._timings: Timings = {} if timings is None else timings
-        self._timing = self._timings.setdefault("output", Timing()) if self._guardrail else Timing()
+        self._timing = self._timings.setdefault("output", Timing()) if any(policy.streams) else Timing()
+        self._recorded: dict[str, Window] = {}
         self._windows: dict[str, tuple[Window | None, Window | None]] = {}
         self._held = ChatCompletion()
         self._in_pieces: set[str] = set()
@@ -57,7 +57,8 @@ class AnswerWindow:
     def verdict(self) -> Verdict:
         """What is said of it so far."""
         windows = [guarding.verdict for guarding, _ in self._windows.values() if guarding is not None]
-        return Verdict.of([*windows, *self._verdicts])
+        recorded = [_as_record(window.verdict) for window in self._recorded.values()]
+        return Verdict.of([*windows, *recorded, *self._verdicts])
 
     def feed(self, chunk: ChatChunk) -> ChatChunk | None:
         """What of a chunk, and of those before it, may be said by now; None for nothing."""
@@ -175,6 +176,10 @@ class AnswerWindow:
         if name not in self._windows:
             guarding = self._guardrail.window(timing=self._timing) if self._guardrail else None
             self._windows[name] = (guarding, self._vault.window() if self._vault else None)
+            if self._recording:
+                self._recorded[name] = self._recording.window(timing=self._timing)
+        if self._recording:
+            self._timed(self._recorded[name], text)
         guarding, restoring = self._windows[name]
         said = self._feed(guarding, text) if guarding else text
         if restoring is None:
@@ -183,16 +188,27 @@ class AnswerWindow:
 
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]
+        if name in self._recorded:
+            self._timed(self._recorded[name])
         said = self._feed(guarding) if guarding and self.allowed else ""
         return restoring.feed(said) + restoring.end() if restoring else said
 
     def _feed(self, window: Window, text: str | None = None) -> str:
         """What a window gives for a piece of text, or at the end; its verdict is taken over."""
+        said = self._timed(window, text)
+        self.allowed = self.allowed and window.allowed
+        return said
+
+    def _timed(self, window: Window, text: str | None = None) -> str:
         begun = perf_counter_ns()
         said = window.end() if text is None else window.feed(text)
         self._timing.total += perf_counter_ns() - begun
-        self.allowed = self.allowed and window.allowed
         return said
+
+
+def _as_record(verdict: Verdict) -> Verdict:
+    """What a window that only records says; where it would have held too much, that is a flag."""
+    return verdict if verdict.allowed else Verdict(allowed=True, spans=verdict.spans, flags=(*verdict.flags, "window"))
 
 
 def _put_together(pieces: list[Any], vault: Vault) -> list[Any]:

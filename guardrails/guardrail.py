@@ -67,7 +67,11 @@ class Guardrail:
     def window(self, replace: Replace = placeholder, timing: Timing | None = None) -> Window:
         """What a stream goes through; ``replace`` says what stands in place of a part that is redacted. To ``timing``
         is added how long rules about the whole take."""
-        return Window(self, replace, self._passed_over(), self.max_held, timing or Timing())
+        passed_over = self._passed_over()
+        nothing = bool(passed_over) and all(rule.name in passed_over for rule in self.rules)
+        return Window(
+            Guardrail(self.name, ()) if nothing else self, replace, passed_over, self.max_held, timing or Timing()
+        )
 
     def check(self, text: str, replace: Replace = placeholder, timing: Timing | None = None) -> Checked:
         """Looks at a whole text, of any length, as it is written and (with ``lookalikes``) as it is read. Of a refused

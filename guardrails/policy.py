@@ -41,6 +41,9 @@ class Policy:
         media: whether images, sounds and files pass, at which nobody can look.
         lookalikes: whether texts that come whole are looked at as they are read, too.
 
+    Attributes:
+        streams: what holds for answers in words, and what only records them.
+
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
     """
@@ -71,14 +74,24 @@ class Policy:
             for place in places
         }
         self.guardrails: Mapping[Place, Guardrail] = {
-            place: Guardrail(
-                place,
-                [placed.rule for placed in rules if place in placed.places],
-                max_held=max_held,
-                lookalikes=lookalikes,
-            )
+            place: self._guardrail(place, [placed.rule for placed in rules if place in placed.places])
             for place in places
         }
+        self.streams = self._streams()
+
+    def _guardrail(self, place: Place, rules: Sequence[Rule]) -> Guardrail:
+        return Guardrail(place, rules, max_held=self.max_held, lookalikes=self.lookalikes)
+
+    def _streams(self) -> tuple[Guardrail | None, Guardrail | None]:
+        """What holds for answers in words, and what only records them, for which nothing of them is held back."""
+        output = self.guardrails.get("output")
+        recording = [rule for rule in output.rules if rule.does == "flag"] if output else []
+        if output is None or not recording:
+            return output, None
+        if not output.enforces:
+            return None, output
+        enforcing = [rule for rule in output.rules if rule.does != "flag"]
+        return self._guardrail("output", enforcing), self._guardrail("output", recording)
 
     @classmethod
     def of(cls, policies: Iterable[Policy]) -> Self:
