@@ -72,7 +72,7 @@ class AnswerWindow:
             if isinstance(text, str) and self._may_be_called(name) and (passed := self._say(name, text))
         }
         content = self._say("content", chunk.content) if chunk.content else None
-        common = self._whole(chunk.common)
+        common = self._whole(chunk.common) if chunk.common else None
         said = ChatChunk(content or None, (), chunk.finish_reason, chunk.usage, extra or None, None, common)
         return said if _says(said) else None
 
@@ -178,8 +178,8 @@ class AnswerWindow:
             self._windows[name] = (guarding, self._vault.window() if self._vault else None)
             if self._recording:
                 self._recorded[name] = self._recording.window(timing=self._timing)
-        if self._recording:
-            self._timed(self._recorded[name], text)
+        if self._recording is not None:
+            self._record(name, text)
         guarding, restoring = self._windows[name]
         said = self._feed(guarding, text) if guarding else text
         if restoring is None:
@@ -189,21 +189,23 @@ class AnswerWindow:
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]
         if name in self._recorded:
-            self._timed(self._recorded[name])
+            self._record(name)
         said = self._feed(guarding) if guarding and self.allowed else ""
         return restoring.feed(said) + restoring.end() if restoring else said
 
     def _feed(self, window: Window, text: str | None = None) -> str:
         """What a window gives for a piece of text, or at the end; its verdict is taken over."""
-        said = self._timed(window, text)
-        self.allowed = self.allowed and window.allowed
-        return said
-
-    def _timed(self, window: Window, text: str | None = None) -> str:
         begun = perf_counter_ns()
         said = window.end() if text is None else window.feed(text)
         self._timing.total += perf_counter_ns() - begun
+        self.allowed = self.allowed and window.allowed
         return said
+
+    def _record(self, name: str, text: str | None = None) -> None:
+        """Shows a piece of text, or the end, to the rules that only record."""
+        begun, window = perf_counter_ns(), self._recorded[name]
+        _ = window.end() if text is None else window.feed(text)
+        self._timing.total += perf_counter_ns() - begun
 
 
 def _as_record(verdict: Verdict) -> Verdict:
