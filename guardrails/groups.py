@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from guardrails.automaton import Match
 from guardrails.rule import Rule
@@ -77,9 +77,15 @@ class Groups:
             if last.start >= group.end:
                 after.append(last)
                 continue
-            last.matches += group.matches
-            last.found += group.found
             start, end, is_read = min(last.start, group.start), max(last.end, group.end), last.is_read or group.is_read
-            group = Group(start, end, last.matches, last.found, is_read)
+            matches, found = _both(last.matches, group.matches), _both(last.found, group.found)
+            group = Group(start, end, matches, found, is_read)
         self._groups.append(group)
         self._groups.extend(reversed(after))
+
+
+def _both(one: list[Any], other: list[Any]) -> list[Any]:
+    """Two lists as one, in any order. The shorter goes into the longer, so that all that is ever moved is little."""
+    shorter, longer = sorted((one, other), key=len)
+    longer += shorter
+    return longer

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardrails import groups
 from guardrails.guardrail import Guardrail
 from guardrails.rule import LengthRule, Rule
 from guardrails.rules.text import form, json_schema, length
@@ -152,3 +153,13 @@ def test_matches_that_overlap_are_decided_together(text: str, cuts: list[int]) -
     """Where one ends another may have begun in it: none is decided before the other is."""
     assert streamed(OVERLAPPING, text, cuts) == streamed(OVERLAPPING, text, [])
     assert streamed(OVERLAPPING, text, list(range(len(text)))) == streamed(OVERLAPPING, text, [])
+
+
+def test_matches_that_overlap_by_the_thousand_are_moved_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that covers all that were found before it costs no more than these did."""
+    moved = []
+    both = groups._both
+    monkeypatch.setattr(groups, "_both", lambda one, other: moved.append(min(len(one), len(other))) or both(one, other))
+    guardrail = Guardrail("one", [patterns(r"\bx\b", "b[x ]*e", name="each", action="redact")])
+    assert guardrail.check("b" + " x" * 2000 + " e").text == "[EACH]"
+    assert sum(moved) <= 2 * 2000
