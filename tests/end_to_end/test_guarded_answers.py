@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
@@ -134,6 +135,26 @@ async def test_what_is_said_of_an_answer_carries_no_word(name: str) -> None:
     whole = answer("a")
     assert await leaks("model", {"streamed": streamed}, stream=True) == []
     assert await leaks("model", {"whole": replace(whole, body={**whole.body, name: WORD})}, stream=False) == []
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_word_is_not_put_together_of_words_and_a_refusal(streams: bool) -> None:
+    """Which are a text each to a policy, and so to who reads them through Anthropic's API."""
+    streamed = deltas({"content": "a night"}, {"refusal": "jar"})
+    reply = streamed if streams else answer("a night", refusal="jar")
+    async with ScriptedUpstream(reply) as upstream, serving(**settings(upstream, "model")) as gateway:
+        asked = {"model": "up", "messages": [HI], "max_tokens": 5, "stream": streams}
+        headers = {"authorization": "Bearer sk-app-key"}
+        async with gateway.http.post(f"{gateway.address}/v1/messages", json=asked, headers=headers) as made:
+            said = await made.text()
+    if streams:
+        events = [orjson.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
+        blocks = [
+            (event["index"], event["delta"]["text"]) for event in events if event["type"] == "content_block_delta"
+        ]
+    else:
+        blocks = [(index, block["text"]) for index, block in enumerate(orjson.loads(said)["content"])]
+    assert blocks == ([(0, "a "), (1, "jar"), (2, "night")] if streams else [(0, "a night"), (1, "jar")])
 
 
 async def test_a_header_carries_no_word_past_a_policy() -> None:
