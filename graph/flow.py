@@ -21,8 +21,9 @@ from graph.running.run import FlowRun
 from graph.running.state import Reducer
 from graph.step import Drafts, OnLimit, Step, StepOptions, Target
 from graph.sub_flow import SubFlow
+from graph.written import document
 from graph.written.lookup import find, namespace_of_caller
-from graph.written.step import Resolver, document
+from graph.written.step import Resolver
 
 if TYPE_CHECKING:
     from graph.mock_server import MockServer
