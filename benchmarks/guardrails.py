@@ -43,6 +43,11 @@ def main() -> None:
     then = _best(partial(_answer, policy, chunks)) / len(chunks)
     name = "50 patterns and 5,000 terms, an answer, timed"
     print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
+    print(f"\n{'streams in other signs, 50 patterns and 5,000 terms':51} {'µs a chunk':>12}")
+    for name, sign in {"French": "Où est l'été? ", "Russian": "Где ночь? ", "full-width": "Ｎｉｇｈｔ "}.items():
+        others = _cut(sign * (len(text) // len(sign)))
+        then = _best(partial(_stream, _guardrails()["50 patterns and 5,000 terms"], others)) / len(others)
+        print(f"{name:51} {then * 1e6:12.2f}")
     print(f"\n{'pathological text, by all rules':44} {'250 kB, s':>12} {'1 MB, s':>12} {'ratio':>12}")
     guardrail = Guardrail("all", [*_guardrails()["all of these, and personal data, secrets"].rules, _NESTED])
     for name, letter in {

@@ -28,10 +28,10 @@ import uvloop
 
 from benchmarks.gateways import upstream
 from gateway.app import create_app
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Deployed, Served
 from gateway.config import Settings
-from gateway.deployed import Deployed, Served
-from gateway.server import forget_generators
+from gateway.serving.server import forget_generators
 from graph import Flow
 from graph.steps.responder import ResponderStep
 from llm import Model, Price

@@ -15,7 +15,7 @@ def main() -> None:
         check_import_names()
     except NameTaken as error:
         sys.exit(f"penstock: {error}")
-    from gateway.cli import app  # noqa: PLC0415 - not before the check
+    from gateway.cli.main import app  # noqa: PLC0415 - not before the check
 
     app(prog_name="penstock")
 

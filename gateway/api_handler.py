@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
-from gateway.config_api import PLACEHOLDER, Action, ApiRow, Role
-from gateway.config_faults import InvalidSettings
+from gateway.config.api import PLACEHOLDER, Action, ApiRow, Role
+from gateway.config.faults import InvalidSettings
 from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
 
 RANK: Mapping[Role, int] = {"anyone": 0, "user": 1, "admin": 2}

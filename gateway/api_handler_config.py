@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.config_api import ApiRow
-from gateway.config_faults import InvalidSettings, tell_faults
+from gateway.config.api import ApiRow
+from gateway.config.faults import InvalidSettings, tell_faults
 
 
 class BodyMappings:

@@ -1,52 +1,37 @@
-"""create_app: the composition root. The table of endpoints stands here, and nothing is built anywhere else."""
+"""create_app: the composition root. The table of endpoints stands here, and what it leads to is put together."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from importlib.metadata import version
-
-from fastapi import APIRouter, FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from gateway.api_handler import APIHandler, Endpoint
 from gateway.api_handler_config import APIHandlerConfig
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_api import ApiRow
+from gateway.config.api import ApiRow
+from gateway.control_plane import control_plane
 from gateway.edge.body import BodyReader
 from gateway.edge.context import ASGIApp
 from gateway.edge.gate import Gate
-from gateway.endpoints import admin, deployments, guardrails, health, keys, metrics, models, reload, run_events, usage
 from gateway.endpoints.answering import AnswerEndpoint
 from gateway.endpoints.apis import APIS
 from gateway.endpoints.chat import ChatApi
 from gateway.endpoints.embeddings import EmbeddingsEndpoint
 from gateway.endpoints.mapped import MappedEndpoint
 from gateway.endpoints.messages.count_tokens import CountEndpoint
-from gateway.endpoints.openapi import OpenAPIEndpoint
-from gateway.endpoints.responses import routes as responses
+from gateway.endpoints.openapi.document import OpenAPIEndpoint
 from gateway.endpoints.responses.endpoint import ResponsesEndpoint
 from gateway.endpoints.responses.request import ResponsesApi
-from gateway.endpoints.stored import routes as stored
 from gateway.endpoints.stored.keeping import ChatEndpoint
-from gateway.endpoints.v2 import metadata, repository
 from gateway.endpoints.v2.generate import GenerateEndpoint
 from gateway.endpoints.v2.infer import InferEndpoint
-from gateway.errors import GatewayError, InvalidBody
 from gateway.exchanges.around import Around
 from gateway.exchanges.caches import watching
-from gateway.faults import Fault
-from gateway.shared import Shared
-from gateway.standing import Standing
-from gateway.store.protocol import StoreUnavailable
+from gateway.serving.shared import Shared
+from gateway.serving.standing import Standing
 from gateway.telemetry.recordings import Recordings
-from graph import GraphError, Hooks
-from llm import ModelError
+from graph import Hooks
 
 
 def create_app(
@@ -69,9 +54,7 @@ def create_app(
     catalog.guards.ask(shared.ring.policies_of)
     hooks = Hooks.of([*shared.instruments, *standing.instruments, *watching(settings)])
     bodies = BodyReader(settings.server.max_body_bytes, settings.server.body_seconds)
-    control = _control_plane(catalog, standing, shared)
-    for routes in _routers(settings, catalog, standing, shared, bodies):
-        control.include_router(routes)
+    control = control_plane(settings, catalog, standing, shared, bodies)
     around = Around.of(
         settings,
         shared.exchanges,
@@ -81,17 +64,16 @@ def create_app(
         metrics=standing.metrics,
         note=shared.note_cached,
     )
-    hot: dict[str, ASGIApp] = {
-        path: around(endpoint) for path, endpoint in _answering(settings, catalog, standing, hooks, bodies).items()
-    }
-    hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
     describing = OpenAPIEndpoint(control)
+    answering = _answering(settings, catalog, standing, hooks, bodies)
+    hot: dict[str, ASGIApp] = {path: around(endpoint) for path, endpoint in answering.items()}
+    hot["/v1/messages/count_tokens"] = CountEndpoint(catalog, bodies)
+    endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies, around))
 
     def own(row: ApiRow) -> ASGIApp:
         return around(MappedEndpoint(row, catalog, hooks, bodies))
 
     rows = settings.api + (api.rows if api is not None else ())
-    endpoints = (*_endpoints(control, hot, describing), *_v2(catalog, hooks, bodies, around))
     table = APIHandler(endpoints, rows, own, partial(settings.where, "api"))
     describing.table = table.listed()
     return Gate(
@@ -105,27 +87,10 @@ def create_app(
     )
 
 
-def _routers(
-    settings: Settings, catalog: Catalog, standing: Standing, shared: Shared, bodies: BodyReader
-) -> Iterator[APIRouter]:
-    """What the control plane answers beside what tells of models and of its health."""
-    yield run_events.router(standing.feed, standing.readiness)
-    yield admin.router(catalog, standing.recorder)
-    yield metrics.router(standing.metrics)
-    yield reload.router(standing.in_force)
-    yield usage.router(shared.usage)
-    yield keys.router(settings, shared.book, bodies)
-    yield deployments.router(catalog)
-    yield guardrails.router(catalog.guards, bodies)
-    yield repository.router(catalog, bodies)
-    yield responses.router(standing.kept, standing.background)
-    yield stored.router(standing.kept, bodies)
-
-
 def _answering(
     settings: Settings, catalog: Catalog, standing: Standing, hooks: Hooks, bodies: BodyReader
 ) -> dict[str, ASGIApp]:
-    """The hot routes that run a model or a graph under a name in the body, by their paths."""
+    """The hot routes to a model or a graph under a name in the body, by their paths."""
     recordings = Recordings.of(settings)
     answering = {path: AnswerEndpoint(answers, catalog, hooks, bodies, recordings) for path, answers in APIS.items()}
     return {
@@ -200,40 +165,3 @@ def _v2(catalog: Catalog, hooks: Hooks, bodies: BodyReader, around: Around) -> I
         yield Endpoint("POST", f"{path}/generate", "user", generate)
         yield Endpoint("POST", f"{path}/generate_stream", "user", stream)
         yield Endpoint("POST", f"{path}/{{operation}}", "user", by_url)
-
-
-def _control_plane(catalog: Catalog, standing: Standing, shared: Shared) -> FastAPI:
-    """The routes that are not hot, with their documentation, and the life of the providers."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with AsyncExitStack() as life:
-            life.push_async_callback(catalog.close)
-            await catalog.start()
-            await shared.start(life)
-            async with standing.generation():
-                yield
-
-    app = FastAPI(
-        title="Penstock",
-        version=version("penstock"),
-        lifespan=lifespan,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
-    for routes in (models.router(catalog), metadata.router(catalog), health.router(standing.readiness)):
-        app.include_router(routes)
-    for kind in (GatewayError, ModelError, GraphError, StoreUnavailable, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, _tell)
-    return app
-
-
-async def _tell(request: Request, error: Exception) -> JSONResponse:
-    """An error of the control plane, in the language of the API that was asked."""
-    if isinstance(error, RequestValidationError):
-        places = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-        error = InvalidBody(f"Invalid request: {places}")
-    fault = Fault.of(error)
-    return JSONResponse(fault.body_for(request.scope["path"]), fault.status, dict(fault.headers))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from gateway.config_faults import InvalidSettings
+from gateway.config.faults import InvalidSettings
 from gateway.errors import (
     AmbiguousParameter,
     AnswerGone,

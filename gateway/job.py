@@ -17,8 +17,8 @@ from typing import IO, Any
 import orjson
 
 from gateway.answers import collected
-from gateway.catalog import Catalog
-from gateway.deployed import Served
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.faults import Fault
 from graph import Event
 from llm import ChatRequest, InvalidRequest

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from gateway.config_api import PLACEHOLDER, ApiRow, Sources
+from gateway.config.api import PLACEHOLDER, ApiRow, Sources
 from gateway.errors import AmbiguousParameter, IncompleteAnswer, InvalidBody, MissingParameter
 from gateway.json_path import MISSING, JSONPath
 from llm import ChatRequest

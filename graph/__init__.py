@@ -1,5 +1,6 @@
 """The engine: graphs of steps that events walk, cyclic, async, pulled by whoever reads the answer."""
 
+from graph.compiled.validate import StreamVerdict
 from graph.errors import (
     CyclesNotAllowed,
     DuplicateStep,
@@ -46,7 +47,6 @@ from graph.errors import (
 from graph.event import Event
 from graph.flow import Flow
 from graph.instrument import Hooks, Instrument, LanguageCall
-from graph.meter import Meter, StepUsage
 from graph.mock_server import MockServer
 from graph.models.calling import ModelCall
 from graph.models.entry import ModelEndpointCreationStrategy
@@ -55,9 +55,11 @@ from graph.models.model import Model
 from graph.models.selector import ModelEndpoint, ModelRunnerSelector, ModelSelector
 from graph.options.cache import Cache
 from graph.response import Response
-from graph.run import FlowRun
+from graph.running.meter import Meter, StepUsage
+from graph.running.run import FlowRun
+from graph.running.state import added, joined, largest, latest
+from graph.running.stream import DROPPED
 from graph.serving import AsyncSpec, Project, ServingFunction
-from graph.state import added, joined, largest, latest
 from graph.step import Complete, Step, StepOptions
 from graph.steps.batch import Batch, Unbatch
 from graph.steps.choice import Choice
@@ -82,9 +84,7 @@ from graph.steps.stateful import MapWithState
 from graph.steps.tools import ToolsStep
 from graph.steps.v2_model_server import V2ModelServer
 from graph.steps.voting_ensemble import VotingEnsemble
-from graph.stream import DROPPED
 from graph.tool import Tool
-from graph.validate import StreamVerdict
 
 __all__ = [
     "DROPPED",

@@ -9,14 +9,14 @@ from random import Random
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from graph.copies import copied
 from graph.errors import RunError
-from graph.meter import Meter, StepUsage
+from graph.running.copies import copied
+from graph.running.meter import Meter, StepUsage
 from llm.usage import Usage
 
 if TYPE_CHECKING:
-    from graph.run import FlowRun
-    from graph.tape import Tape
+    from graph.recording.tape import Tape
+    from graph.running.run import FlowRun
 
 
 class Event:

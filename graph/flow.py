@@ -6,24 +6,24 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from graph import document
+from graph.compiled.explain import explain
+from graph.compiled.plan import Plan, compile_plan
+from graph.compiled.validate import StreamVerdict, check
 from graph.errors import DuplicateStep, FlowIsBuilt, InvalidStep
 from graph.event import Event
-from graph.explain import explain
 from graph.instrument import NO_HOOKS, Hooks
-from graph.lookup import find, namespace_of_caller
 from graph.models.entry import entry
 from graph.models.model import Model
 from graph.models.shared import SharedModels
-from graph.plan import Plan, compile_plan
 from graph.plot import graphviz, mermaid
 from graph.processes.processes import Processes
-from graph.run import FlowRun
-from graph.state import Reducer
+from graph.running.run import FlowRun
+from graph.running.state import Reducer
 from graph.step import Drafts, OnLimit, Step, StepOptions, Target
 from graph.sub_flow import SubFlow
-from graph.validate import StreamVerdict, check
-from graph.written import Resolver
+from graph.written import document
+from graph.written.lookup import find, namespace_of_caller
+from graph.written.step import Resolver
 
 if TYPE_CHECKING:
     from graph.mock_server import MockServer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graph.event import Event
     from graph.models.calling import ModelCall
-    from graph.run import FlowRun
+    from graph.running.run import FlowRun
     from llm import ChatRequest, Model, Usage
 
 

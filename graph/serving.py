@@ -8,9 +8,9 @@ from typing import Any, Literal, Self, overload
 
 from graph.errors import InvalidStep
 from graph.flow import Flow
-from graph.lookup import find, namespace_of_caller
 from graph.mock_server import MockServer
 from graph.step import Target
+from graph.written.lookup import find, namespace_of_caller
 
 
 @dataclass(slots=True)

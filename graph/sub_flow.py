@@ -10,7 +10,7 @@ from graph.event import Event
 
 if TYPE_CHECKING:
     from graph.flow import Flow
-    from graph.run import FlowRun
+    from graph.running.run import FlowRun
 
 
 class SubFlow:

@@ -10,7 +10,7 @@ from graph.errors import InvalidTool
 from graph.tool import Tool
 
 if TYPE_CHECKING:
-    from graph.tape import Tape
+    from graph.recording.tape import Tape
 
 
 class Toolset(Iterable[Tool]):

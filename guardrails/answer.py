@@ -14,15 +14,17 @@ from typing import Any
 import orjson
 
 from guardrails.errors import ContentRefused
-from guardrails.guardrail import Guardrail
 from guardrails.places import Timings
 from guardrails.policy import NOT_IN_PIECES, Policy
 from guardrails.texts import with_texts
 from guardrails.timing import Timing
 from guardrails.vault import Vault
-from guardrails.verdict import Verdict
+from guardrails.verdict import ALLOWED, Verdict
 from guardrails.window import Window
 from llm import ChatChunk, ChatCompletion, ToolCallDelta
+
+TEXTS = frozenset({"reasoning_content", "reasoning", "refusal"})
+"""Members of an answer that are texts by what APIs say."""
 
 
 class AnswerWindow:
@@ -40,9 +42,10 @@ class AnswerWindow:
     def __init__(self, policy: Policy, vault: Vault, timings: Timings | None = None) -> None:
         self._policy = policy
         self._vault = vault
-        self._guardrail: Guardrail | None = policy.guardrails.get("output")
+        self._guardrail, self._recording = policy.streams
         self._timings: Timings = {} if timings is None else timings
-        self._timing = self._timings.setdefault("output", Timing()) if self._guardrail else Timing()
+        self._timing = self._timings.setdefault("output", Timing()) if any(policy.streams) else Timing()
+        self._recorded: dict[str, Window] = {}
         self._windows: dict[str, tuple[Window | None, Window | None]] = {}
         self._held = ChatCompletion()
         self._in_pieces: set[str] = set()
@@ -54,7 +57,8 @@ class AnswerWindow:
     def verdict(self) -> Verdict:
         """What is said of it so far."""
         windows = [guarding.verdict for guarding, _ in self._windows.values() if guarding is not None]
-        return Verdict.of([*windows, *self._verdicts])
+        recorded = [_as_record(window.verdict) for window in self._recorded.values()]
+        return Verdict.of([*windows, *recorded, *self._verdicts])
 
     def feed(self, chunk: ChatChunk) -> ChatChunk | None:
         """What of a chunk, and of those before it, may be said by now; None for nothing."""
@@ -65,10 +69,11 @@ class AnswerWindow:
         extra = {
             name: passed
             for name, text in (chunk.extra or {}).items()
-            if isinstance(text, str) and (passed := self._say(name, text))
+            if isinstance(text, str) and self._may_be_called(name) and (passed := self._say(name, text))
         }
         content = self._say("content", chunk.content) if chunk.content else None
-        said = ChatChunk(content or None, (), chunk.finish_reason, chunk.usage, extra or None, None, chunk.common)
+        common = self._whole(chunk.common) if chunk.common else None
+        said = ChatChunk(content or None, (), chunk.finish_reason, chunk.usage, extra or None, None, common)
         return said if _says(said) else None
 
     def end(self) -> ChatChunk | None:
@@ -82,25 +87,52 @@ class AnswerWindow:
                 extra |= self._rest_of_extra()
                 calls = self._calls()
             except ContentRefused as refused:
-                self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
-                self.allowed = False
+                self._refused(refused)
         said = ChatChunk(content, calls, extra=extra or None)
         return said if _says(said) else None
+
+    def _may_be_called(self, name: str) -> bool:
+        """Whether a member may have its name, which nobody can redact."""
+        if name not in TEXTS and name not in self._windows and self._whole(name) != name and self.allowed:
+            self._refused(ContentRefused("A member of the answer has a name that cannot be redacted.", "names"))
+        return self.allowed
+
+    def _whole(self, value: Any) -> Any:
+        """What comes whole, and may be said at once; nothing of it where one of its texts may not."""
+        if not value or not self.allowed:
+            return None
+        try:
+            admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
+        except ContentRefused as refused:
+            self._refused(refused)
+            return None
+        if verdict != ALLOWED:
+            self._verdicts.append(verdict)
+        return admitted
+
+    def _refused(self, refused: ContentRefused) -> None:
+        self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
+        self.allowed = False
 
     def _rest_of_extra(self) -> dict[str, Any]:
         """The members that are no text. Lists may come in pieces, whose texts clients put together again."""
         extra = dict(self._held.extra)
-        called = extra.pop("function_call", None)
-        if isinstance(called, Mapping):
-            called = self._policy.admit_call({"function": called}, self._timings)["function"]
-            if isinstance(arguments := called.get("arguments"), str):
-                called = {**called, "arguments": self._restored(arguments)}
+        called = self._function_call(extra.pop("function_call", None))
         admitted, verdict = self._policy.admit_answer(extra, timings=self._timings)
         self._verdicts.append(verdict)
         for name in self._in_pieces:
             self._policy.check_pieces(admitted.get(name), self._timings)
         said = {name: self._restored_in(name, value) for name, value in admitted.items()}
         return said if called is None else {**said, "function_call": called}
+
+    def _function_call(self, called: Any) -> Any:
+        """A call of the older form, in whatever form it comes."""
+        if not isinstance(called, Mapping):
+            return self._policy.admit_answer(called, "tool_arguments", self._timings)[0]
+        called = self._policy.admit_call({"function": called}, self._timings)["function"]
+        if isinstance(arguments := called.get("arguments"), str):
+            return {**called, "arguments": self._restored(arguments)}
+        return called
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
         return {name: value for name, value in (chunk.extra or {}).items() if not isinstance(value, str)} or None
@@ -144,6 +176,10 @@ class AnswerWindow:
         if name not in self._windows:
             guarding = self._guardrail.window(timing=self._timing) if self._guardrail else None
             self._windows[name] = (guarding, self._vault.window() if self._vault else None)
+            if self._recording:
+                self._recorded[name] = self._recording.window(timing=self._timing)
+        if self._recording is not None:
+            self._record(name, text)
         guarding, restoring = self._windows[name]
         said = self._feed(guarding, text) if guarding else text
         if restoring is None:
@@ -152,6 +188,8 @@ class AnswerWindow:
 
     def _rest(self, name: str) -> str:
         guarding, restoring = self._windows[name]
+        if name in self._recorded:
+            self._record(name)
         said = self._feed(guarding) if guarding and self.allowed else ""
         return restoring.feed(said) + restoring.end() if restoring else said
 
@@ -162,6 +200,17 @@ class AnswerWindow:
         self._timing.total += perf_counter_ns() - begun
         self.allowed = self.allowed and window.allowed
         return said
+
+    def _record(self, name: str, text: str | None = None) -> None:
+        """Shows a piece of text, or the end, to the rules that only record."""
+        begun, window = perf_counter_ns(), self._recorded[name]
+        _ = window.end() if text is None else window.feed(text)
+        self._timing.total += perf_counter_ns() - begun
+
+
+def _as_record(verdict: Verdict) -> Verdict:
+    """What a window that only records says; where it would have held too much, that is a flag."""
+    return verdict if verdict.allowed else Verdict(allowed=True, spans=verdict.spans, flags=(*verdict.flags, "window"))
 
 
 def _put_together(pieces: list[Any], vault: Vault) -> list[Any]:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from guardrails.automaton import Machine, Match, Program, Scan
 from guardrails.automaton.patterns import add_pattern
-from guardrails.lookalikes import Plain, plain
+from guardrails.groups import Found
+from guardrails.lookalikes import plain
 from guardrails.rule import Kind, LengthRule, Parts, Rule, SpanRule, TextRule
 from guardrails.timing import Timing
 from guardrails.verdict import Span, Verdict
-from guardrails.window import Found, Replace, Window, placeholder
+from guardrails.window import Replace, Window, placeholder
 
 MAX_HELD = 16_384
 """How many characters a stream may be held back for by default."""
@@ -43,7 +44,7 @@ class Guardrail:
         name: what it is called in verdicts and logs.
         rules: in the order in which rules about whole texts are asked.
         max_held: how many characters of a stream may be held back; one that would need more is refused.
-        lookalikes: whether whole texts are looked at as they are read, too.
+        lookalikes: whether texts are looked at as they are read, too.
 
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
@@ -67,14 +68,23 @@ class Guardrail:
     def window(self, replace: Replace = placeholder, timing: Timing | None = None) -> Window:
         """What a stream goes through; ``replace`` says what stands in place of a part that is redacted. To ``timing``
         is added how long rules about the whole take."""
-        return Window(self, replace, self._passed_over(), self.max_held, timing or Timing())
+        passed_over = self._passed_over()
+        nothing = bool(passed_over) and all(rule.name in passed_over for rule in self.rules)
+        return Window(
+            Guardrail(self.name, ()) if nothing else self,
+            replace,
+            passed_over,
+            self.max_held,
+            timing or Timing(),
+            reads=self.lookalikes and bool(self.sought) and not nothing,
+        )
 
     def check(self, text: str, replace: Replace = placeholder, timing: Timing | None = None) -> Checked:
         """Looks at a whole text, of any length, as it is written and (with ``lookalikes``) as it is read. Of a refused
         one, what stands before the refused part is given."""
         window = Window(self, replace, self._passed_over(), len(text), timing or Timing())
-        if self.lookalikes and self.sought and (read := plain(text)) is not None:
-            window.add(self._read(read))
+        if self.lookalikes and self.sought:
+            window.add(self.read(text))
         released = window.feed(text) + window.end()
         return Checked(released, window.verdict)
 
@@ -92,13 +102,16 @@ class Guardrail:
                 ]
         return _outermost(found)
 
-    def _read(self, read: Plain) -> list[Found]:
-        """What is found in a text as it is read, where it stands as it is written."""
+    def read(self, text: str, offset: int = 0) -> list[Found]:
+        """What is found in a text as it is read, where it stands as it is written, the text beginning at ``offset``."""
+        if (read := plain(text)) is None:
+            return []
         scan = Scan(self.machine)
         found = self.spans(read.text, [*scan.feed(read.text), *scan.end()], 0)
         places = [read.written(span.start, span.end) for span, _ in found]
         return [
-            (moved(span, start=start, end=end), rule) for (span, rule), (start, end) in zip(found, places, strict=True)
+            (moved(span, start=offset + start, end=offset + end), rule)
+            for (span, rule), (start, end) in zip(found, places, strict=True)
         ]
 
     def _passed_over(self) -> frozenset[str]:

@@ -76,6 +76,25 @@ def plain(text: str) -> Plain | None:
     return None if read == text else Plain(read, starts, begins, ends)
 
 
+def loosely(text: str) -> list[str] | None:
+    """What each sign of a text may be read as, whatever stands beside it: where :func:`plain` is worth asking. None
+    where each is read as it is written."""
+    if text.isascii() and CONTROL.search(text) is None:
+        return None
+    forms = list(map(_loose, text))
+    return None if "".join(forms) == text else forms
+
+
+@lru_cache(maxsize=4096)
+def _loose(sign: str) -> str:
+    """What one sign may be read as; marks, which may belong to no letter, are not read."""
+    if sign.isascii() and CONTROL.match(sign) is None:
+        return sign
+    _, beside, others = _table()
+    form = "" if unicodedata.category(sign) in MARKS else _form(sign)
+    return form.translate(beside).translate(others)
+
+
 def _uneven(text: str) -> Iterator[tuple[int, int, str]]:
     """The parts of a text that become more or fewer characters, or none, and what they become."""
     for found in BEYOND_ASCII.finditer(text):

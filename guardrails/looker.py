@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Set
 from itertools import groupby
 from time import perf_counter_ns
 from typing import Any
@@ -34,6 +35,12 @@ SETTINGS = frozenset(
 """Parameters whose texts are chosen from a list."""
 DECLARED = frozenset({"functions", "response_format", "tools"})
 """Parameters in which the one who writes the system prompt describes something to the model."""
+OF_A_CALL = frozenset({"id", "type", "index"})
+"""Members of a call of a tool that hold no text of anybody's."""
+CALLED = frozenset({"name", "arguments", "input"})
+"""Members of what is called that hold its name, or JSON."""
+ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class Looker:
@@ -75,9 +82,9 @@ class Looker:
         begun = perf_counter_ns()
         checked = guardrail.check(text, self._replace, timing)
         timing.total += perf_counter_ns() - begun
+        self._spans += checked.verdict.spans
         if not checked.verdict.allowed:
             raise ContentRefused(checked.verdict.reason, checked.verdict.rule)
-        self._spans += checked.verdict.spans
         self._flags |= dict.fromkeys(checked.verdict.flags)
         self.changed = self.changed or checked.text != text
         return checked.text
@@ -110,7 +117,7 @@ class Looker:
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
-            return self.text(text, "tool_arguments")
+            return self._nearly_json(text)
         admitted, hidden = self.values(value, "tool_arguments"), _hidden(text)
         self.values(hidden, "tool_arguments")
         if admitted == value and not hidden:
@@ -135,16 +142,35 @@ class Looker:
         """A call of a tool as it may go on."""
         kind = call.get("type", "function")
         called = call.get(kind)
-        return {**call, kind: self._called(called)} if isinstance(called, Mapping) else dict(call)
+        if not isinstance(called, Mapping):
+            return self._beside(call, OF_A_CALL)
+        return {**self._beside(call, OF_A_CALL | {kind}), kind: self._called(called)}
 
     def _called(self, called: Mapping[str, Any]) -> dict[str, Any]:
-        admitted = dict(called)
-        for member in ("arguments", "input"):
-            if isinstance(text := called.get(member), str):
-                admitted[member] = self.arguments(text)
-        if isinstance(name := called.get("name"), str):
-            admitted["name"] = self.text(name, "tool_arguments")
-        return admitted
+        """What is called and with what, which may be JSON in a text, and whatever else stands there."""
+        known = {name: value for name, value in called.items() if name in CALLED and isinstance(value, str)}
+        admitted = {
+            name: self.text(value, "tool_arguments") if name == "name" else self.arguments(value)
+            for name, value in known.items()
+        }
+        return {**self._beside(called, known.keys()), **admitted}
+
+    def _beside(self, value: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
+        """An object of a call, all of which is looked at but what is ``known``."""
+        others = {name: each for name, each in value.items() if name not in known}
+        kept = {name: each for name, each in value.items() if name in known}
+        return {**kept, **self.values(others, "tool_arguments")}
+
+    def _nearly_json(self, text: str) -> str:
+        """Arguments that are no JSON, which some parsers take all the same, so that escapes in them are read, too.
+
+        Raises:
+            ContentRefused: also when that would have to be redacted.
+        """
+        meant = ESCAPE.sub(_meant, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if meant != text and self.text(meant, "tool_arguments") != meant:
+            raise ContentRefused("Arguments that are no JSON cannot be redacted.", "arguments")
+        return self.text(text, "tool_arguments")
 
     def _parameter(self, name: str, value: Any) -> Any:
         if name in SETTINGS:
@@ -198,6 +224,12 @@ class Looker:
 
 def _is_text(part: Mapping[str, Any]) -> bool:
     return part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _meant(escape: re.Match[str]) -> str:
+    """The sign that an escape of JSON stands for."""
+    code, sign = escape.groups()
+    return chr(int(code, 16)) if code else CONTROLS.get(sign, sign)
 
 
 def _hidden(text: str) -> list[Any]:

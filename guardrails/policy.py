@@ -41,6 +41,9 @@ class Policy:
         media: whether images, sounds and files pass, at which nobody can look.
         lookalikes: whether texts that come whole are looked at as they are read, too.
 
+    Attributes:
+        streams: what holds for answers in words, and what only records them.
+
     Raises:
         PatternRefused: when a pattern cannot be looked for in a stream.
     """
@@ -71,14 +74,24 @@ class Policy:
             for place in places
         }
         self.guardrails: Mapping[Place, Guardrail] = {
-            place: Guardrail(
-                place,
-                [placed.rule for placed in rules if place in placed.places],
-                max_held=max_held,
-                lookalikes=lookalikes,
-            )
+            place: self._guardrail(place, [placed.rule for placed in rules if place in placed.places])
             for place in places
         }
+        self.streams = self._streams()
+
+    def _guardrail(self, place: Place, rules: Sequence[Rule]) -> Guardrail:
+        return Guardrail(place, rules, max_held=self.max_held, lookalikes=self.lookalikes)
+
+    def _streams(self) -> tuple[Guardrail | None, Guardrail | None]:
+        """What holds for answers in words, and what only records them, for which nothing of them is held back."""
+        output = self.guardrails.get("output")
+        recording = [rule for rule in output.rules if rule.does == "flag"] if output else []
+        if output is None or not recording:
+            return output, None
+        if not output.enforces:
+            return None, output
+        enforcing = [rule for rule in output.rules if rule.does != "flag"]
+        return self._guardrail("output", enforcing), self._guardrail("output", recording)
 
     @classmethod
     def of(cls, policies: Iterable[Policy]) -> Self:
@@ -142,7 +155,7 @@ class Policy:
         return self._looker(timings).call(call)
 
     def check_pieces(self, pieces: Any, timings: Timings | None = None) -> None:
-        """Looks at a list that an answer brought in pieces: the texts of each member one after the other.
+        """Looks at a member that an answer brought in pieces: the texts in its lists one after the other.
 
         Raises:
             ContentRefused: when they are not to be said so, or would have to be redacted across pieces.
@@ -157,12 +170,17 @@ class Policy:
 
 
 def _together(pieces: Any) -> dict[str, str]:
-    """The texts of the objects in a list, by the name of their member, one after the other."""
+    """The texts in the lists of a member, by the names of the members that lead there, one after the other."""
     together: dict[str, str] = {}
-    for piece in pieces if isinstance(pieces, list) else ():
-        for name, text in piece.items() if isinstance(piece, Mapping) else ():
-            if isinstance(text, str) and name not in NOT_IN_PIECES:
-                together[name] = together.get(name, "") + text
+    todo = [("", pieces)]
+    while todo:
+        path, value = todo.pop()
+        if isinstance(value, str):
+            together[path] = together.get(path, "") + value
+        elif isinstance(value, list):
+            todo += [(path, each) for each in reversed(value)]
+        elif isinstance(value, Mapping):
+            todo += [(f"{path}/{name}", each) for name, each in value.items() if name not in NOT_IN_PIECES]
     return together
 
 

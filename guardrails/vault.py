@@ -44,4 +44,4 @@ class Vault:
 
 @cache
 def _placeholders() -> Guardrail:
-    return Guardrail("placeholders", [patterns(FORM, name="placeholder", action="redact")])
+    return Guardrail("placeholders", [patterns(FORM, name="placeholder", action="redact")], lookalikes=False)

@@ -7,14 +7,13 @@ is found so depends on the text alone and not on where it was cut: a whole text 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
-from guardrails.automaton import Match, Scan
+from guardrails.automaton import Reading, Scan
+from guardrails.groups import Found, Group, Groups
+from guardrails.lookalikes import loosely
 from guardrails.rule import Rule, TextRule
 from guardrails.timing import Timing
 from guardrails.verdict import ALLOWED, Span, Verdict
@@ -24,24 +23,12 @@ if TYPE_CHECKING:
 
 Replace: TypeAlias = Callable[[str, str], str]
 """What stands in place of a text of a kind that is redacted: ``replace(kind, text)``."""
-Found: TypeAlias = tuple[Span, Rule]
 UNDECIDED = "The answer was ended because {most} characters of it could not be told apart from what is not allowed."
 
 
 def placeholder(kind: str, text: str) -> str:
     """The kind in brackets: ``[EMAIL]``."""
     return f"[{kind.upper()}]"
-
-
-@dataclass(slots=True)
-class Group:
-    """Matches that overlap, and the part of the text that they cover."""
-
-    start: int
-    end: int
-    matches: list[Match]
-    found: list[Found] = field(default_factory=list)
-    """What was found in the text as it is read, with its rule."""
 
 
 class Window:
@@ -61,6 +48,8 @@ class Window:
         "_held",
         "_most",
         "_passed_over",
+        "_reading",
+        "_reads",
         "_refusal",
         "_replace",
         "_scan",
@@ -72,7 +61,14 @@ class Window:
     )
 
     def __init__(
-        self, guardrail: Guardrail, replace: Replace, passed_over: frozenset[str], most: int, timing: Timing
+        self,
+        guardrail: Guardrail,
+        replace: Replace,
+        passed_over: frozenset[str],
+        most: int,
+        timing: Timing,
+        *,
+        reads: bool = False,
     ) -> None:
         self.allowed = True
         self._refusal = ("", "")
@@ -83,7 +79,9 @@ class Window:
         self._most = most
         self._timing = timing
         self._scan = Scan(guardrail.machine)
-        self._groups: deque[Group] = deque()
+        self._reads = reads
+        self._reading: Reading | None = None
+        self._groups = Groups()
         self._beside: list[Found] = []
         self._held = ""
         self._base = self._cursor = 0
@@ -124,24 +122,34 @@ class Window:
         return "" if self._refused_as_a_whole(text) else self.feed(text) + self.end()
 
     def _pass(self, text: str) -> str:
-        matches = self._scan.feed(text)
+        forms = loosely(text) if self._reads and not (text.isascii() and text.isprintable()) else None
+        if forms is not None or self._reading is not None:
+            self._read(text, forms or text)
+        elif matches := self._scan.feed(text):
+            self._groups.take(matches)
         self._held += text
-        if matches:
-            self._group(matches)
         if self._beside:
             return ""
-        if not self._groups:
-            return self._release(self._scan.open_from)
-        return self._settle(self._scan.open_from)
+        open_from = self._scan.open_from if self._reading is None else self._open_from
+        return self._settle(open_from) if self._groups else self._release(open_from)
+
+    @property
+    def _open_from(self) -> int:
+        """Where the oldest match that is under way began, in the text as it is written or as it is read."""
+        return min(self._scan.open_from, self._reading.open_from) if self._reading else self._scan.open_from
+
+    def _read(self, text: str, forms: Sequence[str]) -> None:
+        """Looks at a piece as it is written and as it may be read, as long as what is under way differs."""
+        reading = self._reading or self._scan.reading()
+        written, read = self._scan.feed(text), reading.feed(text, forms)
+        if written or read:
+            self._groups.take(written, read)
+        self._reading = None if reading.is_at(self._scan) else reading
 
     def _rest(self) -> str:
-        self._group(self._scan.end())
+        self._groups.take(self._scan.end(), self._reading.end() if self._reading else ())
         if self._beside:
-            others = [Group(span.start, span.end, [], [(span, rule)]) for span, rule in self._beside]
-            groups = sorted((*self._groups, *others), key=attrgetter("end"))
-            self._groups.clear()
-            for group in groups:
-                self._join(group)
+            self._groups.take_found(self._beside)
         return self._settle(self._scan.position)
 
     def _gather(self, text: str) -> str:
@@ -169,7 +177,8 @@ class Window:
         return [rule for rule in self._guardrail.whole if rule.name not in self._passed_over]
 
     def _beyond(self, text: str) -> str | None:
-        """What may be said of a text that grows too long by this piece; None when it does not."""
+        """What may be said of a text that grows too long by this piece, which ends where a match may have begun; None
+        when it does not."""
         after = self._scan.position + len(text)
         for rule in self._guardrail.lengths:
             if after <= rule.most or rule.name in self._passed_over:
@@ -178,34 +187,21 @@ class Window:
                 self._flag(rule)
                 continue
             said = self._pass(text[: rule.most - self._scan.position])
-            said += self._rest() if self.allowed else ""
+            if self._beside and self.allowed:
+                self._groups.take_found(self._beside)
+                said += self._settle(self._open_from)
             if self.allowed:
                 self._refuse(rule.name, rule.message)
             return said
         return None
 
-    def _group(self, matches: list[Match]) -> None:
-        """Puts matches, in the order of their ends, to the groups that they overlap."""
-        for match in matches:
-            self._join(Group(match.start, match.end, [match]))
-
-    def _join(self, group: Group) -> None:
-        while self._groups and self._groups[-1].end > group.start:
-            before = self._groups.pop()
-            before.matches += group.matches
-            before.found += group.found
-            start, end = min(before.start, group.start), max(before.end, group.end)
-            group = Group(start, end, before.matches, before.found)
-        self._groups.append(group)
-
     def _settle(self, decided: int) -> str:
         """Decides the groups that no match from ``decided`` on can join, and releases up to the first other one."""
         said = []
-        while self._groups and self._groups[0].end <= decided and self.allowed:
-            said.append(self._decide(self._groups.popleft()))
+        while self.allowed and (group := self._groups.decided(decided)):
+            said.append(self._decide(group))
         if self.allowed:
-            until = min(self._groups[0].start, decided) if self._groups else decided
-            said.append(self._release(until))
+            said.append(self._release(min(self._groups.start, decided) if self._groups else decided))
         return "".join(said)
 
     def _release(self, until: int) -> str:
@@ -219,7 +215,8 @@ class Window:
         said = [self._cut(group.start)]
         text, offset = self._cut(group.end), group.start
         at = offset
-        for span, rule in self._guardrail.spans(text, group.matches, offset, group.found):
+        read = self._guardrail.read(text, offset) if group.is_read else []
+        for span, rule in self._guardrail.spans(text, group.matches, offset, [*group.found, *read]):
             if rule.name in self._passed_over:
                 continue
             self._spans.append(span)

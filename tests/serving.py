@@ -13,7 +13,7 @@ import aiohttp
 import openai
 
 from gateway.config import Settings
-from gateway.server import Server
+from gateway.serving.server import Server
 from llm.testing import ScriptedUpstream
 from llm.testing.upstream import Reply
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import load
 from llm import ChatRequest
 from tests.serving import serving_upstream

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.config_limits import LimitsEntry
-from gateway.deployed import Served
+from gateway.catalog.deployed import Served
+from gateway.config.limits import LimitsEntry
 from gateway.store.protocol import MOST, NANOS, NOTHING, Amount
 from graph import FlowRun
-from graph.plan import Plan
+from graph.compiled.plan import Plan
 from llm import ChatRequest, EmbeddingRequest, Message, Model
 
 BYTES_PER_TOKEN = 3

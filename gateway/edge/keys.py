@@ -9,10 +9,10 @@ from hashlib import blake2b
 from secrets import token_bytes
 
 from gateway.api_handler import RANK
-from gateway.config import Auth
-from gateway.config_api import Role
-from gateway.config_fields import EVERYTHING, LOCAL_NAME, NOBODY_NAME, covers, is_loopback
-from gateway.config_limits import KeyTerms, Limited, Team
+from gateway.config.api import Role
+from gateway.config.fields import EVERYTHING, LOCAL_NAME, NOBODY_NAME, covers, is_loopback
+from gateway.config.limits import KeyTerms, Limited, Team
+from gateway.config.settings import Auth
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 from gateway.keys.book import KeyBook
 from gateway.store.protocol import Account, Limits, StoreUnavailable

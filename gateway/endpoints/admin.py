@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from gateway.catalog import Catalog
-from gateway.deployed import Served
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.edge.context import context_of
 from gateway.errors import NoSuchEndpoint
 from gateway.telemetry.runs import KEPT, RunRecorder

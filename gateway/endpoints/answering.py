@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.answers import Api, Asked, give
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.choices import MAX_CHOICES, ChoiceApi, give_choices
-from gateway.deployed import Served
 from gateway.edge.body import BodyReader
 from gateway.edge.context import Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

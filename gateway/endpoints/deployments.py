@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 
 
 def router(catalog: Catalog) -> APIRouter:

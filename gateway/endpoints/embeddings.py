@@ -7,7 +7,7 @@ from array import array
 from base64 import b64encode
 from typing import Any
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 
 from gateway.edge.body import BodyReader
 from gateway.errors import InvalidBody
-from gateway.guarding import Guards
+from gateway.guarding.guards import Guards
 from guardrails import Policy, Verdict
 from guardrails.places import PLACES, Place
 

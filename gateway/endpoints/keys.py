@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from gateway.config import Settings
-from gateway.config_faults import tell_faults
-from gateway.config_hints import names_of, unserved
+from gateway.config.faults import tell_faults
+from gateway.config.hints import names_of, unserved
 from gateway.edge.body import BodyReader
 from gateway.edge.context import context_of
 from gateway.errors import InvalidBody, KeyChangeRefused

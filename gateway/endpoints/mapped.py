@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote
 import orjson
 
 from gateway.answers import as_chunk
-from gateway.catalog import Catalog
-from gateway.config_api import ApiRow
+from gateway.catalog.catalog import Catalog
+from gateway.config.api import ApiRow
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.catalog import Catalog
-from gateway.deployed import Served
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.edge.context import context_of
 
 CHAT = ("chat.completions", "completions", "responses", "messages")

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from gateway.in_force import InForce
+from gateway.serving.in_force import InForce
 
 
 def router(in_force: InForce) -> APIRouter:

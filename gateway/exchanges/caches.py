@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_exchanges import CacheEntry
-from gateway.config_models import GraphEntry, ModelEntry
+from gateway.config.exchanges import CacheEntry
+from gateway.config.models import GraphEntry, ModelEntry
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import Scope, context_of
 from gateway.errors import GatewayError, InvalidBody

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
-from gateway.catalog import Catalog
-from gateway.config_exchanges import IdempotencyEntry
+from gateway.catalog.catalog import Catalog
+from gateway.config.exchanges import IdempotencyEntry
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import ASGIApp, Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

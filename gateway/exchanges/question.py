@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.config_exchanges import CacheEntry
+from gateway.config.exchanges import CacheEntry
 from gateway.edge.context import Scope
 from gateway.edge.sse import takes_events
 from gateway.exchanges.sent import digest, header

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.catalog import Catalog
-from gateway.config_exchanges import SemanticEntry
-from gateway.config_faults import InvalidSettings
+from gateway.catalog.catalog import Catalog
+from gateway.config.exchanges import SemanticEntry
+from gateway.config.faults import InvalidSettings
 from gateway.edge.context import ANSWERED_BY, Scope, context_of
 from gateway.edge.keys import LOCAL
 from gateway.edge.limits import beside

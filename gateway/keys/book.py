@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.config_limits import KeyTerms
+from gateway.config.limits import KeyTerms
 from gateway.errors import KeyChangeRefused, NoSuchKey
 from gateway.keys.rows import KeyRows
 from gateway.keys.stored import KeyChange, NewKey, StoredKey, hash_of, made_id, made_key

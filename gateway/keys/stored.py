@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gateway.config_fields import KeyName, Section
-from gateway.config_limits import Count, KeyTerms, MostUsd
+from gateway.config.fields import KeyName, Section
+from gateway.config.limits import Count, KeyTerms, MostUsd
 from gateway.store.periods import Period
 
 PREFIX = "sk-penstock-"

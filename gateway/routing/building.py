@@ -9,8 +9,8 @@ from math import inf
 from random import Random
 from typing import cast
 
-from gateway.config_models import ModelEntry
-from gateway.config_routing import DeploymentEntry, PriceEntry, Routing
+from gateway.config.models import ModelEntry
+from gateway.config.routing import DeploymentEntry, PriceEntry, Routing
 from gateway.routing.backoff import Backoff
 from gateway.routing.breaker import Breaker
 from gateway.routing.choosing import Chooser, balance_of

@@ -15,7 +15,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
 from gateway.faults import Fault
-from graph.tape import hidden
+from graph.recording.tape import hidden
 
 
 def logger(secrets: Sequence[str] = ()) -> FilteringBoundLogger:

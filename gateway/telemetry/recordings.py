@@ -12,15 +12,15 @@ from typing import Any, Self
 import orjson
 
 from gateway.answers import Asked, give
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.config import Settings
-from gateway.config_faults import InvalidSettings
-from gateway.deployed import Served
+from gateway.config.faults import InvalidSettings
 from gateway.edge.context import Send
 from gateway.edge.keys import LOCAL
 from gateway.endpoints.apis import APIS
 from graph import Event, Hooks, ReplayDiffers
-from graph.tape import Entry, Recording, Replay, hidden
+from graph.recording.tape import Entry, Recording, Replay, hidden
 
 FORMAT = 2
 SHOWN = 40

@@ -21,14 +21,14 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.api_handler import Endpoint
-from gateway.config_telemetry import TracesEntry
+from gateway.config.telemetry import TracesEntry
 from gateway.edge.context import Scope
 from gateway.telemetry.outgoing import TRACE
 from gateway.telemetry.passage import PASSAGE
 from gateway.telemetry.requests import error_class
 from gateway.telemetry.runs import outcome
 from graph import Event, FlowRun, Instrument, LanguageCall
-from graph.tape import hidden
+from graph.recording.tape import hidden
 from llm import ChatRequest, text_of
 
 W3C = TraceContextTextMapPropagator()

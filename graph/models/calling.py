@@ -9,17 +9,17 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from graph.copies import copied
+from graph.compiled.node import Node
+from graph.compiled.paths import get_path, set_path
+from graph.compiled.results import STREAMS, as_stream, settled
 from graph.errors import LimitExceeded, ModelRunnerError, ReplayDiffers, RunError
 from graph.event import Event
 from graph.models.blocking import LOOP
 from graph.models.hosted import ENDPOINT
 from graph.models.selector import ModelEndpoint
 from graph.models.v2 import PREFIX
-from graph.node import Node
-from graph.paths import get_path, set_path
 from graph.processes.stand_in import StandIn
-from graph.results import STREAMS, as_stream, settled
+from graph.running.copies import copied
 
 NEVER_KEPT = (LimitExceeded, ReplayDiffers)
 """Errors that end the run, and are of no model."""

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from graph.compiled.node import Node
+from graph.compiled.results import is_generator_function
 from graph.errors import InvalidStep, UnknownStep
-from graph.lookup import find, namespace_of_caller
 from graph.models.hosted import HostedModel
 from graph.models.llmodel import LLModel, StreamingLLModel
 from graph.models.methods import SHARED_EXECUTOR, method_of
 from graph.models.model import Model
 from graph.models.selector import ModelEndpoint
-from graph.node import Node
-from graph.results import is_generator_function
 from graph.step import Step, StepOptions
+from graph.written.lookup import find, namespace_of_caller
 from prompts.names import nearest
 
 if TYPE_CHECKING:

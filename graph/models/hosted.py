@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import Any
 
+from graph.compiled.results import is_generator_function
 from graph.errors import InvalidStep
 from graph.event import Event
 from graph.models.methods import PREDICT_ASYNC, method_of
 from graph.models.model import Model
-from graph.results import is_generator_function
 
 ENDPOINT = "endpoint"
 """Where the endpoint that was called stands in the state of the event that a model is given."""

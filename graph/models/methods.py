@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from graph.compiled.results import is_async_function
 from graph.errors import InvalidStep
 from graph.models.model import Model
-from graph.results import is_async_function
 from graph.step import Mechanism
 
 PREDICT, PREDICT_ASYNC = "predict", "predict_async"

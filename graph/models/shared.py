@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from graph.compiled.node import Node
 from graph.errors import DuplicateStep, UnknownStep
 from graph.models.entry import ModelEntry
-from graph.node import Node
 
 if TYPE_CHECKING:
     from graph.flow import Flow

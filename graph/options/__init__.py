@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from graph.compiled.results import is_async_function
 from graph.errors import InvalidStep
 from graph.options.cache import cached
 from graph.options.in_flight import limited
 from graph.options.mechanism import ON_LOOP, made, placed
 from graph.options.retry import retried
 from graph.options.timeout import timed
-from graph.results import is_async_function
 
 if TYPE_CHECKING:
     from graph.step import Step

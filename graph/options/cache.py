@@ -9,7 +9,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from graph.results import as_stream, is_generator_function, settled
+from graph.compiled.results import as_stream, is_generator_function, settled
 
 
 class Cache:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from graph.results import as_stream, is_generator_function, settled
+from graph.compiled.results import as_stream, is_generator_function, settled
 
 
 def limited(call: Callable[[Any], Any], most: int) -> Callable[[Any], Any]:

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from graph.calls import instantiate
+from graph.compiled.calls import instantiate
+from graph.compiled.results import END, is_async_function, is_generator_function
 from graph.errors import InvalidStep
 from graph.processes.stand_in import in_process
-from graph.results import END, is_async_function, is_generator_function
 from graph.threads import in_thread
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from graph.results import END, again, as_stream, is_generator_function, settled
+from graph.compiled.results import END, again, as_stream, is_generator_function, settled
 
 LONGEST_WAIT = 60.0
 """The longest wait between two tries, in seconds; an error that asks for a longer one is not waited for."""

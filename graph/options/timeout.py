@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
+from graph.compiled.results import END, as_stream, is_generator_function, settled
 from graph.errors import StepTimeout
-from graph.results import END, as_stream, is_generator_function, settled
 
 
 def timed(call: Callable[[Any], Any], name: str, seconds: float) -> Callable[[Any], Any]:

@@ -14,13 +14,13 @@ from multiprocessing import parent_process
 from types import CoroutineType
 from typing import Any, TypeAlias
 
+from graph.compiled.results import END, STREAMS
 from graph.errors import RunError
 from graph.event import Event
 from graph.processes.failure import Failure
 from graph.processes.parcel import Changes, Parcel
 from graph.processes.recipe import Recipe
 from graph.processes.wire import Frame, Reply, framed, read
-from graph.results import END, STREAMS
 
 Stream: TypeAlias = Generator[Any, None, None] | AsyncGenerator[Any, None]
 

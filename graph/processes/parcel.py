@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from graph.event import Event
-from graph.meter import Meter, StepUsage
 from graph.processes.failure import sendable
+from graph.running.meter import Meter, StepUsage
 
 ATTRIBUTES = ("path", "method", "headers", "caller", "at", "origin_state", "score")
 """What an event says of itself that is sent as it is."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graph.calls import instantiate
+from graph.compiled.calls import instantiate
 from graph.errors import InvalidStep
 from graph.processes.wire import framed
 from graph.step import Step

@@ -6,7 +6,8 @@ import pickle
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from graph.calls import instantiate
+from graph.compiled.calls import instantiate
+from graph.compiled.results import is_generator_function
 from graph.errors import InvalidStep, RunError
 from graph.event import Event
 from graph.processes.parcel import Parcel
@@ -14,7 +15,6 @@ from graph.processes.pool import Pool
 from graph.processes.recipe import Recipe
 from graph.processes.wire import framed
 from graph.processes.worker import NEXT
-from graph.results import is_generator_function
 from graph.step import Step
 from graph.sub_flow import SubFlow
 

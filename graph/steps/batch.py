@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from graph.batching import Batcher
 from graph.errors import InvalidStep
+from graph.running.batching import Batcher
 
 
 class Batch:

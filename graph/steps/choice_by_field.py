@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graph.errors import InvalidOutlet
-from graph.expression import body_of
 from graph.step import Complete
 from graph.steps.choice import Choice
+from graph.written.expression import body_of
 
 
 class ChoiceByField(Choice):

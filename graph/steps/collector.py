@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from graph.compiled.node import gather
 from graph.errors import InvalidStep
-from graph.node import gather
 
 
 class Collector:

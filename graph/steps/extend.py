@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graph.errors import InvalidPath, RunError
-from graph.expression import Function, body_of, function_of
 from graph.steps.map import followed
+from graph.written.expression import Function, body_of, function_of
 
 
 class Extend:

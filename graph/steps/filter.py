@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from graph.stream import DROPPED
+from graph.running.stream import DROPPED
 
 
 class Filter:

@@ -8,9 +8,9 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
+from graph.compiled.results import as_stream, is_async_function
 from graph.errors import RunError
-from graph.expression import Function, body_of, function_of
-from graph.results import as_stream, is_async_function
+from graph.written.expression import Function, body_of, function_of
 
 
 class FlatMap:

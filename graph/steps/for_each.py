@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graph.expression import Function, function_of
 from graph.steps.map import followed
+from graph.written.expression import Function, function_of
 
 
 class ForEach:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any
 
 from graph.event import Event
 from graph.steps.judge import remark
-from guardrails import Guardrail, Verdict
-from guardrails.places import ROLES, Place
+from guardrails import ContentRefused, Guardrail, Verdict
+from guardrails.looker import Looker
+from guardrails.places import PLACES, ROLES, Place
 from guardrails.timing import Timing
+from guardrails.window import placeholder
 from llm import ChatRequest, Message
 
 VERDICT, REFUSALS = "verdict", "refusals"
@@ -17,9 +20,9 @@ VERDICT, REFUSALS = "verdict", "refusals"
 
 
 class GuardrailStep:
-    """Looks at the last message of a chat request, or at a body that is text. What is allowed goes to ``passed``, with
-    its redactions; what is not goes to ``refused``, to a request with the reason appended as a user's message
-    ``Reviewer: …``.
+    """Looks at all texts of the last message of a chat request, or at a body that is text. What is allowed goes to
+    ``passed``, with its redactions; what is not goes to ``refused``, to a request with the reason appended as a user's
+    message ``Reviewer: …``.
 
     Behind a responder that hides its drafts, ``refused`` may be that responder (``cycle_to``): the client then sees the
     first draft that the guardrail lets pass. A draft is shown as it was written, so a rule that would redact in it
@@ -82,25 +85,14 @@ class GuardrailStep:
         return checked.text if verdict.action == "redact" else body, verdict
 
     def _looked_at(self, message: Message, timing: Timing) -> tuple[Message, Verdict]:
-        """A message, with its redactions, and what is said of all its texts together."""
-        content = message.get("content")
-        parts: list[Any] = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-        checked = [
-            self._guardrail.check(part["text"], timing=timing) if part.get("type") == "text" else None for part in parts
-        ]
-        verdicts = [self._strict(each.verdict) for each in checked if each is not None]
-        refusal = next((verdict for verdict in verdicts if not verdict.allowed), None)
-        verdict = refusal or Verdict(
-            allowed=True,
-            spans=tuple(span for each in verdicts for span in each.spans),
-            flags=tuple(flag for each in verdicts for flag in each.flags),
-        )
-        if verdict.action != "redact":
-            return message, verdict
-        redacted = [
-            part if each is None else {**part, "text": each.text} for part, each in zip(parts, checked, strict=True)
-        ]
-        return {**message, "content": redacted if isinstance(content, list) else redacted[0]["text"]}, verdict
+        """A message, with its redactions, and what is said of all its texts: also of thoughts and calls of tools."""
+        looker = Looker(dict.fromkeys(PLACES, self._guardrail), placeholder, dict.fromkeys(PLACES, timing))
+        try:
+            admitted = looker.message(message)
+        except ContentRefused as refused:
+            return message, replace(looker.verdict, allowed=False, reason=str(refused), rule=refused.rule)
+        verdict = self._strict(looker.verdict)
+        return admitted if verdict.action == "redact" else message, verdict
 
     def _strict(self, verdict: Verdict) -> Verdict:
         """The verdict, where what would be redacted in a draft refuses it."""

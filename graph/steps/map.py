@@ -7,9 +7,9 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
+from graph.compiled.results import is_coroutine_function, is_generator_function
 from graph.errors import InvalidStep
-from graph.expression import Function, function_of
-from graph.results import is_coroutine_function, is_generator_function
+from graph.written.expression import Function, function_of
 
 
 class Map:

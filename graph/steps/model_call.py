@@ -11,8 +11,8 @@ from typing import Any
 
 from graph.event import Event
 from graph.instrument import LanguageCall
-from graph.meter import StepUsage
-from graph.tape import Tape
+from graph.recording.tape import Tape
+from graph.running.meter import StepUsage
 from llm import (
     ChatChunk,
     ChatCompletion,

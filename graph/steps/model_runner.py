@@ -8,18 +8,18 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Self
 
+from graph.compiled.node import gather
+from graph.compiled.paths import get_path
+from graph.compiled.results import is_async_function
 from graph.errors import DuplicateStep, InvalidSelection, InvalidStep
 from graph.event import Event
-from graph.lookup import find, namespace_of_caller
 from graph.models.calling import CallableModel, chunks_of, values
 from graph.models.entry import ModelEndpointCreationStrategy, ModelEntry, entry
 from graph.models.methods import SHARED_EXECUTOR
 from graph.models.model import Model
 from graph.models.selector import ModelEndpoint, ModelRunnerSelector
-from graph.node import gather
-from graph.paths import get_path
-from graph.results import is_async_function
 from graph.step import Step
+from graph.written.lookup import find, namespace_of_caller
 from llm import ChatChunk, ChatCompletion
 
 SEVERAL_STREAMS = "Streaming is not supported when multiple runnables are selected."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from graph.expression import Function, body_of, function_of
 from graph.steps.map import followed
+from graph.written.expression import Function, body_of, function_of
 
 
 class Partitioned(NamedTuple):

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from graph.compiled.results import is_async_function
 from graph.errors import InvalidStep
-from graph.expression import body_of
-from graph.results import is_async_function
 from graph.steps.stateful import fresh
+from graph.written.expression import body_of
 
 
 class Reduce:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from graph.errors import InvalidStep, RemoteGarbled, RemoteRefused, RemoteStrayed, RemoteUnfilled, StepTimeout
-from graph.expression import body_of
 from graph.steps.remote_template import WRITTEN, body_template, checked_url, climbs, path_template
+from graph.written.expression import body_of
 from llm import UpstreamError
 from llm.http1.transport import shared_transport
 from llm.retry_after import retry_after

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 from graph.errors import InvalidPath, InvalidStep
-from graph.expression import body_of
+from graph.written.expression import body_of
 
 
 class Rename:

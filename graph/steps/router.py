@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from graph.event import Event
+from graph.recording.tape import Tape
 from graph.steps.model_call import ask
-from graph.tape import Tape
 from graph.toolset import ToolSource, kept, tools_of
 from llm import ChatRequest, InvalidRequest, LLModel, text_of
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from graph.compiled.node import Node
 from graph.errors import DuplicateStep, InvalidStep
 from graph.flow import Flow
-from graph.lookup import find, namespace_of_caller
 from graph.models.calling import CallableModel
 from graph.models.entry import entry
 from graph.models.model import Model
 from graph.models.selector import ModelEndpoint
-from graph.node import Node
 from graph.step import Step, StepOptions, Target
 from graph.steps.v2_model_server import V2ModelServer
+from graph.written.lookup import find, namespace_of_caller
 
 
 class Routes:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from cachetools import LRUCache
 
 from graph.errors import InvalidStep
+from graph.running.stream import DROPPED
 from graph.steps.stateful import MOST, key_of
-from graph.stream import DROPPED
 
 
 class SampleWindow:

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from graph.compiled.results import settled
 from graph.errors import InvalidPath, InvalidStep, RunError
-from graph.expression import Function, body_of, function_of
-from graph.results import settled
+from graph.written.expression import Function, body_of, function_of
 
 MOST = 1024
 """How many groups, or keys, a step remembers when its author sets no other number."""

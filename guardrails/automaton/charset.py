@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from re._casefix import _EXTRA_CASES as EXTRA_CASES  # type: ignore[import-not-found]  # what `re` folds beside `lower`
 from typing import Any
 
 Test = Callable[[str], bool]
@@ -33,8 +34,14 @@ class Charset:
     def _has(self, sign: str) -> bool:
         if not sign:
             return self._has_edge
-        forms = {sign, sign.lower(), sign.upper()} if self._folds else {sign}
+        forms = _cases(sign) if self._folds else {sign}
         return any(test(form) for form in forms if len(form) == 1 for test in self._tests) is not self._negated
+
+
+def _cases(sign: str) -> set[str]:
+    """A character in all cases that :mod:`re` takes for the same; of what becomes several, the first."""
+    small = sign.lower()[0]
+    return {sign, small, small.upper(), sign.upper(), *map(chr, EXTRA_CASES.get(ord(small), ()))}
 
 
 def is_word(sign: str) -> bool:
@@ -42,10 +49,10 @@ def is_word(sign: str) -> bool:
     return sign.isalnum() or sign == "_"
 
 
-def one(code: int) -> Test:
+def one(code: int, *, ignore_case: bool = False) -> Test:
     """The test for one character."""
-    wanted = chr(code)
-    return lambda sign: sign == wanted
+    wanted = (chr(code), chr(code).lower()[0]) if ignore_case else (chr(code),)
+    return lambda sign: sign in wanted
 
 
 def between(low: int, high: int) -> Test:
@@ -84,7 +91,7 @@ def of_items(items: Iterable[tuple[Any, Any]], *, ignore_case: bool, edge: bool 
         if name == "NEGATE":
             negated = True
         elif name == "LITERAL":
-            tests.append(one(value))
+            tests.append(one(value, ignore_case=ignore_case))
         elif name == "RANGE":
             tests.append(between(*value))
         else:

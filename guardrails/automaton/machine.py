@@ -9,7 +9,7 @@ that beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
@@ -216,6 +216,10 @@ class Scan:
         self._state, self._starts, self.position = state, starts, position
         return found
 
+    def reading(self) -> Reading:
+        """A scan that goes on from here, and is told what each character is read as."""
+        return Reading(self._state, self._starts, self.position)
+
     def end(self) -> list[Match]:
         """The matches that end with the text."""
         starts = [*self._starts, self.position]
@@ -224,3 +228,57 @@ class Scan:
         return [
             Match(rule, starts[number], self.position) for rule, number, _ in ended if starts[number] < self.position
         ]
+
+
+class Reading:
+    """One text on its way through a machine, each character of which is read as some others, or none.
+
+    Its matches, too, are places in the text as it is written.
+    """
+
+    __slots__ = ("_end", "_same_from", "_starts", "_state", "position")
+
+    def __init__(self, state: State, starts: Sequence[int], position: int) -> None:
+        self._state = state
+        self._starts = [*starts]
+        self._end = self._same_from = self.position = position
+
+    @property
+    def open_from(self) -> int:
+        """As that of :class:`Scan`."""
+        return self._starts[0] if self._starts else self.position
+
+    def is_at(self, scan: Scan) -> bool:
+        """Whether a scan of the text as it is written is where this one is, and so goes on as it does: nothing that is
+        under way is read as something else."""
+        same = self.open_from >= self._same_from and self._end == self.position
+        return same and self._state is scan._state and self._starts == scan._starts
+
+    def feed(self, text: str, forms: Iterable[str]) -> list[Match]:
+        """Reads on, with what each character is read as; the matches that are known now, by their end."""
+        state, starts, position, before = self._state, self._starts, self.position, self._end
+        found: list[Match] = []
+        for written, form in zip(text, forms, strict=True):
+            after = position + 1
+            if form != written:
+                self._same_from = after
+            for sign in form:
+                state, work = state[sign]
+                if work is not None:
+                    kept, ended = work
+                    starts.append(position)
+                    for rule, thread, back in ended:
+                        if starts[thread] < (end := after if back else before):
+                            found.append(Match(rule, starts[thread], end))
+                    starts = [starts[thread] for thread in kept]
+                before = after
+            position = after
+        self._state, self._starts, self.position, self._end = state, starts, position, before
+        return found
+
+    def end(self) -> list[Match]:
+        """The matches that end with the text."""
+        starts = [*self._starts, self.position]
+        ended = self._state.machine.at_end(self._state.threads)
+        self._starts = []
+        return [Match(rule, starts[number], self._end) for rule, number, _ in ended if starts[number] < self._end]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from re import _parser  # the only parser of exactly the patterns that `re` takes
 from typing import Any
 
-from guardrails.automaton.charset import ANY, EDGE, LINE_EDGE, NO_NEWLINE, NO_WORD, WORD, Charset, of_items, one, other
+from guardrails.automaton.charset import ANY, EDGE, LINE_EDGE, NO_NEWLINE, NO_WORD, WORD, Charset, of_items, one
 from guardrails.automaton.program import Accept, Ahead, Behind, Program, Split, Take
 from guardrails.errors import PatternRefused
 
@@ -30,6 +30,8 @@ def add_pattern(program: Program, pattern: str, rule: int, flags: int = 0) -> No
         tree = _parser.parse(pattern, flags)
     except re.error as error:
         raise PatternRefused(f"'{pattern}' is no regular expression: {error}") from error
+    if tree.state.flags & re.ASCII or "(?a" in pattern:
+        raise PatternRefused(f"pattern '{pattern}': it is for texts in Unicode; write [A-Za-z0-9_] instead of (?a)")
     maker = _Maker(program, pattern, tree.state.flags)
     begin = maker.sequence(tree, program.add(Accept(rule)))
     maker.check(begin)
@@ -84,8 +86,8 @@ class _Maker:
             return ANY if self._flags & re.DOTALL else NO_NEWLINE
         if kind == "IN":
             return of_items(value, ignore_case=folds)
-        test = one(value)
-        return Charset([test if kind == "LITERAL" else other(test)], ignore_case=folds and kind == "LITERAL")
+        test = one(value, ignore_case=folds)
+        return Charset([test], negated=kind == "NOT_LITERAL", ignore_case=folds)
 
     def _group(self, value: Any, then: int) -> int:
         _, added, taken, parts = value

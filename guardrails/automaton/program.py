@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from unicodedata import normalize
 
 from guardrails.automaton.charset import NO_WORD, Charset, is_word
 from guardrails.errors import PatternRefused
@@ -81,22 +82,24 @@ class Program:
         return len(self.nodes) - 1
 
     def add_term(self, term: str, rule: int) -> None:
-        """Looks for a term in any case and as whole words; a blank in it is any run of white space.
+        """Looks for a term in any case and as whole words, also with its marks as signs of their own; a blank in it is
+        any run of white space.
 
         Raises:
             PatternRefused: when it is empty.
         """
-        words = term.split()
-        if not words:
+        bare = normalize("NFC", " ".join(term.split()))
+        if not bare:
             raise PatternRefused("a term must have a character that is no blank")
-        node = self._tree(whole=is_word(words[0][0]))
-        for number, word in enumerate(words):
-            if number:
-                node = self._way(node, " ")
-                self._branch(node)[" "] = node
-            for sign in word:
-                node = self._way(node, folded(sign))
-        self._end(node, rule, whole=is_word(words[-1][-1]))
+        whole = is_word(bare[0]), is_word(bare[-1])
+        cases = {bare, bare.casefold()}
+        for form in sorted({"".join(map(folded, normalize(name, case))) for case in cases for name in ("NFC", "NFD")}):
+            node = self._tree(whole=whole[0])
+            for sign in form:
+                node = self._way(node, sign)
+                if sign == " ":
+                    self._branch(node)[" "] = node
+            self._end(node, rule, whole=whole[1])
 
     def _tree(self, *, whole: bool) -> int:
         """The root of the terms that begin with a word, or of the others."""
@@ -148,5 +151,5 @@ def folded(sign: str) -> str:
     """A character without its case; all white space is a blank."""
     if sign.isspace():
         return " "
-    small = sign.lower()
-    return small if len(small) == 1 else sign
+    small = sign.casefold()
+    return small if len(small) == 1 else sign.lower()[0]

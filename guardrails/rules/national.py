@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -45,9 +46,13 @@ def national_kinds(countries: Sequence[str] = ()) -> list[Kind]:
 
 def _kind(name: str) -> Kind:
     module, form = FORMS[name]
+    pattern = form.join(EDGES)
+    whole = re.compile(pattern)
 
     def check(text: str) -> Parts:
+        """Each number in a piece by itself: what stands beside one may look like another that overlaps it."""
         number = import_module(f"stdnum.{module}")
-        return [(0, len(text))] if number.is_valid(text) else []
+        found = (whole.match(text, at) for at in range(len(text)))
+        return [each.span() for each in found if each is not None and number.is_valid(each[0])]
 
-    return Kind(f"national_id_{name.lower()}", (form.join(EDGES),), check=check)
+    return Kind(f"national_id_{name.lower()}", (pattern,), check=check)

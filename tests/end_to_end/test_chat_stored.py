@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionDeleted, ChatCompletionStoreMessage
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
 from gateway.telemetry.recordings import replay
 from llm.testing import Cut, Stream
@@ -173,7 +173,8 @@ async def test_an_answer_that_is_kept_is_replayed(tmp_path: Any) -> None:
     """A recording of it is whole."""
     async with serving_upstream(Stream.of_text("Hi"), record={"path": str(tmp_path)}) as (gateway, upstream):
         await streamed(gateway)
-        provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url}
-        models = [{"name": "up", "provider": "scripted"}]
-        catalog = Catalog.of(Settings.model_validate({"providers": [provider], "models": models, "graphs": []}))
-        assert b"Hi" in await replay(next(tmp_path.iterdir()), catalog)
+    provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url}
+    models = [{"name": "up", "provider": "scripted"}]
+    catalog = Catalog.of(Settings.model_validate({"providers": [provider], "models": models, "graphs": []}))
+    (recorded,) = tmp_path.iterdir()
+    assert b"Hi" in await replay(recorded, catalog)

@@ -10,7 +10,7 @@ import pytest
 
 from llm.testing import Pause, ScriptedUpstream, Stream
 from llm.testing.upstream import choice, frame
-from tests.gateway.test_workers import CHAT, SETTINGS, Process, gateway
+from tests.gateway.serving.test_workers import CHAT, SETTINGS, Process, gateway
 
 STREAMS = 50
 

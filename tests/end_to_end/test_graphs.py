@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_faults import InvalidSettings
+from gateway.config.faults import InvalidSettings
 from llm.testing import ScriptedUpstream, Stream
 from llm.testing.upstream import answer, choice, frame
 from tests.serving import serving, serving_upstream

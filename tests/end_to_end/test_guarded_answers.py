@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
@@ -51,6 +53,16 @@ STREAMS: dict[str, Sequence[Mapping[str, Any]]] = {
     "beside a call": [{"tool_calls": [{"index": 0, "id": "c1", "note": WORD, "function": {"name": "f"}}]}],
     "role": [{"role": WORD, "content": "a"}],
     "name of a member": [{"content": "a"}, {"annotations": [{WORD: 1}]}],
+    "name of a text": [{"content": "a"}, {WORD: "x"}],
+    "list of texts": [{"notes": [piece]} for piece in CUT],
+    "deep in a list": [{"notes": [{"deep": {"text": piece}}]} for piece in CUT],
+    "list in an object": [{"note": {"list": [{"text": piece}]}} for piece in CUT],
+    "no JSON": [call(name="f", arguments='{"a":NaN,"b":"\\u006eig'), call(arguments='htjar"}')],
+    "half a sign": [call(name="f", arguments='{"a":"\\ud800","b":"\\u006eightjar"}')],
+    "more behind JSON": [call(name="f", arguments='{"a":"\\u006eightjar"} so')],
+    "beside a function call": [{"function_call": {"name": "f", "arguments": "{}", "note": WORD}}],
+    "objects for a function": [{"function_call": {"name": "f", "arguments": {"a": WORD}}}],
+    "no function call": [{"function_call": [WORD]}],
 }
 WHOLE: dict[str, Mapping[str, Any]] = {
     "content": {"content": f"A {WORD}."},
@@ -60,6 +72,7 @@ WHOLE: dict[str, Mapping[str, Any]] = {
     "function call": {"content": None, "function_call": {"name": "f", "arguments": '{"a":"\\u006eightjar"}'}},
     "annotation": {"content": "a", "annotations": [{"type": "url_citation", "url_citation": {"title": WORD}}]},
     "transcript": {"content": None, "audio": {"id": "a", "transcript": WORD}},
+    "objects for a function": {"content": None, "function_call": {"name": "f", "arguments": {"a": WORD}}},
 }
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [HI]}),
@@ -113,6 +126,35 @@ async def leaks(attached: str, replies: Mapping[str, Reply], *, stream: bool) ->
 async def test_no_member_of_a_stream_carries_a_word_past_a_policy(attached: str) -> None:
     """However it is cut, over every API."""
     assert await leaks(attached, {name: deltas(*pieces) for name, pieces in STREAMS.items()}, stream=True) == []
+
+
+@pytest.mark.parametrize("name", ["system_fingerprint", "service_tier"])
+async def test_what_is_said_of_an_answer_carries_no_word(name: str) -> None:
+    """Streamed or not."""
+    streamed = Stream([frame({**choice({"content": "a"}), name: WORD}), *Stream.end({"prompt_tokens": 1})])
+    whole = answer("a")
+    assert await leaks("model", {"streamed": streamed}, stream=True) == []
+    assert await leaks("model", {"whole": replace(whole, body={**whole.body, name: WORD})}, stream=False) == []
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_word_is_not_put_together_of_words_and_a_refusal(streams: bool) -> None:
+    """Which are a text each to a policy, and so to who reads them through Anthropic's API."""
+    streamed = deltas({"content": "a night"}, {"refusal": "jar"})
+    reply = streamed if streams else answer("a night", refusal="jar")
+    async with ScriptedUpstream(reply) as upstream, serving(**settings(upstream, "model")) as gateway:
+        asked = {"model": "up", "messages": [HI], "max_tokens": 5, "stream": streams}
+        headers = {"authorization": "Bearer sk-app-key"}
+        async with gateway.http.post(f"{gateway.address}/v1/messages", json=asked, headers=headers) as made:
+            said = await made.text()
+    if streams:
+        events = [orjson.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
+        blocks = [
+            (event["index"], event["delta"]["text"]) for event in events if event["type"] == "content_block_delta"
+        ]
+    else:
+        blocks = [(index, block["text"]) for index, block in enumerate(orjson.loads(said)["content"])]
+    assert blocks == ([(0, "a "), (1, "jar"), (2, "night")] if streams else [(0, "a night"), (1, "jar")])
 
 
 async def test_a_header_carries_no_word_past_a_policy() -> None:

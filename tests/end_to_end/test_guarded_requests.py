@@ -78,6 +78,8 @@ CHATS: dict[str, dict[str, Any]] = {
     "names of arguments": {"messages": called(arguments=f'{{"{WORD}": 1}}')},
     "no JSON": {"messages": called(arguments=f"{{{WORD}")},
     "name of a call": {"messages": called(name=WORD)},
+    "beside arguments": {"messages": called(note=WORD)},
+    "nearly JSON": {"messages": called(arguments='{"a": NaN, "b": "\\u006eightjar"}')},
     "tool result": {"messages": called(WORD)},
     "description": tool(description=f"A {WORD}."),
     "parameter": tool(parameters={"type": "object", "properties": {WORD: {"type": "string"}}}),

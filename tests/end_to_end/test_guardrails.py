@@ -149,6 +149,19 @@ async def test_what_is_asked_in_other_signs_is_read(lookalikes: bool) -> None:
     assert status == (400 if lookalikes else 200)
 
 
+@pytest.mark.parametrize("api", STREAMS)
+@pytest.mark.parametrize("size", [1, 1000])
+async def test_what_is_answered_in_other_signs_is_read(api: str, size: int) -> None:
+    """While it streams, in letters of three kinds that are cut in their bytes, over every API."""
+    policy = {**REFUSING, "rules": [{"rule": "terms", "terms": ["nightjar"], "places": ["output"]}]}
+    stream = Stream.of_text("Tell of “", "ｎіg\u200b", "htj", "аr”.").split(size)
+    async with serving_upstream(stream, guardrails=[policy]) as (gateway, _):
+        wire = await told(gateway, api)
+    assert "Tell of " in wire
+    assert "[ended]" in wire
+    assert not any(part in wire for part in ("ｎ", "і", "htj", "\\uff4e", "\\u0456"))
+
+
 MEMBERS = [
     {"function_call": {"name": "mail", "arguments": '{"to": "[EM'}, "details": [{"type": "text", "text": "[EM"}]},
     {"function_call": {"arguments": 'AIL_1]"}'}, "details": [{"type": "text", "text": "AIL_1]"}]},

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import app
+from gateway.cli.main import app
 from llm.testing import ScriptedUpstream
 from llm.testing.upstream import Reply, answer
 from tests.serving import Gateway, serving

@@ -17,7 +17,7 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from gateway.cli import app
+from gateway.cli.main import app
 from llm.testing import Cut, ScriptedUpstream, Stream
 from llm.testing.upstream import Reply, answer
 from tests.serving import Gateway, serving

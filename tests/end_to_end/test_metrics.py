@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from llm.testing import Cut, Json, ScriptedUpstream, Stream
 from llm.testing.upstream import answer
-from tests.gateway.test_workers import gateway as workers
+from tests.gateway.serving.test_workers import gateway as workers
 from tests.serving import Gateway, serving, serving_upstream
 
 HI: Any = [{"role": "user", "content": "hi"}]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_faults import InvalidSettings
+from gateway.config.faults import InvalidSettings
 from tests.serving import Gateway, serving, serving_upstream
 
 HERE = "tests.end_to_end.own_models"

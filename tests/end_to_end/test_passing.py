@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
 from llm.testing import Json, Stream
 from llm.testing.upstream import Reply, choice, frame

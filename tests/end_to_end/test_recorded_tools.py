@@ -11,7 +11,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
 from gateway.job import started
 from gateway.telemetry.recordings import replay
@@ -19,7 +19,7 @@ from graph import Flow, ReplayDiffers, ToolsetUnavailable, ToolsStep
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from graph.steps.router import RouterStep
-from tests.gateway.test_toolsets import COMMAND, saying
+from tests.gateway.catalog.test_toolsets import COMMAND, saying
 from tests.graph.steps.test_remote import serving as service
 from tests.serving import serving_upstream
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway.catalog import Catalog
-from gateway.cli import app
+from gateway.catalog.catalog import Catalog
+from gateway.cli.main import app
 from gateway.config import Settings
 from gateway.telemetry.recordings import replay
 from graph import Flow, ReplayDiffers

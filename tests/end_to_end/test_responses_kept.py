@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
 from gateway.telemetry.recordings import replay
 from llm.testing import Cut, Hang, Json, Pause, ScriptedUpstream, Stream

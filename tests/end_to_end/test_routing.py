@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from gateway.config import Settings
-from gateway.config_faults import InvalidSettings
+from gateway.config.faults import InvalidSettings
 from llm.testing import ScriptedUpstream
 from llm.testing.upstream import CHUNK, Cut, Hang, Json, Pause, Reply, Stream, answer, choice, embeddings, frame
 from tests.serving import Gateway, serving
@@ -371,7 +371,7 @@ async def test_a_recorded_run_is_replayed_with_its_deployments() -> None:
     pause.set()
     async with routing({"a": [DOWN], "b": [Stream([pause, *Stream.of_text("B").pieces])]}) as (gateway, _):
         from graph import Event  # noqa: PLC0415 - just here
-        from graph.tape import Recording, Replay  # noqa: PLC0415
+        from graph.recording.tape import Recording, Replay  # noqa: PLC0415
         from llm import ChatRequest  # noqa: PLC0415
 
         flow = next(iter(gateway.server._app.catalog)).flow
@@ -419,7 +419,7 @@ def test_what_cannot_be_meant_is_refused(models: Any, told: str) -> None:
 
 def test_a_single_deployment_has_nothing_before_it() -> None:
     """Who does not route pays nothing for routing: the model asks its provider itself."""
-    from gateway.catalog import Catalog  # noqa: PLC0415 - just here
+    from gateway.catalog.catalog import Catalog  # noqa: PLC0415 - just here
 
     catalog = Catalog.of(Settings.model_validate({"providers": [MINI], "models": [{"name": "m", "provider": "mini"}]}))
     served = next(iter(catalog))

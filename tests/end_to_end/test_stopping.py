@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from gateway.config import Settings
-from gateway.server import Server
+from gateway.serving.server import Server
 from llm.testing import Hang, Pause, Stream
 from llm.testing.upstream import answer, choice, frame
 from tests.end_to_end.test_run_events import followed

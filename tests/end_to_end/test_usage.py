@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings, load
-from gateway.config_faults import InvalidSettings
+from gateway.config.faults import InvalidSettings
 from graph import Choice, Event, Flow, Merge
 from graph.parts import Parts
 from graph.steps.model_call import listen

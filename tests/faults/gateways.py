@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from llm.testing import ScriptedUpstream
-from tests.gateway.test_workers import Process, started
+from tests.gateway.serving.test_workers import Process, started
 
 APP, OPS = ({"Authorization": f"Bearer {key}"} for key in ("app-key-123", "ops-key-123"))
 CHAT: Any = {"model": "up", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}

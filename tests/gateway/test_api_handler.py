@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.api_handler import APIHandler, Endpoint
-from gateway.config_api import ApiRow
-from gateway.config_faults import InvalidSettings
+from gateway.config.api import ApiRow
+from gateway.config.faults import InvalidSettings
 from gateway.errors import Forbidden, MethodNotAllowed, NoSuchEndpoint
 
 

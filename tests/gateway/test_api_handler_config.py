@@ -10,8 +10,8 @@ import pytest
 from gateway.api_handler_config import APIHandlerConfig, BodyMappings
 from gateway.app import create_app
 from gateway.config import Settings
-from gateway.config_api import ApiRow
-from gateway.config_faults import InvalidSettings
+from gateway.config.api import ApiRow
+from gateway.config.faults import InvalidSettings
 from gateway.errors import Forbidden
 
 SETTINGS = Settings.model_validate({"api": [{"path": "/first", "model": "penstock-demo"}]})

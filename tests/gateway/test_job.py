@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import app
-from gateway.deployed import Served
+from gateway.catalog.deployed import Served
+from gateway.cli.main import app
 from gateway.job import Job, keep_finished
 from graph import Flow
 from llm import ChatRequest, UpstreamRateLimited
-from tests.gateway.test_cli import CONFIG
+from tests.gateway.cli.test_main import CONFIG
 
 
 def served(step: Any) -> Served:

@@ -19,6 +19,7 @@ from guardrails.rules.personal import personal_data
 from guardrails.rules.text import length
 from guardrails.rules.words import patterns, terms
 from guardrails.vault import Vault
+from guardrails.verdict import Verdict
 from llm import ChatRequest
 from tests.guardrails.samples import SAMPLES
 
@@ -120,6 +121,59 @@ def test_each_letter_may_be_hidden_in_another_way(forms: list[str], around: str)
     if sum(not sign.isascii() and sign.isalpha() for sign in hidden) in (0, 8):
         return
     assert REDACTING.check(f"{around} {hidden} {around}").text.count("[TERMS]") == 1
+
+
+def streamed(guardrail: Guardrail, text: str, cuts: list[int]) -> tuple[str, Verdict]:
+    """What is released of a text that comes in these pieces, and what is said of it."""
+    window = guardrail.window()
+    edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
+    return "".join(window.feed(text[start:end]) for start, end in pairwise(edges)) + window.end(), window.verdict
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("around", ["A {}!", "Ünïcode, «{}» – and ﬁnally 日本語", "{}"])
+def test_a_stream_is_read_too(form: str, around: str) -> None:
+    """Sign by sign and at once; of what is refused nothing is said, and nothing is held back for longer."""
+    for word in (WORD, "anna@example.org", "4111 1111 1111 1111"):
+        text = around.format(FORMS[form](word))
+        whole = REDACTING.check(text)
+        for cuts in ([], list(range(len(text))), [len(text) // 2]):
+            said, verdict = streamed(REDACTING, text, cuts)
+            assert said.replace("\u0336", "") == whole.text.replace("\u0336", "")
+            assert verdict.action == whole.verdict.action
+        refusing = Guardrail("refusing", [terms(WORD), personal_data(["email", "card"], action="refuse")])
+        if verdict.action == "redact":
+            assert streamed(refusing, text, list(range(len(text))))[0] == around.partition("{}")[0]
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=st.text(SIGNS + "' .@4", max_size=40), cuts=st.lists(st.integers(0, 40)))
+def test_what_is_read_in_a_stream_does_not_depend_on_cuts(text: str, cuts: list[int]) -> None:
+    """However the signs of a word are mixed."""
+    read = Guardrail(
+        "read", [terms("night", "jar", "ti", action="redact"), patterns("[a-z]at?", "n.g", action="redact")]
+    )
+    assert streamed(read, text, cuts) == streamed(read, text, [])
+    assert streamed(read, text, list(range(len(text)))) == streamed(read, text, [])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    forms=st.lists(st.sampled_from(sorted(FORMS)), min_size=8, max_size=8), around=st.text("é ．ﬁ漢\u200b", max_size=10)
+)
+def test_a_stream_finds_what_is_found_in_the_whole(forms: list[str], around: str) -> None:
+    """Each letter being hidden in another way."""
+    hidden = "".join(FORMS[form](letter) for form, letter in zip(forms, WORD, strict=True))
+    text = f"{around} {hidden} {around}"
+    said, _ = streamed(REDACTING, text, list(range(len(text))))
+    assert said.replace("\u0336", "") == REDACTING.check(text).text.replace("\u0336", "")
+
+
+def test_a_stream_in_another_script_is_not_held_back() -> None:
+    """For longer than it may become a word; and what only looks like one by itself is left."""
+    window = Guardrail("one", [terms("hoc", "nightjar")]).window()
+    assert [window.feed(piece) for piece in ("нос", " и", " ночь", "’s")] == ["", "нос и", " ночь", "’s"]
+    assert Guardrail("one", [terms(WORD)], lookalikes=False).window().feed("n\u200bight") == "n\u200bight"
 
 
 def test_signs_of_an_injection_are_read() -> None:

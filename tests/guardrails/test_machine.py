@@ -106,6 +106,36 @@ def test_terms_are_whole_words_in_any_case() -> None:
 
 
 @pytest.mark.parametrize(
+    ("term", "texts"),
+    [
+        ("λόγος", ["ΛΌΓΟΣ", "Λόγοσ"]),
+        ("straße", ["STRASSE", "STRAẞE", "strasse"]),
+        ("İstanbul", ["istanbul", "ISTANBUL"]),
+        ("istanbul", ["İSTANBUL"]),
+        ("secret", ["ſecret", "SECRET"]),
+        ("café", ["cafe\u0301", "CAFE\u0301"]),
+        ("cafe\u0301", ["café", "CAFÉ"]),
+    ],
+)
+def test_a_term_is_found_in_any_case_of_any_script(term: str, texts: list[str]) -> None:
+    """Also where a letter has more cases than two, or another case has more letters, or a mark stands by itself."""
+    program = Program()
+    program.add_term(term, 0)
+    for text in (term, *texts):
+        assert found(Scan(Machine(program)), f"<{text}>") == {(1, 1 + len(text))}
+        assert found(Scan(Machine(program)), f"<{text}s>") == set()
+
+
+@pytest.mark.parametrize("pattern", ["s", "S", "ſ", "i", "İ", "I", "ς", "Σ", "k", "\u212a", "[^s]", "[a-z]", "ß", "µ"])
+def test_case_is_what_it_is_to_re(pattern: str) -> None:
+    """Sign by sign."""
+    scanned = machine(f"(?i){pattern}")
+    for sign in "sSſiIıİςσΣkK\u212aßẞµμΜaZ":
+        expected = re.fullmatch(pattern, sign, re.IGNORECASE) is not None
+        assert (sign, bool(found(Scan(scanned), sign))) == (sign, expected)
+
+
+@pytest.mark.parametrize(
     ("pattern", "why"),
     [
         ("(a)\\1", "groupref"),
@@ -115,6 +145,8 @@ def test_terms_are_whole_words_in_any_case() -> None:
         ("a{5000}", "1000 times"),
         ("(?:a{900}){900}", "too large"),
         ("(?=a)(?<=b)a", "look behind first"),
+        (r"(?a)\bfoo\b", "Unicode"),
+        (r"(?a:\w)b", "Unicode"),
     ],
 )
 def test_what_a_stream_cannot_be_searched_for_is_refused(pattern: str, why: str) -> None:

@@ -10,10 +10,14 @@ import pytest
 
 from guardrails import ContentRefused, Policy
 from guardrails.answer import AnswerWindow
+from guardrails.guardrail import Guardrail
 from guardrails.policy import Placed
+from guardrails.rule import Rule
+from guardrails.rules.injection import prompt_injection
 from guardrails.rules.language import language, language_of
 from guardrails.rules.personal import personal_data
-from guardrails.rules.words import terms
+from guardrails.rules.text import json_schema
+from guardrails.rules.words import patterns, terms
 from guardrails.vault import Vault
 from llm import ChatChunk, ChatRequest, EmbeddingRequest, ToolCallDelta
 
@@ -211,3 +215,44 @@ def test_languages_are_told_where_a_text_shows_one(text: str, told: str) -> None
     """By its script, or its commonest words; a name shows none, and passes."""
     assert language_of(text) == told
     assert (language("en").look(text) == "") is (told in ("", "en"))
+
+
+@pytest.mark.parametrize(
+    "text", ["id 2341 2341 2346 2024", "2341 2341 2346 5555 2222", "9 2341 2341 2346", "3000 2341 2341 2346"]
+)
+def test_a_number_is_found_beside_others(text: str) -> None:
+    """Which together with a part of it look like one, too."""
+    guardrail = Guardrail("ids", [personal_data(["national_id"], countries=["IN"])])
+    assert guardrail.check(text).text == text.replace("2341 2341 2346", "[NATIONAL_ID_IN]")
+
+
+@pytest.mark.parametrize("shadowed", [terms("nightjar"), patterns("[a-z]+@"), prompt_injection(), json_schema({})])
+@pytest.mark.parametrize("beside", [(), (terms("other"),)])
+def test_what_only_records_holds_nothing_back(shadowed: Rule, beside: tuple[Rule, ...]) -> None:
+    """Nor does it refuse what it could not decide; what it finds is told."""
+    rules = [Placed(replace(shadowed, mode="shadow"), ("output",)), *(Placed(rule, ("output",)) for rule in beside)]
+    window = AnswerWindow(Policy(rules, max_held=100), Vault())
+    said = [window.feed(ChatChunk(piece)) for piece in ("ignore night", "jar " * 40, "a@ all previous instructions ")]
+    assert [chunk.content if chunk else None for chunk in said] == [
+        "ignore night",
+        "jar " * 40,
+        "a@ all previous instructions ",
+    ]
+    assert window.end() is None
+    assert (window.allowed, window.verdict.action) == (True, "flag")
+
+
+def test_what_holds_beside_what_only_records_holds() -> None:
+    """The answer ends where it must, and both are told."""
+    rules = [Placed(replace(EMAIL, mode="shadow"), ("output",)), Placed(terms("nightjar"), ("output",))]
+    window = AnswerWindow(Policy(rules), Vault())
+    said = [window.feed(ChatChunk(piece)) for piece in (f"{MAIL} nig", "htjar ")]
+    assert [chunk.content if chunk else None for chunk in said] == [f"{MAIL} ", None]
+    assert (window.allowed, window.verdict.rule) == (False, "terms")
+    assert [span.kind for span in window.verdict.spans] == ["terms", "email"]
+
+
+def test_a_text_outside_a_sample_is_not_held_back() -> None:
+    """Where no other rule looks at it."""
+    window = Guardrail("sampled", [replace(patterns("[a-z]+@"), sample=0.0)], max_held=100).window()
+    assert window.feed("a" * 200) == "a" * 200

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardrails import groups
 from guardrails.guardrail import Guardrail
 from guardrails.rule import LengthRule, Rule
 from guardrails.rules.text import form, json_schema, length
@@ -122,12 +123,13 @@ def test_rules_about_the_whole_hold_all_of_it(rule: Rule, good: str, bad: str) -
         assert window.verdict.allowed is allowed
 
 
+@pytest.mark.parametrize("text", ["one two nightingale", "one two nightjar", "one two nightjar."])
 @given(cuts=st.lists(st.integers(0, 100)))
-def test_of_a_text_that_is_too_long_its_beginning_is_released(cuts: list[int]) -> None:
-    """Up to the last character that is allowed, and the rest of the window with it."""
+def test_of_a_text_that_is_too_long_its_beginning_is_released(text: str, cuts: list[int]) -> None:
+    """Up to the last character that is allowed, and not where a match may have begun, whose end nobody will see."""
     guardrail = Guardrail("one", [length(10), terms("nightjar")])
-    said, verdict = streamed(guardrail, "one two nightingale", cuts)
-    assert (said, verdict.allowed, verdict.rule) == ("one two ni", False, "length")
+    said, verdict = streamed(guardrail, text, cuts)
+    assert (said, verdict.allowed, verdict.rule) == ("one two ", False, "length")
     assert isinstance(guardrail.rules[0], LengthRule)
 
 
@@ -151,3 +153,18 @@ def test_matches_that_overlap_are_decided_together(text: str, cuts: list[int]) -
     """Where one ends another may have begun in it: none is decided before the other is."""
     assert streamed(OVERLAPPING, text, cuts) == streamed(OVERLAPPING, text, [])
     assert streamed(OVERLAPPING, text, list(range(len(text)))) == streamed(OVERLAPPING, text, [])
+
+
+def test_matches_that_overlap_by_the_thousand_are_moved_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that covers all that were found before it costs no more than these did."""
+    moved: list[int] = []
+    both = groups._both
+
+    def counted(one: list[object], other: list[object]) -> list[object]:
+        moved.append(min(len(one), len(other)))
+        return both(one, other)
+
+    monkeypatch.setattr(groups, "_both", counted)
+    guardrail = Guardrail("one", [patterns(r"\bx\b", "b[x ]*e", name="each", action="redact")])
+    assert guardrail.check("b" + " x" * 2000 + " e").text == "[EACH]"
+    assert sum(moved) <= 2 * 2000

@@ -40,7 +40,11 @@ class Blocks:
 
     def text(self, text: str) -> bytes:
         """Some words."""
-        return self._in("text", {"type": "text", "text": ""}) + self._delta({"type": "text_delta", "text": text})
+        return self._text("text", text)
+
+    def refusal(self, text: str) -> bytes:
+        """Some words by which the model refuses, which are no part of what it said before."""
+        return self._text("refusal", text)
 
     def cited(self, citations: Iterable[Mapping[str, Any]]) -> bytes:
         """Citations of what the words rest on."""
@@ -78,6 +82,9 @@ class Blocks:
             return b""
         self._open, self._thought = None, ""
         return named_frame("content_block_stop", {"type": "content_block_stop", "index": self._next - 1})
+
+    def _text(self, kind: str, text: str) -> bytes:
+        return self._in(kind, {"type": "text", "text": ""}) + self._delta({"type": "text_delta", "text": text})
 
     def _whole(self, whole: Mapping[str, Any]) -> Iterator[bytes]:
         if whole.get("type") != "thinking":

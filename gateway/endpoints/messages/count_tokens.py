@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.endpoints.messages.request import chat_request

@@ -82,9 +82,10 @@ class MessagesDialect:
     def _words(self, chunk: ChatChunk, extra: Mapping[str, Any]) -> bytes:
         seen = _texts(extra, "refusal", "stop_sequence")
         self._seen |= seen
-        text = (chunk.content or "") + seen.get("refusal", "")
         citations = _objects(extra, "citations")
-        return (self._blocks.text(text) if text else b"") + (self._blocks.cited(citations) if citations else b"")
+        words = self._blocks.text(chunk.content) if chunk.content else b""
+        words += self._blocks.cited(citations) if citations else b""
+        return words + self._blocks.refusal(seen["refusal"]) if "refusal" in seen else words
 
     def _calls(self, completion: ChatCompletion, *, cut: bool) -> Iterator[dict[str, Any]]:
         """The tool calls. In an answer that was cut off, one that is not whole is left out.
@@ -147,10 +148,11 @@ def _wholes(extra: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _said(completion: ChatCompletion) -> Iterator[dict[str, Any]]:
-    text = completion.content + _texts(completion.extra, "refusal").get("refusal", "")
     citations = _objects(completion.extra, "citations")
-    if text or citations:
-        yield {"type": "text", "text": text, **({"citations": citations} if citations else {})}
+    if completion.content or citations:
+        yield {"type": "text", "text": completion.content, **({"citations": citations} if citations else {})}
+    if refusal := _texts(completion.extra, "refusal").get("refusal"):
+        yield {"type": "text", "text": refusal}
 
 
 def _objects(extra: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
-from gateway.deployed import Served
+from gateway.catalog.deployed import Served
 from gateway.edge.context import RequestContext
 from gateway.endpoints.v2.request import InferRequest
 from gateway.endpoints.v2.tensor import Tensor

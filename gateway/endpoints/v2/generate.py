@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.answers import as_chunk
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from gateway.catalog import Catalog
-from gateway.deployed import Served
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Served
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import Receive, RequestContext, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch

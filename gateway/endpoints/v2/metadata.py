@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.catalog import Catalog
-from gateway.deployed import Deployed, Served
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Deployed, Served
 from gateway.edge.context import context_of
 from gateway.endpoints.v2.infer import found
 from gateway.endpoints.v2.texts import DECLARED

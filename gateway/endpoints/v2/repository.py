@@ -9,8 +9,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.catalog import Catalog
-from gateway.deployed import Deployed
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.deployed import Deployed
 from gateway.edge.body import BodyReader, parsed
 from gateway.edge.context import context_of
 from gateway.endpoints.v2.request import parameters_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Auth, Key
+from gateway.config.settings import Auth, Key
 from gateway.edge.keys import NOBODY, KeyRing, Principal
 from gateway.errors import Forbidden, Unauthenticated, UnknownKey
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gateway.app import create_app
-from gateway.catalog import Catalog
+from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
-from gateway.config_exchanges import SemanticEntry
-from gateway.config_faults import InvalidSettings
+from gateway.config.exchanges import SemanticEntry
+from gateway.config.faults import InvalidSettings
 from gateway.exchanges.rows import Place
 from gateway.exchanges.semantic import MOST_KNOWN, Meant, Semantic
 from graph import Hooks

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import orjson
 import pytest
 
-from gateway.config import Auth
+from gateway.config.settings import Auth
 from gateway.edge.keys import KeyRing
 from gateway.errors import KeyChangeRefused, NoSuchKey, UnknownKey
 from gateway.keys.book import KeyBook

@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeVar
 
 import redis
 
-from gateway.config_limits import LimitsEntry, StoreEntry, UsageEntry
-from gateway.deployed import Served
+from gateway.catalog.deployed import Served
+from gateway.config.limits import LimitsEntry, StoreEntry, UsageEntry
 from gateway.edge.bounds import Bounds
 from gateway.edge.limits import Limiter
-from gateway.opening import Opened, opened
+from gateway.serving.opening import Opened, opened
 from gateway.store.guarded import GuardedStore
 from gateway.store.leased import LeasedStore
 from gateway.store.protocol import Account, Amount, Hold

@@ -37,7 +37,7 @@ from graph import (
     UnknownStep,
 )
 from graph.errors import StreamNotCollected
-from graph.tape import Recording, Replay
+from graph.recording.tape import Recording, Replay
 
 MECHANISMS = ("naive", "asyncio", "thread_pool", "process_pool", "dedicated_process", "shared_executor")
 

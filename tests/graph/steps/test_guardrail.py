@@ -13,8 +13,9 @@ from guardrails import Guardrail
 from guardrails.rules.injection import prompt_injection
 from guardrails.rules.personal import personal_data
 from guardrails.rules.words import terms
-from llm import ChatChunk, ChatRequest, Message, Model
+from llm import ChatChunk, ChatRequest, Message, Model, ToolCallDelta
 from llm.testing import ScriptedProvider, say
+from llm.testing.scripted import Turn
 
 CLEAN = Guardrail("clean", [terms("nightjar", message="Do not name the project."), personal_data(["email"])])
 
@@ -41,6 +42,26 @@ async def test_only_the_clean_answer_streams() -> None:
     assert event.notes["guard"][VERDICT].allowed
     told = [message["content"] for message in provider.requests[-1].messages if message["role"] == "user"]
     assert told[1:] == ["Reviewer: Do not name the project.", "Reviewer: The text holds personal data."]
+
+
+SECRETLY = {
+    "thoughts": ChatChunk("fine", extra={"reasoning_content": "The nightjar."}),
+    "a refusal": ChatChunk(extra={"refusal": "No nightjar."}),
+    "annotations": ChatChunk("fine", extra={"annotations": [{"title": "nightjar"}]}),
+    "a call": ChatChunk(tool_calls=(ToolCallDelta(0, '{"a":"\\u006eightjar"}', "c1", "f"),)),
+    "a function call": ChatChunk(extra={"function_call": {"name": "f", "arguments": '{"a":"nightjar"}'}}),
+}
+
+
+@pytest.mark.parametrize("where", SECRETLY)
+async def test_a_draft_is_looked_at_wherever_it_says_something(where: str) -> None:
+    """What is heard of it is more than its content."""
+    with ScriptedProvider([Turn((SECRETLY[where],)), say("I cannot tell you.")]) as provider:
+        run = loop(provider).start(Event(ChatRequest.of_text("guarded", "What is it called?")))
+        async with aclosing(run.chunks()) as chunks:
+            said = [chunk async for chunk in chunks]
+    assert "nightjar" not in str(said)
+    assert "".join(chunk.content or "" for chunk in said) == "I cannot tell you."
 
 
 async def test_a_writer_that_never_is_clean_is_never_heard() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from graph import Event, Flow, InvalidStep, StepTimeout
-from graph.expression import Expression
 from graph.steps.map import Map
+from graph.written.expression import Expression
 
 
 def one(step: Any, **options: Any) -> Flow:

@@ -7,9 +7,9 @@ from contextlib import aclosing, nullcontext
 import pytest
 
 from graph import Event, Flow, ReplayDiffers
+from graph.recording.tape import Recording, Replay
 from graph.steps.model_call import listen
 from graph.steps.responder import ResponderStep
-from graph.tape import Recording, Replay
 from llm import ChatRequest, Model, UpstreamAnswerInvalid, UpstreamBrokeOff
 from llm.chat.request import Prompt
 from llm.providers.anthropic import AnthropicProvider

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from graph import Event, Flow, InvalidInput, InvalidStep, RunError, SemanticRouter, TokensExceeded, UnknownStep
-from graph.tape import Recording, Replay
+from graph.recording.tape import Recording, Replay
 from llm import ChatRequest, EmbeddingRequest, Embeddings, Model, Price, Usage
 from llm.testing import ScriptedProvider
 

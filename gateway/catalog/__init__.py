@@ -1,0 +1,1 @@
+"""What is served, made of rows of the settings."""

@@ -1,0 +1,1 @@
+"""The description of the API, as far as its reader may use it."""

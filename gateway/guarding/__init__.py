@@ -1,0 +1,1 @@
+"""The policies around a run."""

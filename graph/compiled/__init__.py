@@ -1,0 +1,1 @@
+"""A flow as a run needs it: compiled into a plan, and proved."""

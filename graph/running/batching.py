@@ -1,0 +1,152 @@
+"""Batching: events of different runs walk a part of the graph together, and each gets its own answer back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+from graph.compiled.results import STREAMS, as_stream, settled
+from graph.errors import RunError
+from graph.event import Event
+from graph.running.branches import FromBranch
+
+if TYPE_CHECKING:
+    from graph.compiled.node import Node
+    from graph.running.run import FlowRun
+    from graph.running.walk import Walk
+
+WalkTogether: TypeAlias = Callable[[Sequence[Event]], Awaitable[Sequence[Any]]]
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Events that wait for more of them, or walk together."""
+
+    walk: WalkTogether
+    events: list[Event] = field(default_factory=list)
+    answers: list[asyncio.Future[Any]] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Sends the events on their way."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.task = asyncio.create_task(self._go())
+
+    async def _go(self) -> None:
+        try:
+            made = await self.walk(self.events)
+        except Exception as error:
+            for answer in self.answers:
+                if not answer.done():
+                    answer.set_exception(error)
+        else:
+            for answer, item in zip(self.answers, made, strict=True):
+                if not answer.done():
+                    answer.set_result(item)
+
+    def leave(self, event: Event, answer: asyncio.Future[Any]) -> None:
+        """An event that does not wait any more is not taken along; when nobody waits for the work, it ends."""
+        if self.task is None:
+            self.events.remove(event)
+            self.answers.remove(answer)
+            if not self.events and self.timer is not None:
+                self.timer.cancel()
+        elif all(answer.done() for answer in self.answers):
+            self.task.cancel()
+
+
+class Batcher:
+    """Gathers events until there are ``max_events`` of them, or until the first has waited ``flush_after_seconds``.
+
+    One for each Batch step of a flow; events of all its runs in one loop meet in it.
+    """
+
+    def __init__(self, max_events: int, flush_after_seconds: float | None, key: Callable[[Any], Any] | None) -> None:
+        self._max = max_events
+        self._seconds = flush_after_seconds
+        self._key = key
+        self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Gathering]] = WeakKeyDictionary()
+
+    async def join(self, event: Event, walk: WalkTogether) -> Any:
+        """What the walk together has made for this event.
+
+        Raises:
+            Exception: what the walk raised, for each of the events.
+        """
+        loop = asyncio.get_running_loop()
+        open_ones = self._open.setdefault(loop, {})
+        key = self._key(event.body) if self._key else None
+        gathering = open_ones.setdefault(key, Gathering(walk))
+        answer = loop.create_future()
+        gathering.events.append(event)
+        gathering.answers.append(answer)
+        if len(gathering.events) == self._max:
+            self._flush(open_ones, key, gathering)
+        elif len(gathering.events) == 1 and self._seconds is not None:
+            gathering.timer = loop.call_later(self._seconds, self._flush, open_ones, key, gathering)
+        try:
+            return await answer
+        finally:
+            answer.cancel()
+            gathering.leave(event, answer)
+            if not gathering.events and open_ones.get(key) is gathering:
+                del open_ones[key]
+
+    @staticmethod
+    def _flush(open_ones: dict[Any, Gathering], key: Any, gathering: Gathering) -> None:
+        if open_ones.get(key) is gathering:
+            del open_ones[key]
+            gathering.start()
+
+
+async def go_together(walk: Walk, node: Node, batcher: Batcher) -> None:
+    """From a Batch to the step that ends it, with events of other runs."""
+    walk.enter(node)
+    item = await batcher.join(walk.event, partial(_together, walk.run, node))
+    walk.leave(node)
+    end = node.batch_end
+    assert end is not None  # noqa: S101 - validated
+    walk.enter(end)
+    walk.event.body = item.body if isinstance(item, Event) else item
+    if end.responding is not None:
+        walk.run.hold(walk.event, [walk.event.body])
+    walk.leave(end)
+
+
+async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[Any]:
+    """Walks the list of the events' bodies from a Batch to the step that ends it; its elements are the answers.
+
+    What the model calls on the way cost is shared out among the events.
+
+    Raises:
+        RunError: when what came out is no list of that length.
+    """
+    end = node.batch_end
+    assert end is not None  # noqa: S101 - validated
+    batch = Event(list(events) if node.full_event else [event.body for event in events])
+    walk = run.beside(batch)
+    try:
+        reached = await walk.carry(node.next, until=end)
+    except FromBranch as branch:
+        raise branch.error from None
+    made = await _listed(end.call(walk.event if end.full_event else walk.event.body)) if reached is end else None
+    for call in walk.event.meter.calls:
+        usd = None if call.usd is None else call.usd / len(events)
+        for event, usage in zip(events, call.usage.shares(len(events)), strict=True):
+            event.meter.book(replace(call, usage=usage, usd=usd))
+    if made is None or len(made) != len(events):
+        count = "nothing" if made is None else f"{len(made)} results"
+        raise RunError(f"{len(events)} events went together from '{node.name}', and {count} came out of '{end.name}'")
+    return made
+
+
+async def _listed(made: Any) -> list[Any]:
+    if isinstance(made, STREAMS):
+        return [item async for item in as_stream(made)]
+    return list(await settled(made))

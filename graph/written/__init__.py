@@ -1,0 +1,1 @@
+"""A flow as data, for files and for whoever draws or stores graphs."""

@@ -1,0 +1,53 @@
+"""Hints of ``penstock check``: the settings can be used, and something in them may not be what was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+
+TRIPS = 'graphs:\n  - {name: trip-planner, build: "graph.agents.trip_planner:build"}\n'
+KEY = "auth:\n  keys:\n    - {{name: a, key: long-enough, models: {}}}\n"
+FORBIDDEN = 'api:\n  - {path: "/v2/*", action: FORBID}\n'
+
+
+def hinted(folder: Path, settings: str) -> list[str]:
+    """The hints, without the name of the file."""
+    path = folder / "penstock.yaml"
+    path.write_text(settings)
+    result = CliRunner().invoke(app, ["check", str(path)])
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1)
+    return [line.removeprefix(f"penstock: hint: {path}:") for line in result.stderr.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "hints"),
+    [
+        ("graphs: []", []),
+        ("server: {port: 0}", []),
+        (TRIPS, []),
+        (KEY.format("[penstock-demo, 'trip-*', '*']"), []),
+        (
+            KEY.format("[penstock-dmo, 'x-*']"),
+            [
+                "3: auth.keys.0: models: nothing is served under 'penstock-dmo'; did you mean 'penstock-demo'?",
+                "3: auth.keys.0: models: nothing is served under 'x-*'",
+            ],
+        ),
+        ("auth:\n  teams: [{name: t, models: [x]}]", ["2: auth.teams.0: models: nothing is served under 'x'"]),
+        (
+            FORBIDDEN,
+            [
+                "1: api: /v2/health/live and /v2/health/ready are forbidden too, so probes take this gateway for dead; "
+                'a row {path: "/v2/health/*", role: anyone} lets them ask'
+            ],
+        ),
+        (FORBIDDEN + '  - {path: "/v2/health/*", role: anyone}', []),
+    ],
+)
+def test_what_may_not_be_what_was_meant(settings: str, hints: list[str], tmp_path: Path) -> None:
+    """It is told with its line, beside what the command prints, whose status stays 0."""
+    assert hinted(tmp_path, settings) == hints
