@@ -46,7 +46,7 @@ from graph.errors import (
 )
 from graph.event import Event
 from graph.flow import Flow
-from graph.instrument import Hooks, Instrument, LanguageCall
+from graph.instrument import Hooks, Instrument, LanguageCall, ToolCall
 from graph.mock_server import MockServer
 from graph.models.calling import ModelCall
 from graph.models.entry import ModelEndpointCreationStrategy
@@ -171,6 +171,7 @@ __all__ = [
     "TokensExceeded",
     "TooManyResponders",
     "Tool",
+    "ToolCall",
     "ToolError",
     "ToolsStep",
     "ToolsetNotStarted",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from graph.event import Event
     from graph.models.calling import ModelCall
     from graph.running.run import FlowRun
+    from graph.tool import Outcome
     from llm import ChatRequest, Model, Usage
 
 
@@ -28,6 +29,29 @@ class LanguageCall:
     said: Sequence[str]
     usage: Usage | None = None
     error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolCall:
+    """One call of a tool.
+
+    Attributes:
+        tool: its name; nothing where there is none of the name that the model said.
+        id: what the model calls the call.
+        arguments: JSON text, as the model wrote it.
+        result: JSON text, as the model is told it.
+        outcome: how it ended.
+        error: what the function raised, of which a model is told the class at most.
+        seconds: how long it took, without the wait for its turn.
+    """
+
+    tool: str
+    id: str
+    arguments: str
+    result: str
+    outcome: Outcome
+    error: BaseException | None = None
+    seconds: float = 0.0
 
 
 class Instrument:
@@ -54,6 +78,9 @@ class Instrument:
     def after_model(self, run: FlowRun, event: Event, call: ModelCall) -> None:
         """A model of the step named ``event.at`` has been called: what it was given, and what it gave."""
 
+    def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
+        """A tool has been called by the step named ``event.at``, or was refused to the model."""
+
     def after_rule(self, run: FlowRun, rule: str, place: str, nanoseconds: int) -> None:
         """A rule of a guardrail around the run or in a step of it, or one that judges, has looked at the texts of a
         place."""
@@ -78,6 +105,7 @@ class Hooks:
     before_call: tuple[Callable[[FlowRun, Event, LanguageCall], None], ...] = ()
     after_call: tuple[Callable[[FlowRun, Event, LanguageCall], None], ...] = ()
     after_model: tuple[Callable[[FlowRun, Event, ModelCall], None], ...] = ()
+    after_tool: tuple[Callable[[FlowRun, Event, ToolCall], None], ...] = ()
     after_rule: tuple[Callable[[FlowRun, str, str, int], None], ...] = ()
     on_chunk: tuple[Callable[[FlowRun, Event, Any], None], ...] = ()
     on_error: tuple[Callable[[FlowRun, Event, Exception], None], ...] = ()

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
@@ -18,6 +18,9 @@ from llm.json_schema import Schema
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What a tool may be called, on OpenAI's wire and everywhere else."""
+Outcome: TypeAlias = Literal["answered", "wrong_arguments", "refused", "unknown", "error", "timeout", "failed", "left"]
+"""How a call ended: the function answered; its arguments were not of its schema; no more calls were allowed; there is
+no such tool; it raised a :class:`graph.ToolError`; it took too long; it raised something else; the client left."""
 RECORDED = ("name", "description", "parameters", "copied", "timeout", "max_calls")
 
 
@@ -26,6 +29,15 @@ class Copied:
 
     Models that spell badly are held to that; the others are not told.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model is told of its call, how that ended, and what the function raised."""
+
+    result: Mapping[str, Any]
+    outcome: Outcome = "answered"
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +148,26 @@ class Tool:
         A ``def`` runs in a thread, so that it may block; past its time nobody waits for it any longer. Of an exception
         a model is told the class; of a :class:`graph.ToolError` its words.
         """
+        return (await self.told(arguments, timeout_seconds)).result
+
+    async def told(self, arguments: str, timeout_seconds: float) -> Told:
+        """The same, with what only the operator is told."""
         seconds = timeout_seconds if self.timeout is None else self.timeout
         try:
             given = self._checked(arguments or "{}")
         except ValueError as error:
-            return {"error": f"wrong arguments: {error}"}
+            return Told({"error": f"wrong arguments: {error}"}, "wrong_arguments")
         scope = asyncio.timeout(seconds)
         try:
             async with scope:
                 returned = await self._run(given)
         except ToolError as error:
-            return {"error": str(error)}
+            return Told({"error": str(error)}, "error", error)
         except Exception as error:  # a tool's fault is the model's to deal with
-            late = isinstance(error, TimeoutError) and scope.expired()
-            said = f"took longer than {seconds:g} s" if late else f"failed: {type(error).__name__}"
-            return {"error": f"{self.name} {said}"}
-        return returned if isinstance(returned, Mapping) else {"result": returned}
+            if isinstance(error, TimeoutError) and scope.expired():
+                return Told({"error": f"{self.name} took longer than {seconds:g} s"}, "timeout", error)
+            return Told({"error": f"{self.name} failed: {type(error).__name__}"}, "failed", error)
+        return Told(returned if isinstance(returned, Mapping) else {"result": returned})
 
     def _checked(self, arguments: str) -> dict[str, Any]:
         """The arguments by name.

@@ -25,6 +25,7 @@ from gateway.telemetry.requests import RequestMetrics
 from gateway.telemetry.run_feed import RunFeed
 from gateway.telemetry.run_metrics import RunMetrics
 from gateway.telemetry.runs import RunRecorder
+from gateway.telemetry.tool_log import ToolLog
 from graph import Instrument
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Standing:
     @property
     def instruments(self) -> list[Instrument]:
         """Who watches runs."""
-        watching: list[Instrument] = [self.runs, self.recorder, RunFeed(self.feed, self.number)]
+        watching: list[Instrument] = [self.runs, self.recorder, RunFeed(self.feed, self.number), ToolLog(self.log)]
         return watching if self.traces is None else [*watching, self.traces]
 
     def trace(self, settings: Settings) -> None:

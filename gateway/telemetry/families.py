@@ -100,6 +100,10 @@ RULES = Family(
     NANO,
     LOOKS,
 )
+TOOL_CALLS = Family(
+    "penstock_tool_calls", "counter", "Calls of tools by models, by how they ended.", ("tool", "outcome")
+)
+TOOLS = Family("penstock_tool_seconds", "histogram", "How long tools took that were called.", ("tool",), NANO, WAITS)
 CACHE = Family(
     "penstock_cache_answers",
     "counter",
@@ -128,5 +132,6 @@ FAMILIES = (
     *(REQUESTS, IN_FLIGHT, ERRORS, SECONDS, PARTS, OVERHEAD),
     *(RUNS, STEP_ERRORS, VERDICTS, RULES, FIRST_TOKEN, BETWEEN, PER_TOKEN),
     *(CALLS, TOKENS, COST, UNPRICED, CACHE),
+    *(TOOL_CALLS, TOOLS),
     *(QUEUE, BREAKER, SETTINGS_RELOADS, SETTINGS_REFUSED, WORKERS, LEFT_OUT),
 )

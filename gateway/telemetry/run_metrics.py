@@ -12,10 +12,12 @@ from gateway.telemetry.metrics import Cell, Histogram, Metrics
 from gateway.telemetry.passage import GRAPH, PASSAGE
 from gateway.telemetry.requests import error_class
 from gateway.telemetry.runs import outcome
-from graph import Event, FlowRun, Instrument, StepUsage
+from graph import Event, FlowRun, Instrument, StepUsage, ToolCall
 from guardrails import Verdict
 from llm import Usage
 
+NOT_RUN = frozenset({"unknown", "refused", "wrong_arguments"})
+"""Outcomes of calls that no function was called for."""
 KINDS = ("prompt", "completion", "cached", "cache_write", "reasoning")
 
 
@@ -41,6 +43,8 @@ class RunMetrics(Instrument):
         self._calls: dict[tuple[str, bool], _Calls] = {}
         self._rules: dict[tuple[str, str], Histogram] = {}
         self._errors: dict[tuple[str, str, str], Cell] = {}
+        self._tools: dict[tuple[str, str], Cell] = {}
+        self._tool_seconds: dict[str, Histogram] = {}
 
     def before_step(self, run: FlowRun, event: Event) -> None:
         if run.steps != 1 or run.outer is not None:
@@ -76,6 +80,18 @@ class RunMetrics(Instrument):
         if took is None:
             took = self._rules[key] = self._metrics.histogram(families.RULES, *key)
         took.observe(nanoseconds)
+
+    def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
+        """Calls of tools that are not there, whose names a model made up, count under no name."""
+        key = (call.tool, call.outcome)
+        if key not in self._tools:
+            self._tools[key] = self._metrics.cell(families.TOOL_CALLS, *key)
+        self._tools[key].add()
+        if call.outcome in NOT_RUN:
+            return
+        if call.tool not in self._tool_seconds:
+            self._tool_seconds[call.tool] = self._metrics.histogram(families.TOOLS, call.tool)
+        self._tool_seconds[call.tool].observe(round(call.seconds * NANO))
 
     def on_run_end(self, run: FlowRun) -> None:
         if run.outer is not None:

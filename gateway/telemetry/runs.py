@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from graph import Event, FlowRun, Instrument, Meter, StepUsage
+from graph import Event, FlowRun, Instrument, Meter, StepUsage, ToolCall
 from guardrails import Verdict
 from llm import Usage
 
@@ -33,11 +33,15 @@ class StepRecord:
     """And when it ended."""
     seconds: float | None = None
     error: str | None = None
+    tools: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each tool was called in it, by how that ended."""
 
     def to_json(self, calls: Iterable[StepUsage]) -> dict[str, Any]:
         """The record as the admin API shows it, with the calls that the visit made."""
         usage = [_call(call) for call in calls]
-        return {"step": self.step, "begun": self.begun, "seconds": self.seconds, "error": self.error, "usage": usage}
+        told = {"step": self.step, "begun": self.begun, "seconds": self.seconds, "error": self.error, "usage": usage}
+        tools = [{"tool": tool, "outcome": ended, "calls": calls} for (tool, ended), calls in self.tools.items()]
+        return {**told, "tools": tools} if tools else told
 
 
 @dataclass(slots=True)
@@ -69,11 +73,14 @@ class RunRecord:
 
     def leave(self, event: Event, error: str | None = None) -> None:
         """The visit of the event's step that began last ends."""
+        visit = self.visit(event)
+        if visit is not None:
+            self.end(visit, error)
+
+    def visit(self, event: Event) -> StepRecord | None:
+        """The visit of the event's step that began last and has not ended; none where it was left out."""
         step = place_of(event)
-        for visit in reversed(self.steps):
-            if visit.seconds is None and visit.step == step:
-                self.end(visit, error)
-                return
+        return next((visit for visit in reversed(self.steps) if visit.seconds is None and visit.step == step), None)
 
     def end(self, visit: StepRecord, error: str | None = None) -> None:
         """A visit ends."""
@@ -141,6 +148,11 @@ class RunRecorder(Instrument):
 
     def on_error(self, run: FlowRun, event: Event, error: Exception) -> None:
         self._record(run).leave(event, type(error).__name__)
+
+    def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
+        visit = self._record(run).visit(event)
+        if visit is not None:
+            visit.tools[call.tool, call.outcome] += 1
 
     def on_run_end(self, run: FlowRun) -> None:
         if run.outer is not None:

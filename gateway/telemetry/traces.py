@@ -1,4 +1,4 @@
-"""Traces: spans of requests, runs, steps and model calls, with OpenTelemetry's attributes for generative AI.
+"""Traces: spans of requests, runs, steps, calls of models and tools, with OpenTelemetry's attributes for generative AI.
 
 The conventions (https://opentelemetry.io/docs/specs/semconv/gen-ai/) are still in development, so their names stand
 here and nowhere else. This module is imported only where the settings ask for traces.
@@ -6,6 +6,7 @@ here and nowhere else. This module is imported only where the settings ask for t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from gateway.telemetry.outgoing import TRACE
 from gateway.telemetry.passage import PASSAGE
 from gateway.telemetry.requests import error_class
 from gateway.telemetry.runs import outcome
-from graph import Event, FlowRun, Instrument, LanguageCall
+from graph import Event, FlowRun, Instrument, LanguageCall, ToolCall
 from graph.recording.tape import hidden
 from llm import ChatRequest, text_of
 
@@ -173,6 +174,31 @@ class Traces(Instrument):
             span.set_attribute("gen_ai.output.messages", self._hidden(said))
         if isinstance(call.error, Exception):
             _fail(span, call.error)
+        span.end()
+
+    # --- tools
+
+    def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
+        """A span of what is over: it began as long ago as it took."""
+        attributes = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": call.tool,
+            "gen_ai.tool.call.id": call.id,
+            "gen_ai.tool.type": "function",
+            "penstock.outcome": call.outcome,
+        }
+        if self._contents:
+            attributes["gen_ai.tool.call.arguments"] = hidden(call.arguments, self._secrets)
+            attributes["gen_ai.tool.call.result"] = hidden(call.result, self._secrets)
+        spans = self._open.get(run)
+        around = _in(spans.inside(event.at) if spans is not None else None)
+        begun = time.time_ns() - round(call.seconds * 1e9)
+        span = self._tracer.start_span(
+            f"execute_tool {call.tool}".rstrip(), around, SpanKind.INTERNAL, attributes, start_time=begun
+        )
+        if call.outcome != "answered":
+            span.set_attribute("error.type", call.outcome if call.error is None else type(call.error).__name__)
+            span.set_status(Status(StatusCode.ERROR))
         span.end()
 
     def _messages(self, request: ChatRequest) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +15,8 @@ from pydantic_core import to_jsonable_python
 
 from graph.errors import InvalidTool
 from graph.event import Event
-from graph.tool import Tool
+from graph.instrument import ToolCall
+from graph.tool import Outcome, Told, Tool
 from graph.toolset import ToolSource, kept, tools_of
 from llm import ChatRequest, Message
 
@@ -23,6 +26,15 @@ MAX_CALLS = 64
 MAX_RESULT = 64 * 1024
 CALLS = "calls"
 """Where the calls so far stand in the step's notes, by the name of the tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a model reads of a call, and what is told to those who watch."""
+
+    content: str
+    outcome: Outcome
+    error: Exception | None = None
 
 
 class ToolsStep:
@@ -87,21 +99,35 @@ class ToolsStep:
     async def _answer(
         self, call: Message, tools: Mapping[str, Tool], refused: str, event: Event, places: asyncio.Semaphore
     ) -> Message:
-        content = _json({"error": refused})
-        if not refused:
-            work = partial(self._called, tools[_name_of(call)], call["function"]["arguments"])
+        tool = tools.get(_name_of(call))
+        if refused or tool is None:
+            content = _json({"error": refused})
+            _tell(event, call, tool, Made(content, "refused" if tool else "unknown"))
+        else:
+            work = partial(self._called, tool, call, event)
             async with places:
                 content = await work() if event.tape is None else await event.tape.value(event.at, call, work)
         return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
-    async def _called(self, tool: Tool, arguments: str) -> str:
-        return self._bounded(_json(await tool.call(arguments, self._timeout)))
+    async def _called(self, tool: Tool, call: Message, event: Event) -> str:
+        """What a tool says. Those who watch are told of it too, on whatever way it ends."""
+        begun, made = time.perf_counter(), Made("", "left")
+        try:
+            made = self._made(await tool.told(call["function"]["arguments"], self._timeout))
+        finally:
+            _tell(event, call, tool, made, time.perf_counter() - begun)
+        return made.content
 
-    def _bounded(self, content: str) -> str:
-        if len(content) <= self._max_result:
-            return content
-        told = f"the result has {len(content)} characters, and {self._max_result} may be read; ask for less"
-        return _json({"error": told})
+    def _made(self, told: Told) -> Made:
+        """What a tool returned as JSON that a model can read."""
+        try:
+            content = _json(told.result)
+        except (TypeError, ValueError) as error:
+            return Made('{"error": "the tool returned something that is not JSON"}', "failed", error)
+        if len(content) > self._max_result:
+            said = f"the result has {len(content)} characters, and {self._max_result} may be read; ask for less"
+            return Made(_json({"error": said}), "error")
+        return Made(content, told.outcome, told.error)
 
 
 def _name_of(call: Message) -> str:
@@ -110,8 +136,19 @@ def _name_of(call: Message) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON with a space after commas and colons, as models are used to see it; objects as Pydantic would write them."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=to_jsonable_python)
-    except (TypeError, ValueError):
-        return '{"error": "the tool returned something that is not JSON"}'
+    """JSON with a space after commas and colons, as models are used to see it; objects as Pydantic would write them.
+
+    Raises:
+        TypeError, ValueError: when a value has no form in it.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=to_jsonable_python)
+
+
+def _tell(event: Event, call: Message, tool: Tool | None, made: Made, seconds: float = 0.0) -> None:
+    if event.run is None or not event.run.hooks.after_tool:
+        return
+    arguments = str((call.get("function") or {}).get("arguments", ""))
+    name = tool.name if tool is not None else ""
+    over = ToolCall(name, call["id"], arguments, made.content, made.outcome, made.error, seconds)
+    for hook in event.run.hooks.after_tool:
+        hook(event.run, event, over)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from graph import Choice, Flow, Response
+import orjson
+
+from graph import Choice, Flow, Response, Tool, ToolError, ToolsStep
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from llm import ChatRequest
@@ -122,4 +125,36 @@ def prompted(parts: Parts) -> Flow:
     """A graph of one responder with a prompt of its own."""
     flow = Flow("prompted")
     flow.to(ResponderStep(parts.llm("responder")), name="responder").respond()
+    return flow
+
+
+def divide(a: int, b: int) -> float:
+    """Divides."""
+    return a / b
+
+
+def decline() -> None:
+    """Says no."""
+    raise ToolError("not today")
+
+
+async def wait() -> None:
+    """Never comes back."""
+    await asyncio.Event().wait()
+
+
+def calling() -> Flow:
+    """A graph that calls the tools that the user names, with arguments: ``[["divide", "{}"], …]``."""
+
+    def plan(request: ChatRequest) -> ChatRequest:
+        functions = [{"name": name, "arguments": arguments} for name, arguments in orjson.loads(request.text)]
+        calls = [{"id": f"call_{n}", "type": "function", "function": each} for n, each in enumerate(functions)]
+        request.messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+        return request
+
+    tools = [Tool.of(divide, max_calls=3), Tool.of(decline), Tool.of(wait, timeout=0.01)]
+    flow = Flow("calling")
+    flow.to(plan).to(ToolsStep(tools), name="tools").to(
+        lambda made: made.messages[-1]["content"], name="last"
+    ).respond()
     return flow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,7 +56,9 @@ class Collector:
 
 
 @asynccontextmanager
-async def traced(collector: Collector, *replies: Reply, **traces: Any) -> AsyncGenerator[tuple[Gateway, Any], None]:
+async def traced(
+    collector: Collector, *replies: Reply, graphs: Sequence[Any] = (), **traces: Any
+) -> AsyncGenerator[tuple[Gateway, Any], None]:
     """A gateway whose spans the collector has, once it has stopped."""
     app = web.Application()
     app.router.add_post("/v1/traces", collector.take)
@@ -70,7 +72,7 @@ async def traced(collector: Collector, *replies: Reply, **traces: Any) -> AsyncG
             provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url, "api_key": SECRET}
             model = {"name": "up", "provider": "scripted", "model": "upstream-model"}
             told = {"url": f"http://{host}:{port}/v1/traces", **traces}
-            async with serving(providers=[provider], models=[model], graphs=[], traces=told) as gateway:
+            async with serving(providers=[provider], models=[model], graphs=graphs, traces=told) as gateway:
                 yield gateway, upstream
     finally:
         await runner.cleanup()
