@@ -255,12 +255,19 @@ def test_digests_depend_on_contents_only() -> None:
     assert digest(object()) == digest(object())
 
 
-async def test_a_tool_may_return_what_is_no_json() -> None:
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (date(2026, 1, 2), '{"result": "2026-01-02"}'),
+        (object(), '{"error": "the tool returned something that is not JSON"}'),
+    ],
+)
+async def test_a_tool_may_return_what_is_no_json(returned: object, told: str) -> None:
     """A recorded run tells the model the same of it as one that is not recorded."""
 
-    def today() -> date:
+    def today() -> object:
         """The day."""
-        return date(2026, 1, 2)
+        return returned
 
     def body() -> ChatRequest:
         wanted = {"id": "1", "type": "function", "function": {"name": "today", "arguments": "{}"}}
@@ -272,5 +279,5 @@ async def test_a_tool_may_return_what_is_no_json() -> None:
     plain = await flow.run(body())
     answer, tape = await recorded(flow, body())
     again = await replayed(flow, body(), tape)
-    assert answer.messages[-1]["content"] == '{"error": "the tool returned something that is not JSON"}'
+    assert answer.messages[-1]["content"] == told
     assert plain.messages == answer.messages == again.messages
