@@ -111,7 +111,7 @@ class AnswerWindow:
         return admitted
 
     def _refused(self, refused: ContentRefused) -> None:
-        self._verdicts.append(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
+        self._verdicts.append(refused.verdict)
         self.allowed = False
 
     def _rest_of_extra(self) -> dict[str, Any]:

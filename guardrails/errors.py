@@ -10,17 +10,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from guardrails.verdict import ALLOWED, Verdict
+
 
 class GuardrailError(Exception):
     """A guardrail that cannot do its work."""
 
 
 class ContentRefused(GuardrailError):
-    """A text that is not allowed, before anything was done with it; the message is the rule's, for the caller."""
+    """A text that is not allowed, before anything was done with it; the message is the rule's, for the caller.
 
-    def __init__(self, reason: str, rule: str) -> None:
+    Attributes:
+        rule: which one refused it.
+        before: what had been found by then, there and in texts before it.
+    """
+
+    def __init__(self, reason: str, rule: str, before: Verdict = ALLOWED) -> None:
         super().__init__(reason)
         self.rule = rule
+        self.before = before
+
+    @property
+    def verdict(self) -> Verdict:
+        """The refusal, with what had been found by then."""
+        return replace(self.before, allowed=False, reason=str(self), rule=self.rule)
 
 
 class PatternRefused(GuardrailError, ValueError):

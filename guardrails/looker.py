@@ -84,7 +84,7 @@ class Looker:
         timing.total += perf_counter_ns() - begun
         self._spans += checked.verdict.spans
         if not checked.verdict.allowed:
-            raise ContentRefused(checked.verdict.reason, checked.verdict.rule)
+            raise ContentRefused(checked.verdict.reason, checked.verdict.rule, self.verdict)
         self._flags |= dict.fromkeys(checked.verdict.flags)
         self.changed = self.changed or checked.text != text
         return checked.text
@@ -109,7 +109,7 @@ class Looker:
         if guardrail is None:
             return
         if guardrail.enforces:
-            raise ContentRefused(f"{what} cannot be looked at; send text.", rule)
+            raise ContentRefused(f"{what} cannot be looked at; send text.", rule, self.verdict)
         self._flags[rule] = None
 
     def arguments(self, text: str) -> str:

@@ -136,7 +136,7 @@ class _Guarded:
                         yield chunk
                         said = True
             except ContentRefused as refused:
-                self._refused(refused)
+                self._add(refused.verdict)
                 instead = self._policy.replacement if self._asked_for else self._policy.refusal
                 if not self._in_words or not (said or self._asked_for or instead):
                     raise
@@ -195,9 +195,6 @@ class _Guarded:
         self._add(window.verdict)
         if not window.allowed:
             raise ContentRefused(window.verdict.reason, window.verdict.rule)
-
-    def _refused(self, refused: ContentRefused) -> None:
-        self._add(Verdict(allowed=False, reason=str(refused), rule=refused.rule))
 
     def _flag(self) -> None:
         if self._judges.flags:

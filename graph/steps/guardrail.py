@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any
 
@@ -90,7 +89,7 @@ class GuardrailStep:
         try:
             admitted = looker.message(message)
         except ContentRefused as refused:
-            return message, replace(looker.verdict, allowed=False, reason=str(refused), rule=refused.rule)
+            return message, refused.verdict
         verdict = self._strict(looker.verdict)
         return admitted if verdict.action == "redact" else message, verdict
 

@@ -110,6 +110,19 @@ async def test_a_refused_request_reaches_no_model() -> None:
     assert run["outcome"] == "refused"
 
 
+async def test_the_record_of_a_refused_request_says_what_was_found_in_it() -> None:
+    """That which refused it, and what had been found by then, by rule and kind; never the words."""
+    rules = [{"rule": "personal_data"}, {"rule": "terms", "terms": ["Acme"], "action": "refuse"}]
+    policy = {"name": "soft", "everywhere": True, "rules": rules}
+    asked = {**CHAT, "messages": [{"role": "user", "content": SECRET}, {"role": "user", "content": "Is it Acme?"}]}
+    async with serving_upstream(guardrails=[policy]) as (gateway, _):
+        await gateway.post("/v1/chat/completions", asked)
+        (run,) = await gateway.runs()
+    assert run["guardrails"]["found"] == {"personal_data/email": 1, "terms/terms": 1}
+    assert (run["guardrails"]["action"], run["guardrails"]["rule"]) == ("refuse", "terms")
+    assert "Acme" not in orjson.dumps(run).decode()
+
+
 async def test_a_policy_may_answer_instead_of_an_error() -> None:
     """The refusal is an answer then, which ends by the content filter."""
     async with serving_upstream(guardrails=[{**REFUSING, "refusal": "I cannot help with that."}]) as (gateway, _):
