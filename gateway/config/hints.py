@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from urllib.parse import urlsplit
 
 from gateway.api_handler import Listed
 from gateway.config.fields import EVERYTHING, covers
@@ -33,6 +34,12 @@ def hints(settings: Settings, table: Sequence[Listed]) -> Iterator[str]:
     for section, rows in (("keys", settings.auth.keys), ("teams", settings.auth.teams)):
         for at, row in enumerate(rows):
             yield from (f"{settings.where('auth', section, at)}: {said}" for said in unserved(row.models, served))
+    for at, provider in enumerate(settings.providers):
+        if provider.kind == "openai" and provider.base_url and not urlsplit(provider.base_url).path.strip("/"):
+            yield (
+                f"{settings.where('providers', at, 'base_url')}: chats are asked of {provider.base_url.rstrip('/')}"
+                "/chat/completions; most servers have them under /v1, which belongs to the address"
+            )
     probed = [row.endpoint.path for row in table if row.endpoint.path.startswith(HEALTH) and row.action == "FORBID"]
     if probed:
         yield (

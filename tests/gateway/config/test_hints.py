@@ -12,6 +12,7 @@ from gateway.cli.main import app
 TRIPS = 'graphs:\n  - {name: trip-planner, build: "graph.agents.trip_planner:build"}\n'
 KEY = "auth:\n  keys:\n    - {{name: a, key: long-enough, models: {}}}\n"
 FORBIDDEN = 'api:\n  - {path: "/v2/*", action: FORBID}\n'
+UPSTREAM = "providers:\n  - {{name: far, kind: openai, base_url: '{}'}}\nmodels:\n  - {{name: m, provider: far}}\n"
 
 
 def hinted(folder: Path, settings: str) -> list[str]:
@@ -43,6 +44,14 @@ def hinted(folder: Path, settings: str) -> list[str]:
             [
                 "1: api: /v2/health/live and /v2/health/ready are forbidden too, so probes take this gateway for dead; "
                 'a row {path: "/v2/health/*", role: anyone} lets them ask'
+            ],
+        ),
+        (UPSTREAM.format("http://127.0.0.1:1/v1"), []),
+        (
+            UPSTREAM.format("http://127.0.0.1:1/"),
+            [
+                "2: providers.0.base_url: chats are asked of http://127.0.0.1:1/chat/completions; most servers have "
+                "them under /v1, which belongs to the address"
             ],
         ),
         (FORBIDDEN + '  - {path: "/v2/health/*", role: anyone}', []),
