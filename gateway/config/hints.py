@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.api_handler import Listed
@@ -10,6 +11,8 @@ from gateway.config.fields import EVERYTHING, covers
 from gateway.config.settings import Settings
 from prompts.names import LIKELY, did_you_mean
 
+USUAL = "penstock.yaml"
+"""What most settings files are called."""
 HEALTH = "/v2/health/"
 """What stands before the endpoints that probes ask."""
 
@@ -31,6 +34,8 @@ def unserved(models: Iterable[str], served: Collection[str]) -> list[str]:
 def hints(settings: Settings, table: Sequence[Listed]) -> Iterator[str]:
     """What whoever wrote the settings should look at, with its place in them; ``table`` is what they make."""
     served = names_of(settings)
+    if not settings.files and Path(USUAL).is_file():
+        yield f"{USUAL} lies here and was not looked at: name it, or let PENSTOCK_CONFIG name it"
     for section, rows in (("keys", settings.auth.keys), ("teams", settings.auth.teams)):
         for at, row in enumerate(rows):
             yield from (f"{settings.where('auth', section, at)}: {said}" for said in unserved(row.models, served))

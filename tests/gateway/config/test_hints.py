@@ -60,3 +60,13 @@ def hinted(folder: Path, settings: str) -> list[str]:
 def test_what_may_not_be_what_was_meant(settings: str, hints: list[str], tmp_path: Path) -> None:
     """It is told with its line, beside what the command prints, whose status stays 0."""
     assert hinted(tmp_path, settings) == hints
+
+
+def test_a_settings_file_that_nobody_named_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies where the command was called, which says of the settings that come along that they can be used."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PENSTOCK_CONFIG", raising=False)
+    assert CliRunner().invoke(app, ["check"]).stderr == ""
+    (tmp_path / "penstock.yaml").write_text("graphs: []")
+    told = "penstock: hint: penstock.yaml lies here and was not looked at: name it, or let PENSTOCK_CONFIG name it\n"
+    assert CliRunner().invoke(app, ["check"]).stderr == told
