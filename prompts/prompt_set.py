@@ -56,19 +56,32 @@ class PromptSet:
         Raises:
             UnknownPrompt: when there is none; the message lists those that exist.
         """
+        return self.origin(reference).artifact
+
+    def origin(self, reference: str) -> Origin:
+        """The same, and where it comes from.
+
+        Raises:
+            UnknownPrompt: when there is none.
+        """
         name, at, wanted = reference.partition("@")
         if name not in self.prompts:
             hint = did_you_mean(name, self.prompts, LIKELY)
             raise UnknownPrompt(f"there is no prompt '{name}'; there are: {', '.join(self.prompts)}{hint}")
-        versions = [origin.artifact for origin in self.prompts[name]]
-        for artifact in versions:
-            if (wanted or PRODUCTION) in (f"v{artifact.version}", *artifact.labels):
-                return artifact
+        versions = self.prompts[name]
+        for origin in versions:
+            if (wanted or PRODUCTION) in _keys(origin):
+                return origin
         if not at or wanted == LATEST:
             return versions[0]
-        known = [key for artifact in versions for key in (f"v{artifact.version}", *artifact.labels)]
+        known = [key for origin in versions for key in _keys(origin)]
         hint = did_you_mean(wanted, known, LIKELY)
         raise UnknownPrompt(f"prompt '{name}' has no '{wanted}'; it has: {', '.join(known)}, {LATEST}{hint}")
+
+
+def _keys(origin: Origin) -> tuple[str, ...]:
+    """What stands behind the ``@`` for an artifact: its version and its labels."""
+    return (f"v{origin.artifact.version}", *origin.artifact.labels)
 
 
 def _loaded(folder: Traversable) -> Iterator[Origin]:
@@ -96,7 +109,7 @@ def _by_name(origins: Iterable[Origin]) -> dict[str, tuple[Origin, ...]]:
     for name, found in grouped.items():
         seen: dict[str, str] = {}
         for origin in found:
-            for key in dict.fromkeys((f"v{origin.artifact.version}", *origin.artifact.labels)):
+            for key in dict.fromkeys(_keys(origin)):
                 if key in seen:
                     what = f"{origin.source}: prompt '{name}' has '{key}' in {seen[key]} already"
                     raise InvalidPrompt(f"{what}; give each version and each label once")

@@ -137,9 +137,12 @@ class PromptStore:
 
     @staticmethod
     def _check(prompts: PromptSet, reference: str, given: tuple[str, ...] | None) -> None:
-        artifact = prompts[reference]
+        origin = prompts.origin(reference)
         if given is not None:
-            artifact.filled_by(*given)
+            try:
+                origin.artifact.filled_by(*given)
+            except InvalidPrompt as error:
+                raise InvalidPrompt(f"{origin.source}: {error}", error.place) from None
 
     def _look(self) -> Stamp:
         """Name, time of change, size and number of each file; nothing is read."""

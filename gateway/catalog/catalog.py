@@ -73,7 +73,7 @@ class Catalog:
         Raises:
             InvalidSettings: when a provider, prompt or graph cannot be built; the message names it and says why.
         """
-        prompts = _built(settings.where("prompts"), "prompts", _prompts, settings)
+        prompts = _built(settings.where("prompts"), "", _prompts, settings)
         entries: dict[tuple[str, str], Section] = {("provider", entry.name): entry for entry in settings.providers}
         entries |= {("tools", entry.name): entry for entry in settings.tools}
         same = before.made_of(entries) if before is not None else {}
@@ -189,7 +189,7 @@ class Catalog:
 
 
 def _built(where: str, what: str, build: Callable[..., Any], *arguments: Any) -> Any:
-    """What a place in the settings asks for."""
+    """What a place in the settings asks for; ``what`` names it, unless the place does."""
     try:
         return build(*arguments)
     except InvalidSettings as error:
@@ -198,7 +198,7 @@ def _built(where: str, what: str, build: Callable[..., Any], *arguments: Any) ->
         said = told(error)
         if said is None:
             raise
-        raise InvalidSettings(f"{where}: {what}: {said}") from error
+        raise InvalidSettings(": ".join(filter(None, (where, what, said)))) from error
 
 
 def _under(guards: Guards, served: Served, names: tuple[str, ...]) -> Served:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.catalog.own_code import named
 from gateway.config.tools import ToolsEntry
 from graph import Tool
 from graph.toolset import Toolset
 from graph.toolsets.mcp import McpToolset
 from graph.toolsets.openapi import OpenApiToolset
-from graph.written.lookup import find
 
 
 def toolset_of(entry: ToolsEntry) -> Toolset:
@@ -15,10 +15,11 @@ def toolset_of(entry: ToolsEntry) -> Toolset:
 
     Raises:
         GraphError: when the row cannot be used.
+        Exception: whatever goes wrong while a module of it is imported.
     """
     most, seconds = entry.max_calls, entry.timeout_seconds
     if entry.kind == "python":
-        found = [find(reference, {}) for reference in entry.functions]
+        found = [named(reference) for reference in entry.functions]
         tools = [each if isinstance(each, Tool) else Tool.of(each, timeout=seconds, max_calls=most) for each in found]
         return Toolset(entry.name, tools)
     headers = {name: value.get_secret_value() for name, value in entry.headers.items()}

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from gateway.catalog.catalog import Catalog
@@ -169,7 +169,7 @@ def list_routes(
     if as_json:
         print_json(rows)
         return
-    table = Table("method", "path", "role", "action", "answers")
+    table = Table("method", Column("path", overflow="fold"), "role", "action", "answers")
     for row in rows:
         table.add_row(*map(Text, row.values()))
     Console().print(table)

@@ -11,6 +11,20 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.told import Place, SettingFault
 
+ALIKE = "indent this line like the ones beside it"
+YAML_REMEDIES = {
+    "did not find expected key": ALIKE,
+    "did not find expected '-'": ALIKE,
+    "did not find expected ','": "a bracket that was opened here, or above, is not closed",
+    "mapping values are not allowed": f"{ALIKE}, or write a value with a colon in it in quotation marks",
+    "could not find expected ':'": f"write a key and its value as 'key: value', and {ALIKE}",
+    "found a tab": "indent with spaces",
+    "found character that cannot start": "write the value in quotation marks, and indent with spaces, not with tabs",
+    "found unexpected end of stream": "a quotation mark that was opened above is not closed",
+    "found undefined alias": "write a value that begins with * in quotation marks",
+}
+"""What libyaml says of a file that is no YAML, by how it begins, and what to write instead."""
+
 
 class InvalidSettings(Exception):
     """The settings cannot be used. The message is for the operator, one fault a line; it holds no values of secrets."""
@@ -24,6 +38,14 @@ def place_faults(
     return "\n".join(
         f"{_where(fault.place, path, lines, environment)}: {fault.told}" for fault in _faults(error, model)
     )
+
+
+def tell_yaml(error: yaml.MarkedYAMLError, path: Path) -> str:
+    """What keeps a file from being YAML: its line, what is wrong, what to write."""
+    line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+    problem = error.problem or "this is no YAML"
+    remedy = next((f"; {remedy}" for begins, remedy in YAML_REMEDIES.items() if problem.startswith(begins)), "")
+    return f"{path}{line}: {problem}{remedy}"
 
 
 def tell_faults(error: ValidationError, model: type[BaseModel], whole: str) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.api_handler import Listed
 from gateway.config.fields import EVERYTHING, covers
 from gateway.config.settings import Settings
 from prompts.names import LIKELY, did_you_mean
 
+USUAL = "penstock.yaml"
+"""What most settings files are called."""
 HEALTH = "/v2/health/"
 """What stands before the endpoints that probes ask."""
 
@@ -30,9 +34,17 @@ def unserved(models: Iterable[str], served: Collection[str]) -> list[str]:
 def hints(settings: Settings, table: Sequence[Listed]) -> Iterator[str]:
     """What whoever wrote the settings should look at, with its place in them; ``table`` is what they make."""
     served = names_of(settings)
+    if not settings.files and Path(USUAL).is_file():
+        yield f"{USUAL} lies here and was not looked at: name it, or let PENSTOCK_CONFIG name it"
     for section, rows in (("keys", settings.auth.keys), ("teams", settings.auth.teams)):
         for at, row in enumerate(rows):
             yield from (f"{settings.where('auth', section, at)}: {said}" for said in unserved(row.models, served))
+    for at, provider in enumerate(settings.providers):
+        if provider.kind == "openai" and provider.base_url and not urlsplit(provider.base_url).path.strip("/"):
+            yield (
+                f"{settings.where('providers', at, 'base_url')}: chats are asked of {provider.base_url.rstrip('/')}"
+                "/chat/completions; most servers have them under /v1, which belongs to the address"
+            )
     probed = [row.endpoint.path for row in table if row.endpoint.path.startswith(HEALTH) and row.action == "FORBID"]
     if probed:
         yield (

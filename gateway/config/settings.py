@@ -23,7 +23,7 @@ from yaml import MarkedYAMLError, YAMLError
 from gateway.config.api import ApiRow
 from gateway.config.checks import check_rows
 from gateway.config.exchanges import IdempotencyEntry
-from gateway.config.faults import InvalidSettings, lines_of, place_faults
+from gateway.config.faults import InvalidSettings, lines_of, place_faults, tell_yaml
 from gateway.config.fields import KeyName, OwnKey, Port, Section, StoreSecret, is_loopback
 from gateway.config.guardrails import PolicyEntry
 from gateway.config.limits import KeyTerms, LimitsEntry, StoreEntry, Team, UsageEntry
@@ -290,8 +290,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise InvalidSettings(_unresolved(path, str(error.full_key or ""), str(error))) from None
     except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InvalidSettings(f"{path}{line}: {error.problem}") from None
+        raise InvalidSettings(tell_yaml(error, path)) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise InvalidSettings(f"{path}: {error}") from None
     if not isinstance(tree, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from time import perf_counter_ns
 from typing import Any
 
@@ -19,9 +20,9 @@ VERDICT, REFUSALS = "verdict", "refusals"
 
 
 class GuardrailStep:
-    """Looks at all texts of the last message of a chat request, or at a body that is text. What is allowed goes to
-    ``passed``, with its redactions; what is not goes to ``refused``, to a request with the reason appended as a user's
-    message ``Reviewer: …``.
+    """Looks at all texts of the last message of a chat request, of all results of tools where it ends with those, or at
+    a body that is text. What is allowed goes to ``passed``, with its redactions; what is not goes to ``refused``, to a
+    request with the reason appended as a user's message ``Reviewer: …``.
 
     Behind a responder that hides its drafts, ``refused`` may be that responder (``cycle_to``): the client then sees the
     first draft that the guardrail lets pass. A draft is shown as it was written, so a rule that would redact in it
@@ -77,21 +78,22 @@ class GuardrailStep:
     def _admitted(self, body: Any, timing: Timing) -> tuple[Any, Verdict]:
         """The body as it may go on, and what is said of it."""
         if isinstance(body, ChatRequest):
-            message, verdict = self._looked_at(body.messages[-1], timing)
-            return body if message is body.messages[-1] else body.having([*body.messages[:-1], message]), verdict
+            last = _last(body.messages)
+            messages, verdict = self._looked_at(last, timing)
+            return body if messages is last else body.having([*body.messages[: -len(last)], *messages]), verdict
         checked = self._guardrail.check(str(body), timing=timing)
         verdict = self._strict(checked.verdict)
         return checked.text if verdict.action == "redact" else body, verdict
 
-    def _looked_at(self, message: Message, timing: Timing) -> tuple[Message, Verdict]:
-        """A message, with its redactions, and what is said of all its texts: also of thoughts and calls of tools."""
+    def _looked_at(self, messages: list[Message], timing: Timing) -> tuple[list[Message], Verdict]:
+        """Messages, with their redactions, and what is said of all their texts: also of thoughts and calls of tools."""
         looker = Looker(dict.fromkeys(PLACES, self._guardrail), placeholder, dict.fromkeys(PLACES, timing))
         try:
-            admitted = looker.message(message)
+            admitted = [looker.message(message) for message in messages]
         except ContentRefused as refused:
-            return message, refused.verdict
+            return messages, refused.verdict
         verdict = self._strict(looker.verdict)
-        return admitted if verdict.action == "redact" else message, verdict
+        return admitted if verdict.action == "redact" else messages, verdict
 
     def _strict(self, verdict: Verdict) -> Verdict:
         """The verdict, where what would be redacted in a draft refuses it."""
@@ -100,3 +102,9 @@ class GuardrailStep:
         span = next(span for span in verdict.spans if span.action == "redact")
         rule = next(rule for rule in self._guardrail.rules if rule.name == span.rule)
         return Verdict(allowed=False, reason=rule.message, rule=rule.name, spans=verdict.spans, flags=verdict.flags)
+
+
+def _last(messages: list[Message]) -> list[Message]:
+    """The last message; of results of tools, which come several at once, all that the messages end with."""
+    results = list(takewhile(lambda message: message.get("role") == "tool", reversed(messages)))
+    return results[::-1] or messages[-1:]

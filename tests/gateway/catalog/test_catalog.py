@@ -77,7 +77,7 @@ def test_faulty_prompts_leave_those_in_force_and_stand_in_the_log(
     assert built.prompts.refresh()
     refused, reloaded = map(orjson.loads, capfd.readouterr().err.splitlines())
     assert (refused["event"], refused["level"]) == ("prompts_refused", "warning")
-    assert "prompt 'router' needs 'topics'; here labels can be used" in refused["because"]
+    assert refused["because"] == f"{path}: prompt 'router' needs 'topics'; here labels can be used"
     assert (reloaded["event"], reloaded["level"]) == ("prompts_reloaded", "info")
     assert built.prompts["router"].render({"labels": "a"})[0]["content"] == "Now choose: a"
 

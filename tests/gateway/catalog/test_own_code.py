@@ -61,7 +61,12 @@ def check(folder: Path, settings: str, module: str) -> str:
         (
             TOOLS,
             "import no_such_library\n",
-            "'mine_of_test:look' cannot be found: No module named 'no_such_library'; it",
+            "tools 't': ModuleNotFoundError: No module named 'no_such_library' (/mine_of_test",
+        ),
+        (
+            TOOLS,
+            "def loook(): ...\n",
+            "tools 't': the module mine_of_test (/mine_of_test.py) has no 'look'; did you mean 'loook'?",
         ),
     ],
 )
@@ -75,7 +80,7 @@ def test_what_is_wrong_is_told_with_both_lines(
     assert "gateway/" not in said
 
 
-@pytest.mark.parametrize("settings", [GRAPH, MODEL])
+@pytest.mark.parametrize("settings", [GRAPH, MODEL, TOOLS])
 def test_a_module_that_python_does_not_find_is_told_with_where_it_is(
     settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,10 @@ def test_wrong_rows_are_refused(row: Mapping[str, Any], said: str) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"name": "a", "kind": "python", "functions": ["nowhere:f"]}, "tools 'a': 'nowhere:f' cannot be found"),
+        (
+            {"name": "a", "kind": "python", "functions": ["nowhere:f"]},
+            "tools 'a': No module named 'nowhere'; modules are looked for in",
+        ),
         ({"name": "a", "kind": "python", "functions": ["builtins:print"]}, "cannot be given by name"),
         (
             {"name": "a", "kind": "openapi", "document": "no-such-file", "base_url": "http://x"},

@@ -76,6 +76,14 @@ def test_routes_prints_the_table(config: Path) -> None:
     assert table["POST", "/v1/chat/completions"]["answers"] == "the gateway"
 
 
+def test_routes_tears_no_path_in_a_narrow_terminal(config: Path) -> None:
+    """A path that is cut off cannot be called: it is folded instead."""
+    narrow = CliRunner().invoke(app, ["routes", "--config", str(config)], env={"COLUMNS": "80"})
+    cells = [line.split("│")[2].strip() for line in narrow.output.splitlines() if line.count("│") == 6]
+    assert "…" not in narrow.output
+    assert "/v2/models/{model}/versions/{version}/infer" in "".join(cells)
+
+
 def test_routes_names_a_row_that_cannot_be(config: Path) -> None:
     """Status 2, with the line."""
     config.write_text(CONFIG + "api:\n  - {path: /v1/models, method: GET, graph: spelling}\n")

@@ -129,7 +129,21 @@ def test_a_key_whose_upstream_does_not_answer_is_offered_all_the_same(monkeypatc
         ("server: {host: 0.0.0.0}", "others can reach, and auth.keys is empty: add a key, or listen on 127.0.0.1"),
         ("prompts: {path: 5}", ":1: prompts.path: this is no path; write one in quotation marks"),
         ("record: {contents: maybe}", ":1: record.contents: Input should be a valid boolean"),
-        ("a: 1\nb: c: d", ":2: mapping values are not allowed"),
+        (
+            "a: 1\nb: c: d",
+            ":2: mapping values are not allowed in this context; indent this line like the ones beside it, or",
+        ),
+        ("a:\n  - b\n - c", ":3: did not find expected key; indent this line like the ones beside it"),
+        ("- a\nb: c", ":2: did not find expected '-' indicator; indent this line like"),
+        (
+            "a: {b: c\nd: 1",
+            ":2: did not find expected ',' or '}'; a bracket that was opened here, or above, is not closed",
+        ),
+        ("a:\n  b: 1\n\tc: 1", ":3: found a tab character that violates indentation; indent with spaces"),
+        ("a: @b", ":1: found character that cannot start any token; write the value in quotation marks"),
+        ("a: 'b", ":1: found unexpected end of stream; a quotation mark that was opened above is not closed"),
+        ("a: *b", ":1: found undefined alias; write a value that begins with * in quotation marks"),
+        ("a: b\nc", ":3: could not find expected ':'; write a key and its value as"),
         ("- 1", "the file is no mapping"),
         (
             'server: {port: 1}\nauth:\n  keys:\n    - {name: a, key: "${oc.env:SURELY_NOT_SET}"}',

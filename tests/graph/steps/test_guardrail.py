@@ -88,6 +88,21 @@ class Clock(Instrument):
         self.told.append((rule, place, nanoseconds))
 
 
+async def test_all_results_of_tools_that_came_together_are_looked_at() -> None:
+    """Calls run side by side, and the model reads all that they returned; the messages before stay as they are."""
+    flow = Flow("results")
+    guardrail = Guardrail("private", [personal_data(["email"])])
+    flow.to(GuardrailStep(guardrail, passed="read", refused="read", drafts=False), name="guard").to(
+        lambda request: [message["content"] for message in request.messages], name="read"
+    ).respond()
+    results: list[Message] = [
+        {"role": "tool", "tool_call_id": call, "content": f"{call}@example.org"} for call in ("anna", "bob")
+    ]
+    asked: Message = {"role": "user", "content": "Ask carl@example.org."}
+    told = await flow.run(ChatRequest("results", [asked, *results]))
+    assert told == ["Ask carl@example.org.", "[EMAIL]", "[EMAIL]"]
+
+
 @pytest.mark.parametrize(
     ("messages", "drafts", "place"),
     [
