@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from threading import Barrier, Event
+from weakref import ref
 
 from graph import Flow
 from graph.threads import MAX_THREADS, DaemonThreads, in_thread
@@ -59,6 +60,22 @@ def test_who_gives_up_waiting_starts_nothing() -> None:
     assert left.cancel()
     go.set()
     assert (first.result(), last.result(), made) == (True, None, [2])
+
+
+def test_what_nobody_waits_for_is_not_kept() -> None:
+    """While all threads are stuck, a request that gives up leaves nothing of what it has sent."""
+    threads, go = DaemonThreads(1), Event()
+    stuck = threads.submit(go.wait, 60)
+    sent = {1, 2}
+    there = ref(sent)
+    left = threads.submit(len, sent)
+    assert left.cancel()
+    del left, sent
+    assert there() is None
+    go.set()
+    assert stuck.result()
+    assert threads.submit(len, ()).result() == 0
+    assert threads._made == 1
 
 
 def test_a_function_that_never_comes_back_does_not_keep_the_process() -> None:
