@@ -68,6 +68,24 @@ def test_a_policy_may_refuse_what_is_no_text(kind: str) -> None:
         Policy.of([passing, refusing]).admit(asked, Vault())
 
 
+def test_arguments_that_are_no_use_are_no_fault_of_ours() -> None:
+    """So many levels that nobody can look at them are refused, or recorded by what only records; numbers of any length
+    are numbers; and where no rule is for arguments they are nobody's business."""
+    deep, long = "[" * 1000 + "]" * 1000, f'{{"n": {"1" * 5000}, "word": "nightjar"}}'
+
+    def asked(arguments: str) -> ChatRequest:
+        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+        return request({"role": "assistant", "content": None, "tool_calls": [call]})
+
+    policy = Policy([Placed(terms("nightjar"), ("tool_arguments",))])
+    for arguments, said in ((deep, "so many levels"), (long, "term")):
+        with pytest.raises(ContentRefused, match=said):
+            policy.admit(asked(arguments), Vault())
+    recording = Policy([Placed(terms("nightjar", action="flag"), ("tool_arguments",))])
+    assert recording.admit(asked(deep), Vault())[1].flags == ("arguments",)
+    assert Policy([Placed(EMAIL, ("input",))]).admit(asked(deep), Vault())[1].action == "allow"
+
+
 def test_arguments_stay_json() -> None:
     """Each text in them is looked at by itself, the names of members too; other values stay."""
     policy = Policy([Placed(EMAIL, ("tool_arguments",))])
