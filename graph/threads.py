@@ -84,13 +84,14 @@ async def in_thread(function: Callable[P, T], /, *given: P.args, **named: P.kwar
     """What a function gives, called in a thread, with the context of the caller.
 
     Raises:
-        RuntimeError: for a StopIteration, as a coroutine would: a future does not take one, and would wait for ever.
+        RuntimeError: for a StopIteration, as a coroutine would: a future does not take one, and would wait for ever;
+            and for a SystemExit, which would end the loop with all its other requests.
     """
 
     def call() -> T:
         try:
             return function(*given, **named)
-        except StopIteration as error:
-            raise RuntimeError("a function in a thread raised StopIteration") from error
+        except (StopIteration, SystemExit) as error:
+            raise RuntimeError(f"a function in a thread raised {type(error).__name__}") from error
 
     return await asyncio.get_running_loop().run_in_executor(_threads(), copy_context().run, call)

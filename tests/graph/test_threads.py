@@ -8,6 +8,8 @@ import sys
 from threading import Barrier, Event
 from weakref import ref
 
+import pytest
+
 from graph import Flow
 from graph.threads import MAX_THREADS, DaemonThreads, in_thread
 
@@ -41,6 +43,12 @@ async def test_the_loops_own_threads_are_free_while_functions_are_stuck() -> Non
     finally:
         go.set()
     assert await asyncio.gather(*stuck) == [True] * (MAX_THREADS + 1)
+
+
+async def test_who_ends_the_program_in_a_thread_does_not() -> None:
+    """A library that calls sys.exit() would end the loop, and all other requests with it."""
+    with pytest.raises(RuntimeError, match="a function in a thread raised SystemExit"):
+        await asyncio.create_task(in_thread(sys.exit, 3))
 
 
 def test_threads_are_made_when_they_are_needed_and_kept() -> None:
