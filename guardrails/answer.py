@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -23,6 +23,7 @@ from guardrails.verdict import ALLOWED, Verdict
 from guardrails.window import Window
 from llm import ChatChunk, ChatCompletion, ToolCallDelta
 
+T = TypeVar("T")
 TEXTS = frozenset({"reasoning_content", "reasoning", "refusal"})
 """Members of an answer that are texts by what APIs say."""
 
@@ -102,10 +103,14 @@ class AnswerWindow:
         if not value or not self.allowed:
             return None
         try:
-            admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
+            return self._noted(self._policy.admit_answer(value, timings=self._timings))
         except ContentRefused as refused:
             self._refused(refused)
             return None
+
+    def _noted(self, said: tuple[T, Verdict]) -> T:
+        """What may be said; what was said of it is kept."""
+        admitted, verdict = said
         if verdict != ALLOWED:
             self._verdicts.append(verdict)
         return admitted
@@ -118,18 +123,17 @@ class AnswerWindow:
         """The members that are no text. Lists may come in pieces, whose texts clients put together again."""
         extra = dict(self._held.extra)
         called = self._function_call(extra.pop("function_call", None))
-        admitted, verdict = self._policy.admit_answer(extra, timings=self._timings)
-        self._verdicts.append(verdict)
+        admitted = self._noted(self._policy.admit_answer(extra, timings=self._timings))
         for name in self._in_pieces:
-            self._policy.check_pieces(admitted.get(name), self._timings)
+            self._noted((None, self._policy.check_pieces(admitted.get(name), self._timings)))
         said = {name: self._restored_in(name, value) for name, value in admitted.items()}
         return said if called is None else {**said, "function_call": called}
 
     def _function_call(self, called: Any) -> Any:
         """A call of the older form, in whatever form it comes."""
         if not isinstance(called, Mapping):
-            return self._policy.admit_answer(called, "tool_arguments", self._timings)[0]
-        called = self._policy.admit_call({"function": called}, self._timings)["function"]
+            return self._noted(self._policy.admit_answer(called, "tool_arguments", self._timings))
+        called = self._noted(self._policy.admit_call(called, self._timings))
         if isinstance(arguments := called.get("arguments"), str):
             return {**called, "arguments": self._restored(arguments)}
         return called
@@ -146,8 +150,7 @@ class AnswerWindow:
 
     def _call(self, name: str, arguments: str) -> tuple[str, str]:
         """A call as it may be made, its arguments being JSON or a text."""
-        function = {"name": name, "arguments": arguments}
-        called = self._policy.admit_call({"function": function}, self._timings)["function"]
+        called = self._noted(self._policy.admit_call({"name": name, "arguments": arguments}, self._timings))
         return called["name"], called["arguments"]
 
     def _restored(self, arguments: str) -> str:

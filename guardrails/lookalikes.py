@@ -11,7 +11,7 @@ import re
 import unicodedata
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -76,23 +76,33 @@ def plain(text: str) -> Plain | None:
     return None if read == text else Plain(read, starts, begins, ends)
 
 
-def loosely(text: str) -> list[str] | None:
-    """What each sign of a text may be read as, whatever stands beside it: where :func:`plain` is worth asking. None
-    where each is read as it is written."""
+def loosely(text: str) -> tuple[Sequence[str], Sequence[str]] | None:
+    """What each sign of a text may be read as, whatever stands beside it, where :func:`plain` is worth asking: in its
+    own script, and as what it looks like. What reads the same is the same object, and what is read as it is written
+    the text; None where both are."""
     if text.isascii() and CONTROL.search(text) is None:
         return None
-    forms = list(map(_loose, text))
-    return None if "".join(forms) == text else forms
+    usual = unicodedata.is_normalized("NFKC", text) and INVISIBLE.search(text) is None
+    own = text if usual else list(map(_own, text))
+    alike = list(map(_alike, text))
+    if "".join(alike) == "".join(own):
+        return None if usual else (own, own)
+    return own, alike
 
 
 @lru_cache(maxsize=4096)
-def _loose(sign: str) -> str:
-    """What one sign may be read as; marks, which may belong to no letter, are not read."""
+def _own(sign: str) -> str:
+    """A sign in its usual form, where it is seen. Marks, which may belong to a letter, are read by themselves."""
     if sign.isascii() and CONTROL.match(sign) is None:
         return sign
+    return sign if unicodedata.category(sign) in MARKS and not INVISIBLE.match(sign) else _form(sign)
+
+
+@lru_cache(maxsize=4096)
+def _alike(sign: str) -> str:
+    """What a sign looks like. Marks, which may belong to no letter, are not read."""
     _, beside, others = _table()
-    form = "" if unicodedata.category(sign) in MARKS else _form(sign)
-    return form.translate(beside).translate(others)
+    return "" if unicodedata.category(sign) in MARKS else _own(sign).translate(beside).translate(others)
 
 
 def _uneven(text: str) -> Iterator[tuple[int, int, str]]:

@@ -114,12 +114,17 @@ class Looker:
 
     def arguments(self, text: str) -> str:
         """The arguments of a call: of JSON each text in it, else all of it."""
+        if "tool_arguments" not in self._guardrails:
+            return text
         try:
             value = orjson.loads(text)
+            admitted, hidden = self.values(value, "tool_arguments"), _hidden(text)
+            self.values(hidden, "tool_arguments")
         except orjson.JSONDecodeError:
             return self._nearly_json(text)
-        admitted, hidden = self.values(value, "tool_arguments"), _hidden(text)
-        self.values(hidden, "tool_arguments")
+        except RecursionError:
+            self.unread("tool_arguments", "Arguments with so many levels", "arguments")
+            return text
         if admitted == value and not hidden:
             return text
         self.changed = True
@@ -242,5 +247,5 @@ def _hidden(text: str) -> list[Any]:
             hidden.extend(value for _, value in pairs)
         return made
 
-    json.loads(text, object_pairs_hook=paired)
+    json.loads(text, object_pairs_hook=paired, parse_int=float)
     return hidden

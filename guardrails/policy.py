@@ -146,16 +146,17 @@ class Policy:
         looker = self._looker(timings)
         return looker.values(value, place), looker.verdict
 
-    def admit_call(self, call: Mapping[str, Any], timings: Timings | None = None) -> dict[str, Any]:
-        """A call of a tool that a model made.
+    def admit_call(self, called: Mapping[str, Any], timings: Timings | None = None) -> tuple[dict[str, Any], Verdict]:
+        """The function that a model calls, with its arguments.
 
         Raises:
-            ContentRefused: when it may not be made.
+            ContentRefused: when it may not be called so.
         """
-        return self._looker(timings).call(call)
+        looker = self._looker(timings)
+        return looker.call({"function": called})["function"], looker.verdict
 
-    def check_pieces(self, pieces: Any, timings: Timings | None = None) -> None:
-        """Looks at a member that an answer brought in pieces: the texts in its lists one after the other.
+    def check_pieces(self, pieces: Any, timings: Timings | None = None) -> Verdict:
+        """What is said of a member that an answer brought in pieces: of the texts in its lists one after the other.
 
         Raises:
             ContentRefused: when they are not to be said so, or would have to be redacted across pieces.
@@ -164,6 +165,7 @@ class Policy:
         for text in _together(pieces).values():
             if looker.text(text, "output") != text:
                 raise ContentRefused("A part of the answer came in pieces, and cannot be redacted.", "pieces")
+        return looker.verdict
 
     def _looker(self, timings: Timings | None, replace: Replace = placeholder) -> Looker:
         return Looker(self.guardrails, replace, {} if timings is None else timings, media=self.media)

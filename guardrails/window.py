@@ -7,13 +7,13 @@ is found so depends on the text alone and not on where it was cut: a whole text 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
-from guardrails.automaton import Reading, Scan
+from guardrails.automaton import Scan
 from guardrails.groups import Found, Group, Groups
-from guardrails.lookalikes import loosely
+from guardrails.readings import Readings
 from guardrails.rule import Rule, TextRule
 from guardrails.timing import Timing
 from guardrails.verdict import ALLOWED, Span, Verdict
@@ -48,8 +48,7 @@ class Window:
         "_held",
         "_most",
         "_passed_over",
-        "_reading",
-        "_reads",
+        "_readings",
         "_refusal",
         "_replace",
         "_scan",
@@ -79,8 +78,7 @@ class Window:
         self._most = most
         self._timing = timing
         self._scan = Scan(guardrail.machine)
-        self._reads = reads
-        self._reading: Reading | None = None
+        self._readings = Readings() if reads else None
         self._groups = Groups()
         self._beside: list[Found] = []
         self._held = ""
@@ -122,32 +120,21 @@ class Window:
         return "" if self._refused_as_a_whole(text) else self.feed(text) + self.end()
 
     def _pass(self, text: str) -> str:
-        forms = loosely(text) if self._reads and not (text.isascii() and text.isprintable()) else None
-        if forms is not None or self._reading is not None:
-            self._read(text, forms or text)
-        elif matches := self._scan.feed(text):
-            self._groups.take(matches)
+        written, read = (self._scan.feed(text), ()) if self._readings is None else self._readings.feed(self._scan, text)
+        if written or read:
+            self._groups.take(written, read)
         self._held += text
         if self._beside:
             return ""
-        open_from = self._scan.open_from if self._reading is None else self._open_from
-        return self._settle(open_from) if self._groups else self._release(open_from)
+        return self._settle(self._open_from) if self._groups else self._release(self._open_from)
 
     @property
     def _open_from(self) -> int:
-        """Where the oldest match that is under way began, in the text as it is written or as it is read."""
-        return min(self._scan.open_from, self._reading.open_from) if self._reading else self._scan.open_from
-
-    def _read(self, text: str, forms: Sequence[str]) -> None:
-        """Looks at a piece as it is written and as it may be read, as long as what is under way differs."""
-        reading = self._reading or self._scan.reading()
-        written, read = self._scan.feed(text), reading.feed(text, forms)
-        if written or read:
-            self._groups.take(written, read)
-        self._reading = None if reading.is_at(self._scan) else reading
+        """Where the oldest match that is under way began."""
+        return self._scan.open_from if self._readings is None else self._readings.open_from(self._scan)
 
     def _rest(self) -> str:
-        self._groups.take(self._scan.end(), self._reading.end() if self._reading else ())
+        self._groups.take(self._scan.end(), () if self._readings is None else self._readings.end())
         if self._beside:
             self._groups.take_found(self._beside)
         return self._settle(self._scan.position)

@@ -79,6 +79,7 @@ class ModelEntry:
             raise InvalidStep(f"model '{self.name}': {said}; write one of {', '.join(known)}")
         if not isinstance(self.labels, Mapping):
             raise InvalidStep(f"model '{self.name}': labels={self.labels!r}; write an object such as {{'team': 'a'}}")
+        object.__setattr__(self, "labels", dict(self.labels))
 
     @property
     def kind(self) -> type[Model]:
@@ -197,10 +198,12 @@ def _model_class(name: str, given: Any) -> type[Model] | Model:
 
 def _check_parameters(name: str, model: type[Model] | Model, parameters: Mapping[str, Any]) -> None:
     """Looks for options that are mistyped: a class that takes any argument would take them for its own."""
-    asked = inspect.signature(model if isinstance(model, type) else type(model)).parameters
+    kind = model if isinstance(model, type) else type(model)
+    asked = inspect.signature(kind).parameters
     for parameter in parameters:
         if parameter not in asked and (meant := nearest(parameter, OPTIONS)):
-            raise InvalidStep(f"model '{name}': there is no option '{parameter}'; did you mean '{meant}'?")
+            remedy = f"if it is one of the model's, name it among the arguments of {kind.__name__}.__init__"
+            raise InvalidStep(f"model '{name}': there is no option '{parameter}'; did you mean '{meant}'? {remedy}")
 
 
 def _found(reference: str) -> Any:

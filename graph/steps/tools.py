@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,9 +79,13 @@ class ToolsStep:
         refused = [self._refusal(call, tools, counted) for call in calls]
         event.own_notes[CALLS] = dict(counted)
         places = asyncio.Semaphore(self._max_parallel)
-        request.messages += await asyncio.gather(
-            *(self._answer(call, tools, told, event, places) for call, told in zip(calls, refused, strict=True))
-        )
+        answers = [self._answer(call, tools, told, event, places) for call, told in zip(calls, refused, strict=True)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = list(map(group.create_task, answers))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        request.messages += [task.result() for task in tasks]
 
     def _refusal(self, call: Message, tools: Mapping[str, Tool], counted: Counter[str]) -> str:
         """Why a call is not made, or nothing; it counts either way."""
@@ -122,7 +126,7 @@ class ToolsStep:
         """What a tool returned as JSON that a model can read."""
         try:
             content = _json(told.result)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # what it returned may have serializers of its own
             return Made('{"error": "the tool returned something that is not JSON"}', "failed", error)
         if len(content) > self._max_result:
             said = f"the result has {len(content)} characters, and {self._max_result} may be read; ask for less"
@@ -139,9 +143,15 @@ def _json(value: Any) -> str:
     """JSON with a space after commas and colons, as models are used to see it; objects as Pydantic would write them.
 
     Raises:
-        TypeError, ValueError: when a value has no form in it.
+        Exception: when a value has no form in it, or cannot be written.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=to_jsonable_python)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_written)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Iterator):
+        raise TypeError(f"a {type(value).__name__} would have to run to its end, which need not come")
+    return to_jsonable_python(value)
 
 
 def _tell(event: Event, call: Message, tool: Tool | None, made: Made, seconds: float = 0.0) -> None:

@@ -67,7 +67,13 @@ class OpenApiToolset(Toolset):
         self._timeout, self._max_result = timeout, max_result_bytes
         read = document if isinstance(document, Mapping) else _read(Path(document))
         given = frozenset(map(str.lower, self._headers))
-        operations = {operation.id: operation for operation in operations_of(read, only, check_name(name), given)}
+        operations: dict[str, Operation] = {}
+        for operation in operations_of(read, only, check_name(name), given):
+            if operation.id in operations:
+                raise InvalidTool(
+                    f"tools '{name}': two operations have the id '{operation.id}'; take others with only="
+                )
+            operations[operation.id] = operation
         for wanted in only:
             if wanted not in operations:
                 raise InvalidTool(

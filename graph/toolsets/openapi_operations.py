@@ -85,7 +85,7 @@ def operations_of(
         )
     for path, item in (document.get("paths") or {}).items():
         for method in METHODS:
-            operation = item.get(method)
+            operation = (item or {}).get(method)
             if operation is None:
                 continue
             if only and _id_of(method, path, operation) not in only:
@@ -124,7 +124,7 @@ def _add_parameter(arguments: _Arguments, parameter: Mapping[str, Any], given: f
         return
     described = {"description": clean(parameter["description"])} if parameter.get("description") else {}
     schema = {**_schema(parameter.get("schema") or {}), **described}
-    arguments.add(name, schema, required=bool(parameter.get("required")))
+    arguments.add(name, schema, required=where == "path" or bool(parameter.get("required")))
     if where == "path":
         arguments.in_path.add(name)
     else:

@@ -254,6 +254,19 @@ class Reading:
         same = self.open_from >= self._same_from and self._end == self.position
         return same and self._state is scan._state and self._starts == scan._starts
 
+    def reading(self) -> Reading:
+        """Another one that goes on from here."""
+        other = Reading(self._state, self._starts, self.position)
+        other._end, other._same_from = self._end, self._same_from
+        return other
+
+    def takes_over(self, other: Reading) -> bool:
+        """Whether another reading is where this one is, which then goes on for both."""
+        same = self._state is other._state and self._starts == other._starts and self._end == other._end
+        if same:
+            self._same_from = max(self._same_from, other._same_from)
+        return same
+
     def feed(self, text: str, forms: Iterable[str]) -> list[Match]:
         """Reads on, with what each character is read as; the matches that are known now, by their end."""
         state, starts, position, before = self._state, self._starts, self.position, self._end

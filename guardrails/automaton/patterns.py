@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from re import _parser  # the only parser of exactly the patterns that `re` takes
+from re import _parser  # type: ignore[attr-defined]  # the only parser of exactly the patterns that `re` takes
 from typing import Any
 
 from guardrails.automaton.charset import ANY, EDGE, LINE_EDGE, NO_NEWLINE, NO_WORD, WORD, Charset, of_items, one

@@ -6,6 +6,9 @@ import asyncio
 import subprocess
 import sys
 from threading import Barrier, Event
+from weakref import ref
+
+import pytest
 
 from graph import Flow
 from graph.threads import MAX_THREADS, DaemonThreads, in_thread
@@ -42,6 +45,12 @@ async def test_the_loops_own_threads_are_free_while_functions_are_stuck() -> Non
     assert await asyncio.gather(*stuck) == [True] * (MAX_THREADS + 1)
 
 
+async def test_who_ends_the_program_in_a_thread_does_not() -> None:
+    """A library that calls sys.exit() would end the loop, and all other requests with it."""
+    with pytest.raises(RuntimeError, match="a function in a thread raised SystemExit"):
+        await asyncio.create_task(in_thread(sys.exit, 3))
+
+
 def test_threads_are_made_when_they_are_needed_and_kept() -> None:
     """One call after the other takes two at most: the next may come before the last has quite ended."""
     threads = DaemonThreads(8)
@@ -59,6 +68,22 @@ def test_who_gives_up_waiting_starts_nothing() -> None:
     assert left.cancel()
     go.set()
     assert (first.result(), last.result(), made) == (True, None, [2])
+
+
+def test_what_nobody_waits_for_is_not_kept() -> None:
+    """While all threads are stuck, a request that gives up leaves nothing of what it has sent."""
+    threads, go = DaemonThreads(1), Event()
+    stuck = threads.submit(go.wait, 60)
+    sent = {1, 2}
+    there = ref(sent)
+    left = threads.submit(len, sent)
+    assert left.cancel()
+    del left, sent
+    assert there() is None
+    go.set()
+    assert stuck.result()
+    assert threads.submit(len, ()).result() == 0
+    assert threads._made == 1
 
 
 def test_a_function_that_never_comes_back_does_not_keep_the_process() -> None:

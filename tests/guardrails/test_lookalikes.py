@@ -169,6 +169,23 @@ def test_a_stream_finds_what_is_found_in_the_whole(forms: list[str], around: str
     assert said.replace("\u0336", "") == REDACTING.check(text).text.replace("\u0336", "")
 
 
+OTHER = {
+    form: FORMS[form] for form in ("full-width", "zero-width", "soft hyphens", "variation", "tags", "a musical sign")
+}
+
+
+@pytest.mark.parametrize("form", OTHER)
+@pytest.mark.parametrize("word", ["привет", "λόγος", "Αθήνα", "բարեւ", "café", "Schlüssel", "שלום", "秘密情報"])
+def test_a_stream_in_another_script_is_read_too(form: str, word: str) -> None:
+    """Also where its letters look like others, and are read as those by themselves."""
+    guardrail = Guardrail("word", [terms(word, action="redact"), patterns("no such", action="refuse")])
+    for written in (OTHER[form](word), unicodedata.normalize("NFD", OTHER[form](word))):
+        text = f"a {written}, é"
+        whole = guardrail.check(text)
+        assert whole.verdict.action == "redact"
+        assert streamed(guardrail, text, list(range(len(text)))) == streamed(guardrail, text, []) == whole
+
+
 def test_a_stream_in_another_script_is_not_held_back() -> None:
     """For longer than it may become a word; and what only looks like one by itself is left."""
     window = Guardrail("one", [terms("hoc", "nightjar")]).window()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -66,6 +66,47 @@ def test_a_policy_may_refuse_what_is_no_text(kind: str) -> None:
     assert passing.admit(asked, Vault())[0] is asked
     with pytest.raises(ContentRefused, match="Images, sounds and files cannot be looked at"):
         Policy.of([passing, refusing]).admit(asked, Vault())
+
+
+@pytest.mark.parametrize("action", ["flag", "redact"])
+def test_what_is_found_in_a_call_is_recorded(action: Literal["flag", "redact"]) -> None:
+    """Of both forms, and in lists that come in pieces: a rule in shadow mode has nothing else to say."""
+    policy = Policy([Placed(terms("nightjar", action=action), ("tool_arguments", "output"))])
+    call = ToolCallDelta(0, '{"a": "nightjar"}', "1", "f")
+    older = {"function_call": {"name": "f", "arguments": '{"a": "nightjar"}'}}
+    for chunks in ([ChatChunk(tool_calls=(call,))], [ChatChunk(extra=older)]):
+        window = AnswerWindow(policy, Vault())
+        for chunk in chunks:
+            window.feed(chunk)
+        window.end()
+        assert [span.action for span in window.verdict.spans] == [action]
+
+
+def test_what_is_found_in_pieces_is_recorded() -> None:
+    """Where it is only recorded."""
+    window = AnswerWindow(Policy([Placed(terms("nightjar", action="flag"), ("output",))]), Vault())
+    for piece in ("night", "jar"):
+        window.feed(ChatChunk(extra={"notes": [piece]}))
+    assert window.end() == ChatChunk(extra={"notes": ["night", "jar"]})
+    assert [span.kind for span in window.verdict.spans] == ["terms"]
+
+
+def test_arguments_that_are_no_use_are_no_fault_of_ours() -> None:
+    """So many levels that nobody can look at them are refused, or recorded by what only records; numbers of any length
+    are numbers; and where no rule is for arguments they are nobody's business."""
+    deep, long = "[" * 1000 + "]" * 1000, f'{{"n": {"1" * 5000}, "word": "nightjar"}}'
+
+    def asked(arguments: str) -> ChatRequest:
+        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+        return request({"role": "assistant", "content": None, "tool_calls": [call]})
+
+    policy = Policy([Placed(terms("nightjar"), ("tool_arguments",))])
+    for arguments, said in ((deep, "so many levels"), (long, "term")):
+        with pytest.raises(ContentRefused, match=said):
+            policy.admit(asked(arguments), Vault())
+    recording = Policy([Placed(terms("nightjar", action="flag"), ("tool_arguments",))])
+    assert recording.admit(asked(deep), Vault())[1].flags == ("arguments",)
+    assert Policy([Placed(EMAIL, ("input",))]).admit(asked(deep), Vault())[1].action == "allow"
 
 
 def test_arguments_stay_json() -> None:

@@ -190,6 +190,14 @@ async def test_33_a_selector_may_select_what_it_was_shown() -> None:
     assert await of(runner).run(1) == {"a": 1}
 
 
+def test_labels_are_those_that_were_said() -> None:
+    """Whatever becomes of the object in which they came."""
+    labels = {"team": "a"}
+    entry = ModelRunnerStep("r").add_model("a", OnlyPlain, labels=labels).model_entries["a"]
+    labels["team"] = "b"
+    assert entry.labels == {"team": "a"}
+
+
 async def test_33_select_outlets_chooses_the_followers() -> None:
     """The selector may choose where the event goes, once the models have run; None goes everywhere."""
 
@@ -313,7 +321,7 @@ def test_33_what_cannot_be_is_found_when_the_graph_is_built() -> None:
     with pytest.raises(InvalidStep, match=r"labels=\['x'\]; write an object"):
         ModelRunnerStep("r").add_model("a", OnlyPlain, labels=["x"])  # type: ignore[arg-type]
     for option, meant in (("result_pth", "result_path"), ("lables", "labels")):
-        with pytest.raises(InvalidStep, match=f"there is no option '{option}'; did you mean '{meant}'"):
+        with pytest.raises(InvalidStep, match=rf"there is no option '{option}'; did you mean '{meant}'\? if it"):
             mistyped: dict[str, Any] = {option: "x"}
             ModelRunnerStep("r").add_model("a", OnlyPlain, **mistyped)
     replaced = ModelRunnerStep("r").add_model("a", Fails).add_model("a", OnlyPlain, override=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from graph import Event, Flow, InvalidTool, Tool, ToolError, ToolsStep
+from graph import Event, Flow, FlowRun, Hooks, Instrument, InvalidTool, Tool, ToolCall, ToolError, ToolsStep
 from graph.errors import UnknownStep
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
@@ -139,6 +139,60 @@ async def test_results_that_are_objects_of_python() -> None:
         {"tags": ["sea"], "price": "9.50"},
         {"error": "the tool returned something that is not JSON"},
     ]
+
+
+async def test_results_that_run_are_not_run() -> None:
+    """A generator would do its work on the loop, without a bound, and its error would be that of the run; so would one
+    of an object that cannot be written."""
+
+    def rows() -> Iterator[int]:
+        yield 1
+        raise LookupError("secret")
+
+    def deep() -> Any:
+        value: list[Any] = []
+        for _ in range(100_000):
+            value = [value]
+        return value
+
+    answers = await told(ToolsStep([Tool.of(rows), Tool.of(deep)]), Event(calls(("rows", "{}"), ("deep", "{}"))))
+    assert answers == [{"error": "the tool returned something that is not JSON"}] * 2
+
+
+async def test_tools_that_are_left_have_ended_when_the_run_has() -> None:
+    """One that takes its time to close is waited for: whoever watches is told of it before the end, and not after."""
+    heard: list[str] = []
+    begun = asyncio.Event()
+
+    class Ear(Instrument):
+        """Hears calls, and the end."""
+
+        def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
+            heard.append(f"{call.tool} {call.outcome}")
+
+        def on_run_end(self, run: FlowRun) -> None:
+            heard.append("end")
+
+    async def quick() -> None:
+        """Waits."""
+        await asyncio.Event().wait()
+
+    async def slow() -> None:
+        """Waits, and closes what it has open."""
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(100):
+                await asyncio.sleep(0)
+
+    flow = Flow("left")
+    flow.to(ToolsStep([Tool.of(quick), Tool.of(slow)]), name="tools").respond()
+    running = asyncio.create_task(flow.run(calls(("quick", ""), ("slow", "")), hooks=Hooks.of([Ear()])))
+    await begun.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert heard == ["quick left", "slow left", "end"]
 
 
 async def test_what_is_no_tool_of_ours_is_told() -> None:

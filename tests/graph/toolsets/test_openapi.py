@@ -164,6 +164,13 @@ async def test_what_documents_in_the_wild_say() -> None:
         assert await tool.call('{"body": {"a": 1}}', 5) == {"method": "PUT", "url": "/a", "body": '{"a":1}'}
 
 
+def test_what_documents_in_the_wild_leave_out() -> None:
+    """A path without operations has none; what stands in a path is required, whatever is said of it."""
+    get = {"operationId": "one", "parameters": [{"name": "id", "in": "path"}]}
+    (tool,) = OpenApiToolset("pets", {**DOCUMENT, "paths": {"/a": None, "/b/{id}": {"get": get}}}, "http://127.0.0.1:1")
+    assert tool.parameters["required"] == ["id"]
+
+
 async def test_keys_and_long_answers_are_not_told() -> None:
     """The words of a 401 may hold a key; an answer has a bound."""
     async with serving(echo) as url:
@@ -201,6 +208,7 @@ HEADER = {"name": "x", "in": "header", "required": True}
         (changed(_a={"parameters": [{"$ref": "http://x/y"}]}), {}, "GET /a: 'http://x/y' lies outside the document"),
         ({**DOCUMENT, "paths": {"/a/{id}": {"get": {}}}}, {}, "the path has a place 'id' that no parameter fills"),
         (changed(_a={"operationId": "a" * 64}), {}, "its name must be"),
+        (changed(_a={"operationId": "a"}, _b={"operationId": "a"}), {}, "two operations have the id 'a'"),
         (
             changed(_a={"operationId": "a.b"}, _b={"operationId": "a/b"}),
             {},
