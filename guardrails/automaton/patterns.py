@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from re import _parser  # type: ignore[attr-defined]  # the only parser of exactly the patterns that `re` takes
+from importlib import import_module
 from typing import Any
 
 from guardrails.automaton.charset import ANY, EDGE, LINE_EDGE, NO_NEWLINE, NO_WORD, WORD, Charset, of_items, one
 from guardrails.automaton.program import Accept, Ahead, Behind, Program, Split, Take
 from guardrails.errors import PatternRefused
 
+_parser: Any = import_module("re._parser")
+"""The only parser of exactly the patterns that ``re`` takes; type checkers do not agree that it is there."""
 MAX_REPEATS = 1000
 """How often a pattern may ask for something to be repeated, where it says how often."""
 CHARACTERS = ("LITERAL", "NOT_LITERAL", "IN", "ANY")
