@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
-import orjson
-
 from guardrails.errors import ContentRefused
 from guardrails.places import Timings
 from guardrails.policy import NOT_IN_PIECES, Policy
@@ -135,7 +133,7 @@ class AnswerWindow:
             return self._noted(self._policy.admit_answer(called, "tool_arguments", self._timings))
         called = self._noted(self._policy.admit_call(called, self._timings))
         if isinstance(arguments := called.get("arguments"), str):
-            return {**called, "arguments": self._restored(arguments)}
+            return {**called, "arguments": self._vault.restored_in_json(arguments)}
         return called
 
     def _objects(self, chunk: ChatChunk) -> dict[str, Any] | None:
@@ -143,7 +141,7 @@ class AnswerWindow:
 
     def _calls(self) -> tuple[ToolCallDelta, ...]:
         return tuple(
-            ToolCallDelta(index, self._restored(arguments), call.id or None, name or None, call.kind)
+            ToolCallDelta(index, self._vault.restored_in_json(arguments), call.id or None, name or None, call.kind)
             for index, call in enumerate(self._held.tool_calls)
             for name, arguments in [self._call(call.name, call.arguments)]
         )
@@ -152,15 +150,6 @@ class AnswerWindow:
         """A call as it may be made, its arguments being JSON or a text."""
         called = self._noted(self._policy.admit_call({"name": name, "arguments": arguments}, self._timings))
         return called["name"], called["arguments"]
-
-    def _restored(self, arguments: str) -> str:
-        """Arguments with what their placeholders stand for, which is a text inside JSON."""
-        if not self._vault:
-            return arguments
-        try:
-            return orjson.dumps(with_texts(orjson.loads(arguments), self._vault.restored)).decode()
-        except orjson.JSONDecodeError:
-            return self._vault.restored(arguments)
 
     def _restored_in(self, name: str, value: Any) -> Any:
         """A member with what its placeholders stand for, also where they came in pieces of a list."""

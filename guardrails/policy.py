@@ -117,6 +117,11 @@ class Policy:
         return bool(self.guardrails.keys() & {"output", "tool_arguments"}) or self.reversible
 
     @property
+    def sees_tools(self) -> bool:
+        """Whether anything looks at the calls of tools that a graph makes itself."""
+        return bool(self.guardrails.keys() & {"tool_arguments", "tool_results"}) or self.reversible
+
+    @property
     def passes(self) -> bool:
         """Whether an answer may go out as the bytes that it came in: nobody looks at it, and no judge adds its cost."""
         return not self.sees_answers and not any(self._judges.values())
@@ -154,6 +159,15 @@ class Policy:
         """
         looker = self._looker(timings)
         return looker.call({"function": called})["function"], looker.verdict
+
+    def admit_result(self, content: str, vault: Vault, timings: Timings | None = None) -> tuple[str, Verdict]:
+        """What a tool returned, as a model may read it: without what had been taken out of the request, too.
+
+        Raises:
+            ContentRefused: when no model may read it.
+        """
+        looker = self._looker(timings, vault.keep if self.reversible else placeholder)
+        return looker.text(vault.hidden(content), "tool_results"), looker.verdict
 
     def check_pieces(self, pieces: Any, timings: Timings | None = None) -> Verdict:
         """What is said of a member that an answer brought in pieces: of the texts in its lists one after the other.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
+import orjson
+
 from guardrails.guardrail import Guardrail
 from guardrails.rules.words import patterns
+from guardrails.texts import with_texts
 from guardrails.window import Window
 
 FORM = r"\[[A-Z][A-Z_]{1,40}_\d{1,6}\]"
@@ -40,6 +43,21 @@ class Vault:
         """A whole text with what its placeholders stand for."""
         window = self.window()
         return window.feed(text) + window.end()
+
+    def restored_in_json(self, text: str) -> str:
+        """The same of JSON, in the texts in it; of what is none, as a text."""
+        if not self:
+            return text
+        try:
+            return orjson.dumps(with_texts(orjson.loads(text), self.restored)).decode()
+        except orjson.JSONDecodeError:
+            return self.restored(text)
+
+    def hidden(self, text: str) -> str:
+        """A whole text without what has been taken out before: with the same placeholders."""
+        for kept in sorted(self._placeholders, key=lambda each: len(each[1]), reverse=True):
+            text = text.replace(kept[1], self._placeholders[kept])
+        return text
 
 
 @cache

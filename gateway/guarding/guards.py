@@ -124,6 +124,9 @@ class _Guarded:
         self._vault = Vault()
         self._judges = Judges(policy, run)
         self._asked_for = False
+        self._tools = asyncio.Lock()
+        if policy.sees_tools:
+            run.tool_guard = self
 
     async def chunks(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """The answer, or what is said instead."""
@@ -151,6 +154,27 @@ class _Guarded:
         asked = (body.inputs, body.parameters) if isinstance(body, EmbeddingRequest) else asked
         admitting = partial(self._policy.admit, body, self._vault, self._timings)
         event.body, self._run.verdict = await _looked(admitting, asked)
+
+    # --- calls of tools that the graph makes itself: what is refused of them a model is told, and the run goes on
+
+    async def arguments(self, called: Mapping[str, Any]) -> str:
+        """See :class:`~graph.running.run.ToolGuard`. A tool is given what was taken out of the request."""
+        admitted = await self._of_a_tool(partial(self._policy.admit_call, called, self._timings), called)
+        return self._vault.restored_in_json(admitted["arguments"])
+
+    async def result(self, content: str) -> str:
+        """See :class:`~graph.running.run.ToolGuard`."""
+        return await self._of_a_tool(partial(self._policy.admit_result, content, self._vault, self._timings), content)
+
+    async def _of_a_tool(self, look: Callable[[], tuple[Looked, Verdict]], at: Any) -> Looked:
+        async with self._tools:
+            try:
+                admitted, verdict = await _looked(look, at)
+            except ContentRefused as refused:
+                self._add(replace(refused.verdict, allowed=True, reason="", rule="", flags=_flagged(refused)))
+                raise
+            self._add(verdict)
+        return admitted
 
     def _tell_timings(self) -> None:
         for place, timing in self._timings.items():
@@ -211,6 +235,12 @@ class _Guarded:
         admitted, verdict = self._policy.admit_answer(value, timings=self._timings)
         self._add(verdict)
         return with_texts(admitted, self._vault.restored) if self._vault else admitted
+
+
+def _flagged(refused: ContentRefused) -> tuple[str, ...]:
+    """The rules that are recorded by name where what was refused did not end the run; others are by what they found."""
+    found = any(span.rule == refused.rule for span in refused.before.spans)
+    return refused.before.flags if found else tuple(dict.fromkeys((*refused.before.flags, refused.rule)))
 
 
 async def _looked(look: Callable[[], Looked], at: Any) -> Looked:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from graph.compiled.node import Node, gather
 from graph.compiled.plan import Plan
@@ -19,6 +19,26 @@ from graph.running.meter import Meter
 from graph.running.walk import Walk
 from guardrails import Verdict
 from llm.usage import Usage
+
+
+class ToolGuard(Protocol):
+    """What looks at the calls of tools that the steps of a run make."""
+
+    async def arguments(self, called: Mapping[str, Any]) -> str:
+        """What a tool may be given; ``called`` is the ``function`` of the call, as a model made it.
+
+        Raises:
+            ContentRefused: when it may not be called so.
+        """
+        ...
+
+    async def result(self, content: str) -> str:
+        """What a model may read of a tool's result.
+
+        Raises:
+            ContentRefused: when it may read nothing of it.
+        """
+        ...
 
 
 class FlowRun:
@@ -37,6 +57,7 @@ class FlowRun:
         seconds: how long the run took, once it is over.
         seconds_to_first: how long it took to the first chunk of the answer; None while there is none.
         through: what leads its answer on before it leaves, and sees its event before anything runs.
+        tool_guard: what looks at the calls of tools that its steps make, and those of the runs inside it.
         verdict: what guardrails around the run said, once they have.
         drafts: what the responder said before anybody accepted it.
         visited: how often each node has been entered, by its index.
@@ -59,6 +80,7 @@ class FlowRun:
         "steps",
         "streamed",
         "through",
+        "tool_guard",
         "verdict",
         "visited",
     )
@@ -78,6 +100,7 @@ class FlowRun:
         self.seconds = 0.0
         self.seconds_to_first: float | None = None
         self.through: Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]] | None = None
+        self.tool_guard: ToolGuard | None = outer.tool_guard if outer is not None else None
         self.verdict: Verdict | None = None
         self.drafts = Drafts()
         self.visited = [0] * len(plan.nodes)

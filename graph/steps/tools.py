@@ -18,6 +18,7 @@ from graph.event import Event
 from graph.instrument import ToolCall
 from graph.tool import Outcome, Told, Tool
 from graph.toolset import ToolSource, kept, tools_of
+from guardrails import ContentRefused
 from llm import ChatRequest, Message
 
 TIMEOUT_SECONDS = 30.0
@@ -105,19 +106,33 @@ class ToolsStep:
     ) -> Message:
         tool = tools.get(_name_of(call))
         if refused or tool is None:
-            content = _json({"error": refused})
-            _tell(event, call, tool, Made(content, "refused" if tool else "unknown"))
+            content = _refused(event, call, tool, refused)
         else:
-            work = partial(self._called, tool, call, event)
             async with places:
-                content = await work() if event.tape is None else await event.tape.value(event.at, call, work)
+                content = await self._guarded(tool, call, event)
         return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
-    async def _called(self, tool: Tool, call: Message, event: Event) -> str:
+    async def _guarded(self, tool: Tool, call: Message, event: Event) -> str:
+        """What a model may read of a call that may be made, under the policies of the run."""
+        guard = event.run.tool_guard if event.run is not None else None
+        arguments = call["function"]["arguments"]
+        try:
+            if guard is not None:
+                arguments = await guard.arguments(call["function"])
+        except ContentRefused as reason:
+            return _refused(event, call, tool, str(reason))
+        work = partial(self._called, tool, call, arguments, event)
+        content = await work() if event.tape is None else await event.tape.value(event.at, call, work)
+        try:
+            return content if guard is None else await guard.result(content)
+        except ContentRefused as reason:
+            return _json({"error": str(reason)})
+
+    async def _called(self, tool: Tool, call: Message, arguments: str, event: Event) -> str:
         """What a tool says. Those who watch are told of it too, on whatever way it ends."""
         begun, made = time.perf_counter(), Made("", "left")
         try:
-            made = self._made(await tool.told(call["function"]["arguments"], self._timeout))
+            made = self._made(await tool.told(arguments, self._timeout))
         finally:
             _tell(event, call, tool, made, time.perf_counter() - begun)
         return made.content
@@ -152,6 +167,13 @@ def _written(value: Any) -> Any:
     if isinstance(value, Iterator):
         raise TypeError(f"a {type(value).__name__} would have to run to its end, which need not come")
     return to_jsonable_python(value)
+
+
+def _refused(event: Event, call: Message, tool: Tool | None, why: str) -> str:
+    """What a model is told of a call that is not made."""
+    content = _json({"error": why})
+    _tell(event, call, tool, Made(content, "refused" if tool else "unknown"))
+    return content
 
 
 def _tell(event: Event, call: Message, tool: Tool | None, made: Made, seconds: float = 0.0) -> None:
