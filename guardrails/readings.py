@@ -10,13 +10,17 @@ class Readings:
     """The ways in which a text may be read: in its own script, and as the letters of ASCII that others look like.
 
     There are none where it is read as it is written, and no second one where that reads the same.
+
+    Attributes:
+        differ: whether anything that is under way is read as something else than is written.
     """
 
-    __slots__ = ("_alike", "_own")
+    __slots__ = ("_alike", "_own", "differ")
 
     def __init__(self) -> None:
         self._own: Reading | None = None
         self._alike: Reading | None = None
+        self.differ = False
 
     def open_from(self, scan: Scan) -> int:
         """Where the oldest match that is under way began, in the text as it is written or as it may be read."""
@@ -24,8 +28,8 @@ class Readings:
 
     def feed(self, scan: Scan, text: str) -> tuple[list[Match], list[Match]]:
         """What is found in the text as it is written, by its scan; and where something may be read."""
-        forms = None if text.isascii() and text.isprintable() else loosely(text)
-        if forms is None and self._own is self._alike is None:
+        forms = loosely(text)
+        if forms is None and not self.differ:
             return scan.feed(text), []
         own, alike = forms or (text, text)
         if self._own is None and own is not text:
@@ -50,3 +54,4 @@ class Readings:
             self._alike = None
         if self._own is not None and self._own.is_at(scan):
             self._own = None
+        self.differ = self._own is not None or self._alike is not None

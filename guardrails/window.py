@@ -7,11 +7,11 @@ is found so depends on the text alone and not on where it was cut: a whole text 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
-from guardrails.automaton import Scan
+from guardrails.automaton import Match, Scan
 from guardrails.groups import Found, Group, Groups
 from guardrails.readings import Readings
 from guardrails.rule import Rule, TextRule
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Replace: TypeAlias = Callable[[str, str], str]
 """What stands in place of a text of a kind that is redacted: ``replace(kind, text)``."""
+NOTHING: Sequence[Match] = ()
 UNDECIDED = "The answer was ended because {most} characters of it could not be told apart from what is not allowed."
 
 
@@ -120,13 +121,19 @@ class Window:
         return "" if self._refused_as_a_whole(text) else self.feed(text) + self.end()
 
     def _pass(self, text: str) -> str:
-        written, read = (self._scan.feed(text), ()) if self._readings is None else self._readings.feed(self._scan, text)
+        readings, scan = self._readings, self._scan
+        if readings is None or (not readings.differ and text.isascii() and text.isprintable()):
+            written, read = scan.feed(text), NOTHING
+            open_from = scan.open_from
+        else:
+            written, read = readings.feed(scan, text)
+            open_from = readings.open_from(scan)
         if written or read:
             self._groups.take(written, read)
         self._held += text
         if self._beside:
             return ""
-        return self._settle(self._open_from) if self._groups else self._release(self._open_from)
+        return self._settle(open_from) if self._groups else self._release(open_from)
 
     @property
     def _open_from(self) -> int:
