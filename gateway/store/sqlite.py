@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from gateway.store import sqlite_reservations as reservations
 from gateway.store.protocol import Amount, Decision, Hold, StoreUnavailable, none_ahead
@@ -19,6 +19,11 @@ from gateway.store.protocol import Amount, Decision, Hold, StoreUnavailable, non
 MOST = 256
 """How many operations are one transaction at most."""
 BUSY_SECONDS = 5.0
+TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA})
+"""Errors that others who use or open the file make, and that pass. For some of them SQLite does not wait by itself
+(https://www.sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode)."""
+AGAIN_SECONDS = 0.005
+Made = TypeVar("Made")
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 
@@ -90,14 +95,14 @@ class SQLiteStore:
     def _write(self, opened: Future[None]) -> None:
         """The writer: one thread, one connection."""
         try:
-            db = _opened(self._path, self._busy)
+            db = _patiently(lambda: _opened(self._path, self._busy), self._busy)
         except sqlite3.Error as error:
             opened.set_exception(error)
             return
         opened.set_result(None)
         while (first := self._waiting.get()) is not None:
             batch, ends = _batch(first, self._waiting)
-            _transact(db, batch)
+            _transact(db, batch, self._busy)
             if ends:
                 break
         db.close()
@@ -111,12 +116,30 @@ async def _of_writer(done: Future[Any]) -> Any:
         raise StoreUnavailable(f"the store's file cannot be used: {error}") from error
 
 
+def _patiently(work: Callable[[], Made], busy: float) -> Made:
+    """What some work makes, done again while others are in its way. Where SQLite has waited for as long as it may,
+    nobody waits again. For the writer's thread."""
+    until = time.monotonic() + busy / 2
+    while True:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code not in TRANSIENT or time.monotonic() >= until:
+                raise
+        time.sleep(AGAIN_SECONDS)
+
+
 def _opened(path: Path | None, busy: float) -> sqlite3.Connection:
     name = ":memory:" if path is None else str(path)
     db = sqlite3.connect(name, timeout=busy, isolation_level=None)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=NORMAL")
-    db.executescript(reservations.TABLES)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.executescript(reservations.TABLES)
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 
@@ -136,17 +159,26 @@ def _batch(
     return batch, False
 
 
-def _transact(db: sqlite3.Connection, batch: Sequence[tuple[Work, Future[Any]]]) -> None:
+def _transact(db: sqlite3.Connection, batch: Sequence[tuple[Work, Future[Any]]], busy: float) -> None:
     """Does all of it, or none; nobody is told before it is committed."""
     try:
-        db.execute("BEGIN IMMEDIATE")
-        made = [work(db) for work, _ in batch]
-        db.execute("COMMIT")
+        made = _patiently(lambda: _committed(db, [work for work, _ in batch]), busy)
     except Exception as error:  # whatever it is, the writer goes on
-        with suppress(sqlite3.Error):  # what failed may have been rolled back already
-            db.execute("ROLLBACK")
         for _, done in batch:
             done.set_exception(error)
         return
     for (_, done), result in zip(batch, made, strict=True):
         done.set_result(result)
+
+
+def _committed(db: sqlite3.Connection, works: Sequence[Work]) -> list[Any]:
+    """What works make in one transaction, of which nothing stays where one fails."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        made = [work(db) for work in works]
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # what failed may have been rolled back already
+            db.execute("ROLLBACK")
+        raise
+    return made
