@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,33 +23,47 @@ from guardrails.vault import Vault
 from llm import ChatChunk
 
 CHUNK = 4
+BOTH = "50 patterns and 5,000 terms"
+ALL = "all of these, and personal data, secrets"
 ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
     """Measures and prints."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").rglob("*.md")))
-    pieces = [text[at : at + CHUNK] for at in range(0, len(text), CHUNK)]
+    made = _guardrails()
+    _print_chunks(made, _cut(text))
+    _print_other_signs(made[BOTH], len(text))
+    everything = Guardrail("all", [*made[ALL].rules, _NESTED])
+    _print_pathological(everything)
+    _print_whole(everything)
+
+
+def _print_chunks(made: Mapping[str, Guardrail], pieces: Sequence[str]) -> None:
+    """What a chunk costs, the first time a policy meets a text and then."""
     bare = _best(lambda: [piece.encode() for piece in pieces]) / len(pieces)
     print(f"{len(pieces)} chunks of {CHUNK} characters; encoding one costs {bare * 1e6:.2f} µs\n")
     print(f"{'rules':44} {'first time':>12} {'µs a chunk':>12} {'x encoding':>12}")
-    for name, guardrail in _guardrails().items():
-        first = _seconds(partial(_stream, guardrail, pieces)) / len(pieces)
-        then = _best(partial(_stream, guardrail, pieces)) / len(pieces)
-        print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
-    policy = Policy([Placed(rule, ("output",)) for rule in _guardrails()["50 patterns and 5,000 terms"].rules])
     chunks = [ChatChunk(piece) for piece in pieces]
-    first = _seconds(partial(_answer, policy, chunks)) / len(chunks)
-    then = _best(partial(_answer, policy, chunks)) / len(chunks)
-    name = "50 patterns and 5,000 terms, an answer, timed"
-    print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
-    print(f"\n{'streams in other signs, 50 patterns and 5,000 terms':51} {'µs a chunk':>12}")
+    policy = Policy([Placed(rule, ("output",)) for rule in made[BOTH].rules])
+    works = {name: partial(_stream, guardrail, pieces) for name, guardrail in made.items()}
+    for name, work in {**works, f"{BOTH}, an answer, timed": partial(_answer, policy, chunks)}.items():
+        first, then = _seconds(work) / len(pieces), _best(work) / len(pieces)
+        print(f"{name:44} {first * 1e6:12.2f} {then * 1e6:12.2f} {then / bare:12.1f}")
+
+
+def _print_other_signs(guardrail: Guardrail, length: int) -> None:
+    """What a chunk costs that is looked at as it is read, too."""
+    print(f"\n{f'streams in other signs, {BOTH}':51} {'µs a chunk':>12}")
     for name, sign in {"French": "Où est l'été? ", "Russian": "Где ночь? ", "full-width": "Ｎｉｇｈｔ "}.items():
-        others = _cut(sign * (len(text) // len(sign)))
-        then = _best(partial(_stream, _guardrails()["50 patterns and 5,000 terms"], others)) / len(others)
+        pieces = _cut(sign * (length // len(sign)))
+        then = _best(partial(_stream, guardrail, pieces)) / len(pieces)
         print(f"{name:51} {then * 1e6:12.2f}")
+
+
+def _print_pathological(guardrail: Guardrail) -> None:
+    """Whether four times the text takes four times as long, also of the worst texts."""
     print(f"\n{'pathological text, by all rules':44} {'250 kB, s':>12} {'1 MB, s':>12} {'ratio':>12}")
-    guardrail = Guardrail("all", [*_guardrails()["all of these, and personal data, secrets"].rules, _NESTED])
     for name, letter in {
         "one letter": "a",
         "one digit": "7",
@@ -61,6 +75,9 @@ def main() -> None:
         few, many = (_seconds(partial(_stream, guardrail, _cut(text))) for text in (short, long))
         print(f"{name:44} {few:12.2f} {many:12.2f} {many / few:12.1f}")
 
+
+def _print_whole(guardrail: Guardrail) -> None:
+    """What looking at a whole text as it is read costs beside looking at it as it is written."""
     print(f"\n{'whole texts, by all rules':44} {'as written, s':>12} {'as read, s':>12} {'4 times, s':>12}")
     written = Guardrail("written", guardrail.rules, lookalikes=False)
     for name, sign in {
@@ -92,12 +109,10 @@ def _guardrails() -> dict[str, Guardrail]:
     return {
         "50 patterns": Guardrail("patterns", [fifty]),
         "5,000 terms": Guardrail("terms", [five_thousand]),
-        "50 patterns and 5,000 terms": Guardrail("both", [fifty, five_thousand]),
+        BOTH: Guardrail("both", [fifty, five_thousand]),
         "personal data": Guardrail("personal", [personal_data()]),
         "secrets": Guardrail("secrets", [secrets()]),
-        "all of these, and personal data, secrets": Guardrail(
-            "all", [fifty, five_thousand, personal_data(), secrets()]
-        ),
+        ALL: Guardrail("all", [fifty, five_thousand, personal_data(), secrets()]),
     }
 
 
