@@ -33,7 +33,7 @@ class StepRecord:
     """And when it ended."""
     seconds: float | None = None
     error: str | None = None
-    tools: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tools: dict[tuple[str, str], int] = field(default_factory=dict)
     """How often each tool was called in it, by how that ended."""
 
     def to_json(self, calls: Iterable[StepUsage]) -> dict[str, Any]:
@@ -152,7 +152,8 @@ class RunRecorder(Instrument):
     def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
         visit = self._record(run).visit(event)
         if visit is not None:
-            visit.tools[call.tool, call.outcome] += 1
+            key = (call.tool, call.outcome)
+            visit.tools[key] = visit.tools.get(key, 0) + 1
 
     def on_run_end(self, run: FlowRun) -> None:
         if run.outer is not None:
