@@ -58,7 +58,7 @@ class Plain:
 
 def plain(text: str) -> Plain | None:
     """A text as it is read; None where it is read as it is written."""
-    if text.isascii() and CONTROL.search(text) is None:
+    if _is_plain(text):
         return None
     said: list[str] = []
     starts, begins, ends = array("q"), array("q"), array("q")
@@ -80,7 +80,7 @@ def loosely(text: str) -> tuple[Sequence[str], Sequence[str]] | None:
     """What each sign of a text may be read as, whatever stands beside it, where :func:`plain` is worth asking: in its
     own script, and as what it looks like. What reads the same is the same object, and what is read as it is written
     the text; None where both are."""
-    if text.isascii() and CONTROL.search(text) is None:
+    if _is_plain(text):
         return None
     usual = unicodedata.is_normalized("NFKC", text) and INVISIBLE.search(text) is None
     own = text if usual else list(map(_own, text))
@@ -93,7 +93,7 @@ def loosely(text: str) -> tuple[Sequence[str], Sequence[str]] | None:
 @lru_cache(maxsize=4096)
 def _own(sign: str) -> str:
     """A sign in its usual form, where it is seen. Marks, which may belong to a letter, are read by themselves."""
-    if sign.isascii() and CONTROL.match(sign) is None:
+    if _is_plain(sign):
         return sign
     return sign if unicodedata.category(sign) in MARKS and not INVISIBLE.match(sign) else _form(sign)
 
@@ -103,6 +103,11 @@ def _alike(sign: str) -> str:
     """What a sign looks like. Marks, which may belong to no letter, are not read."""
     _, beside, others = _table()
     return "" if unicodedata.category(sign) in MARKS else _own(sign).translate(beside).translate(others)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is ASCII all of which is seen: then it is read as it is written."""
+    return text.isascii() and CONTROL.search(text) is None
 
 
 def _uneven(text: str) -> Iterator[tuple[int, int, str]]:

@@ -39,7 +39,7 @@ class Policy:
         reversible: whether what is taken out of the request is put back into the answer.
         max_held: how many characters of an answer may be held back.
         media: whether images, sounds and files pass, at which nobody can look.
-        lookalikes: whether texts that come whole are looked at as they are read, too.
+        lookalikes: whether texts are looked at as they are read, too.
 
     Attributes:
         streams: what holds for answers in words, and what only records them.

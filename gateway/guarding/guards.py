@@ -171,7 +171,7 @@ class _Guarded:
             try:
                 admitted, verdict = await _looked(look, at)
             except ContentRefused as refused:
-                self._add(replace(refused.verdict, allowed=True, reason="", rule="", flags=_flagged(refused)))
+                self._add(replace(refused.before, flags=_flagged(refused)))
                 raise
             self._add(verdict)
         return admitted
