@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import multiprocessing
 import os
 import threading
@@ -37,6 +38,7 @@ from graph import (
     UnknownStep,
 )
 from graph.errors import StreamNotCollected
+from graph.models.entry import OPTIONS
 from graph.recording.tape import Recording, Replay
 
 MECHANISMS = ("naive", "asyncio", "thread_pool", "process_pool", "dedicated_process", "shared_executor")
@@ -680,3 +682,9 @@ async def test_a_batch_goes_as_bodies() -> None:
     with pytest.raises(ModelRunnerError, match="a batch of 2 needs as many results, and the model gave 1") as caught:
         await of(ModelRunnerStep("r").add_model("m", Short, result_path="y")).run([{}, {}])
     assert isinstance(caught.value.errors["m"], RunError)
+
+
+def test_the_options_that_are_meant_by_mistyped_ones_are_those_of_add_model() -> None:
+    """A new one would not be found; an old one would be offered."""
+    taken = inspect.signature(ModelRunnerStep.add_model).parameters
+    assert set(OPTIONS) == set(taken) - {"self", "endpoint_name", "model_parameters"}
