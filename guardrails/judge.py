@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import orjson
 
 from guardrails.errors import GuardrailUnavailable
+from guardrails.places import Place
 from guardrails.rule import Rule
 from llm import ChatRequest, Model, ModelError
 from llm.transport import Transport
@@ -38,8 +39,8 @@ class Asker(Protocol):
         ...
 
 
-Ask: TypeAlias = Callable[[str, Asker], Awaitable[str]]
-"""Why a text is refused; empty when it is not."""
+Ask: TypeAlias = Callable[[str, Place, Asker], Awaitable[str]]
+"""Why a text is refused, by its place; empty when it is not."""
 MAX_REASON = 200
 SENTENCE = re.compile(r"[.!?。！？\n][\"')\]]*\s*$")
 FORM = (
@@ -78,7 +79,7 @@ class JudgeRule(Rule):
     fails_open: bool = False
     every: int = 400
 
-    async def judge(self, text: str, asker: Asker) -> str:
+    async def judge(self, text: str, place: Place, asker: Asker) -> str:
         """Why a text is refused; empty when it is not.
 
         Raises:
@@ -86,7 +87,7 @@ class JudgeRule(Rule):
         """
         try:
             async with asyncio.timeout(self.seconds):
-                return await self.ask(text, asker)
+                return await self.ask(text, place, asker)
         except (ModelError, TimeoutError, GuardrailUnavailable) as error:
             if self.fails_open:
                 return ""
@@ -102,7 +103,7 @@ class JudgeRule(Rule):
 def by_model(model: Model, rubric: str) -> Ask:
     """A model is asked whether a text keeps to a rubric."""
 
-    async def ask(text: str, asker: Asker) -> str:
+    async def ask(text: str, _: Place, asker: Asker) -> str:
         messages = [{"role": "system", "content": FORM + rubric}, {"role": "user", "content": text}]
         request = ChatRequest(model.name, messages, {"temperature": 0, "response_format": ANSWER})
         return _refusal(_parsed(await asker.ask(model, request)))
@@ -113,7 +114,7 @@ def by_model(model: Model, rubric: str) -> Ask:
 def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], model: str = "") -> Ask:
     """An endpoint as OpenAI's ``/v1/moderations`` is asked (https://platform.openai.com/docs/api-reference/moderations)."""
 
-    async def ask(text: str, asker: Asker) -> str:
+    async def ask(text: str, _: Place, asker: Asker) -> str:
         body = {"input": text, **({"model": model} if model else {})}
         said = await asker.fetch([url, text], partial(_posted, transport, url, headers, body))
         results = said.get("results")
@@ -132,10 +133,11 @@ def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], mo
 
 
 def by_http(transport: Transport, url: str, headers: Mapping[str, str]) -> Ask:
-    """A server of one's own is sent ``{"text": …}`` and answers ``{"allowed": …, "reason": …}``."""
+    """A server of one's own is sent ``{"text": …, "place": …}`` and answers ``{"allowed": …, "reason": …}``."""
 
-    async def ask(text: str, asker: Asker) -> str:
-        return _refusal(await asker.fetch([url, text], partial(_posted, transport, url, headers, {"text": text})))
+    async def ask(text: str, place: Place, asker: Asker) -> str:
+        body = {"text": text, "place": place}
+        return _refusal(await asker.fetch([url, place, text], partial(_posted, transport, url, headers, body)))
 
     return ask
 
@@ -144,7 +146,7 @@ def by_examples(model: Model, examples: Sequence[str], threshold: float) -> Ask:
     """A text must be like one of the examples of what is allowed: the cosine of their embeddings decides."""
     known: list[list[float]] = []
 
-    async def ask(text: str, asker: Asker) -> str:
+    async def ask(text: str, _: Place, asker: Asker) -> str:
         if not known:
             made = await asker.embed(model, list(examples))
             known[:] = made

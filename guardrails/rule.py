@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -49,6 +50,10 @@ class Rule:
     def does(self) -> Action:
         """What becomes of a text, its mode being what it is."""
         return self.action if self.mode == "enforce" else "flag"
+
+    def looks(self) -> bool:
+        """Whether a text is in its sample, drawn anew each time."""
+        return self.sample >= 1 or random.random() < self.sample  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class FormRow(RuleRow):
 class JudgedRow(RuleRow):
     """What rules that ask somebody have in common."""
 
-    places: tuple[Literal["input", "output"], ...] = ("input",)
+    places: tuple[Literal["input", "tool_results", "tool_arguments", "output"], ...] = ("input",)
     fail: Literal["closed", "open"] = "closed"
     """Whether a text is refused or passes when nobody answers."""
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
@@ -157,7 +157,7 @@ class ModerationRow(JudgedRow):
 
 
 class HttpRow(JudgedRow):
-    """A server of one's own is sent ``{"text": …}`` and answers ``{"allowed": …, "reason": …}``."""
+    """A server of one's own is sent ``{"text": …, "place": …}`` and answers ``{"allowed": …, "reason": …}``."""
 
     rule: Literal["http"]
     url: BaseUrl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +14,7 @@ import orjson
 
 from gateway.answers import as_chunk
 from gateway.errors import PolicyMissing
-from gateway.guarding.judging import Judges
+from gateway.guarding.judging import Judges, as_text
 from graph import Event, FlowRun, Response
 from guardrails import ContentRefused, Policy, Verdict
 from guardrails.answer import AnswerWindow
@@ -122,7 +122,7 @@ class _Guarded:
         self._in_words = in_words
         self._timings: Timings = {}
         self._vault = Vault()
-        self._judges = Judges(policy, run)
+        self._judges = Judges(policy, run, self._vault)
         self._asked_for = False
         self._tools = asyncio.Lock()
         if policy.sees_tools:
@@ -131,7 +131,7 @@ class _Guarded:
     async def chunks(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """The answer, or what is said instead."""
         said = False
-        async with aclosing(answer):
+        async with self._judges, aclosing(answer):
             try:
                 await self._admit(self._run.event)
                 async with aclosing(self._said(answer)) as chunks:
@@ -146,7 +146,7 @@ class _Guarded:
                 yield ChatChunk(instead or None, finish_reason="content_filter")
             finally:
                 self._tell_timings()
-            self._flag()
+        self._flag()
 
     async def _admit(self, event: Event) -> None:
         body = event.body
@@ -159,22 +159,33 @@ class _Guarded:
 
     async def arguments(self, called: Mapping[str, Any]) -> str:
         """See :class:`~graph.running.run.ToolGuard`. A tool is given what was taken out of the request."""
-        admitted = await self._of_a_tool(partial(self._policy.admit_call, called, self._timings), called)
+        with self._recorded():
+            admitted = await self._of_a_tool(partial(self._policy.admit_call, called, self._timings), called)
+            await self._judges.judge("tool_arguments", as_text(admitted["name"], admitted["arguments"]))
         return self._vault.restored_in_json(admitted["arguments"])
 
     async def result(self, content: str) -> str:
         """See :class:`~graph.running.run.ToolGuard`."""
-        return await self._of_a_tool(partial(self._policy.admit_result, content, self._vault, self._timings), content)
+        with self._recorded():
+            admitting = partial(self._policy.admit_result, content, self._vault, self._timings)
+            admitted = await self._of_a_tool(admitting, content)
+            await self._judges.judge("tool_results", admitted)
+        return admitted
 
     async def _of_a_tool(self, look: Callable[[], tuple[Looked, Verdict]], at: Any) -> Looked:
         async with self._tools:
-            try:
-                admitted, verdict = await _looked(look, at)
-            except ContentRefused as refused:
-                self._add(replace(refused.before, flags=_flagged(refused)))
-                raise
+            admitted, verdict = await _looked(look, at)
             self._add(verdict)
         return admitted
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """What is refused in here does not end the run, so that it is recorded like what is flagged."""
+        try:
+            yield
+        except ContentRefused as refused:
+            self._add(replace(refused.before, flags=_flagged(refused)))
+            raise
 
     def _tell_timings(self) -> None:
         for place, timing in self._timings.items():
@@ -187,7 +198,7 @@ class _Guarded:
         async with aclosing(self._judges.beside(answer)) as chunks:
             looked_at = self._looked_at(chunks) if self._policy.sees_answers else chunks
             async with aclosing(looked_at) as passed:
-                judged = self._judges.sentences(passed) if self._policy.judges("output") else passed
+                judged = self._judges.sentences(passed) if self._judges.judge_answers else passed
                 async with aclosing(judged) as said:
                     async for chunk in said:
                         yield chunk

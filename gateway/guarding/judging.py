@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from itertools import dropwhile, takewhile
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
+
+import orjson
 
 from graph import Event, FlowRun
 from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
-from guardrails import ContentRefused, Policy
+from guardrails import ContentRefused, GuardrailUnavailable, Policy
 from guardrails.judge import JudgeRule
 from guardrails.looker import MEDIA
-from guardrails.places import Place
+from guardrails.places import ROLES, Place
 from guardrails.texts import texts_of
+from guardrails.vault import Vault
 from llm import ChatChunk, ChatRequest, EmbeddingRequest, Embeddings, Message, Model, text_of
 
 END: Final = object()
@@ -23,32 +26,78 @@ PLACE = "guardrails"
 """Where what judges cost stands in the record of a run."""
 
 
+class Question(NamedTuple):
+    """A text, and who is asked about it."""
+
+    rule: JudgeRule
+    place: Place
+    text: str
+
+
 class Judges:
-    """The judges of one run.
+    """The judges of one run. Those who only record are not waited for before the run has ended.
+
+    Args:
+        policy: whose rules they are.
+        run: which pays for them.
+        vault: what was taken out of the request, which they are not shown either.
 
     Attributes:
         flags: rules that would have refused, in shadow mode, or that only flag.
     """
 
-    def __init__(self, policy: Policy, run: FlowRun) -> None:
+    def __init__(self, policy: Policy, run: FlowRun, vault: Vault) -> None:
         self._policy = policy
         self._run = run
+        self._vault = vault
+        self._recording: list[asyncio.Task[None]] = []
         self.flags: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Waits for those who only record; after a failure they are left."""
+        if kind is not None:
+            for task in self._recording:
+                task.cancel()
+        ended = await asyncio.gather(*self._recording, return_exceptions=True)
+        failures = [each for each in ended if each is not None]
+        if kind is None and failures:
+            raise failures[0]
+
+    @property
+    def judge_answers(self) -> bool:
+        """Whether any of them is asked about answers, or the calls in them."""
+        return bool(self._policy.judges("output") or self._policy.judges("tool_arguments"))
+
+    async def judge(self, place: Place, *texts: str) -> None:
+        """Asks about texts of a kind, those whose sample they are in.
+
+        Raises:
+            ContentRefused: when one of them is refused.
+            GuardrailUnavailable: when one must be asked and does not answer.
+        """
+        await self._answered([question for text in texts for question in self._questions(place, text)])
 
     async def beside(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """The answer, nothing of which leaves before the request has been judged; both are made at the same time.
 
         Raises:
             ContentRefused: when the request is refused; the answer is left then.
+            GuardrailUnavailable: when one must be asked and does not answer.
         """
-        judges = self._policy.judges("input")
-        if not judges:
+        body = self._run.event.body
+        questions = self._questions("input", _asked(body)) if self._policy.judges("input") else []
+        questions += self._questions("tool_results", _returned(body)) if self._policy.judges("tool_results") else []
+        waited = self._begun(questions)
+        if not waited:
             async for value in answer:
                 yield value
             return
         first = asyncio.ensure_future(anext(answer, END))
         try:
-            await self.judge(judges, "input", _asked(self._run.event.body))
+            await self._answered(waited)
             value = await first
         finally:
             first.cancel()
@@ -59,56 +108,75 @@ class Judges:
             yield value
             value = await anext(answer, END)
 
-    async def judge(self, judges: Sequence[JudgeRule], place: Place, text: str) -> None:
-        """Asks all judges at once; the first that refuses, in their order, is the one that is told.
-
-        Raises:
-            ContentRefused: when one refuses.
-            GuardrailUnavailable: when one must be asked and does not answer.
-        """
-        if not text:
-            return
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [(rule, group.create_task(self._ask(rule, place, text))) for rule in judges]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        for rule, task in tasks:
-            if why := task.result():
-                if rule.does == "refuse":
-                    raise ContentRefused(f"{rule.message} {why}".strip(), rule.name)
-                self.flags.append(rule.name)
-
-    async def _ask(self, rule: JudgeRule, place: Place, text: str) -> str:
-        begun = perf_counter_ns()
-        try:
-            return await rule.judge(text, self)
-        finally:
-            for hook in self._run.hooks.after_rule:
-                hook(self._run, rule.name, place, perf_counter_ns() - begun)
-
     async def sentences(self, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        """An answer, each sentence of which is held until all so far has been judged.
+        """An answer, each sentence of which is held until all so far has been judged, and each call until it has been.
+        Who only records is asked about all of it once, after its last word.
 
         Raises:
             ContentRefused: when it is refused; the sentence in question has not been said.
+            GuardrailUnavailable: when one must be asked and does not answer.
         """
-        judges = self._policy.judges("output")
+        rules = [rule for rule in self._policy.judges("output") if rule.looks()]
+        waiting = [rule for rule in rules if rule.does == "refuse"]
         held: list[Any] = []
         said = fresh = ""
         async for chunk in chunks:
             held.append(chunk)
             fresh += _said(chunk)
-            if fresh and any(rule.is_due(fresh) for rule in judges):
+            await self.judge("tool_arguments", *_calls(chunk))
+            if waiting:
+                if not fresh or not any(rule.is_due(fresh) for rule in waiting):
+                    continue
                 said, fresh = said + fresh, ""
-                await self.judge(judges, "output", said)
-                for each in held:
-                    yield each
-                held = []
-        if fresh:
-            await self.judge(judges, "output", said + fresh)
+                await self._answered([Question(rule, "output", said) for rule in waiting])
+            for each in held:
+                yield each
+            held = []
+        last = [rule for rule in rules if fresh or rule not in waiting] if said + fresh else []
+        await self._answered([Question(rule, "output", said + fresh) for rule in last])
         for each in held:
             yield each
+
+    def _questions(self, place: Place, text: str) -> list[Question]:
+        return [Question(rule, place, text) for rule in self._policy.judges(place) if text and rule.looks()]
+
+    def _begun(self, questions: Sequence[Question]) -> list[Question]:
+        """Asks those who only record; what is left are the questions whose answer has to be waited for."""
+        for question in questions:
+            if question.rule.does != "refuse":
+                self._recording.append(asyncio.create_task(self._record(question)))
+        return [question for question in questions if question.rule.does == "refuse"]
+
+    async def _answered(self, questions: Sequence[Question]) -> None:
+        """Asks all at once; the first that refuses, in their order, is the one that is told."""
+        waited = self._begun(questions)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [(question.rule, group.create_task(self._ask(question))) for question in waited]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        for rule, task in tasks:
+            if why := task.result():
+                raise ContentRefused(f"{rule.message} {why}".strip(), rule.name)
+
+    async def _record(self, question: Question) -> None:
+        """Asks one who only records: nobody answering is what it would have refused for."""
+        name = question.rule.name
+        try:
+            refuses = bool(await self._ask(question))
+        except GuardrailUnavailable:
+            refuses = True
+        if refuses and name not in self.flags:
+            self.flags.append(name)
+
+    async def _ask(self, question: Question) -> str:
+        rule, place, text = question
+        begun = perf_counter_ns()
+        try:
+            return await rule.judge(self._vault.hidden(text), place, self)
+        finally:
+            for hook in self._run.hooks.after_rule:
+                hook(self._run, rule.name, place, perf_counter_ns() - begun)
 
     async def ask(self, model: Model, request: ChatRequest) -> str:
         return (await ask(model, request, self._own())).content
@@ -141,6 +209,14 @@ def _asked(body: Any) -> str:
     return "\n".join(texts_of(body.inputs if isinstance(body, EmbeddingRequest) else body))
 
 
+def _returned(body: Any) -> str:
+    """What tools returned since the model called them, which it is to read now."""
+    if not isinstance(body, ChatRequest):
+        return ""
+    turn = [*takewhile(lambda message: message["role"] != "assistant", reversed(body.messages))]
+    return "\n".join(_words(each) for each in reversed(turn) if ROLES.get(each["role"]) == "tool_results")
+
+
 def _words(message: Message) -> str:
     """The text of a message, and what else is one in its parts."""
     parts = message["content"] if isinstance(message.get("content"), list) else ()
@@ -153,6 +229,25 @@ def _said(value: Any) -> str:
     if isinstance(value, ChatChunk):
         return "".join((value.content or "", *filter(_is_text, (value.extra or {}).values())))
     return "" if isinstance(value, Embeddings) else "\n".join(texts_of(value))
+
+
+def _calls(value: Any) -> list[str]:
+    """What is judged of the calls in a part of an answer, which come whole."""
+    if not isinstance(value, ChatChunk):
+        return []
+    called = (value.extra or {}).get("function_call")
+    older = [(str(called.get("name", "")), str(called.get("arguments", "")))] if isinstance(called, Mapping) else []
+    return [
+        as_text(name, arguments) for name, arguments in [*((c.name, c.arguments) for c in value.tool_calls), *older]
+    ]
+
+
+def as_text(name: str | None, arguments: str) -> str:
+    """A call of a tool as a judge reads it, in JSON."""
+    try:
+        return orjson.dumps({"name": name, "arguments": orjson.loads(arguments)}).decode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return orjson.dumps({"name": name, "arguments": arguments}).decode()
 
 
 def _is_text(value: Any) -> bool:

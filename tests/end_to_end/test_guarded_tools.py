@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from llm.testing.upstream import answer
+from llm.testing import ScriptedUpstream
+from llm.testing.upstream import Json, answer
 from tests.end_to_end.own_graphs import SENT
 from tests.serving import Gateway, serving_upstream
 
@@ -94,6 +95,39 @@ async def test_a_tool_is_given_what_no_model_was_told() -> None:
     assert told == f"I wrote to {ADDRESS}."
     assert all(ADDRESS not in orjson.dumps(received.body).decode() for received in upstream.received)
     assert read_by_models(upstream)[-1] == '{"result": "sent to [EMAIL_1]"}'
+
+
+@pytest.mark.parametrize(("place", "is_sent"), [("tool_arguments", False), ("tool_results", True)])
+async def test_judges_look_at_calls_and_results(place: str, *, is_sent: bool) -> None:
+    """What one refuses is not done, or not read; the model is told why, and the run goes on."""
+    SENT.clear()
+    replies = (calls("send", to=ADDRESS), answer("done"))
+    async with ScriptedUpstream(Json({"allowed": False, "reason": "Not to her."})) as server:
+        rule = {"rule": "http", "url": f"{server.base_url}/guard", "message": "No.", "places": [place]}
+        async with serving_upstream(*replies, graphs=GRAPHS, guardrails=[policy(rule)]) as (gateway, upstream):
+            told, run = await asked(gateway, "Write to her.")
+    texts = {
+        "tool_arguments": f'{{"name":"send","arguments":{{"to":"{ADDRESS}"}}}}',
+        "tool_results": f'{{"result": "sent to {ADDRESS}"}}',
+    }
+    assert [each.body for each in server.received] == [{"text": texts[place], "place": place}]
+    assert (told, SENT == [ADDRESS]) == ("done", is_sent)
+    assert read_by_models(upstream)[-1] == '{"error": "No. Not to her."}'
+    assert (run["outcome"], run["guardrails"]["flags"]) == ("answered", ["http"])
+
+
+async def test_a_judge_of_calls_that_does_not_answer_ends_the_run() -> None:
+    """Failing closed, so that the tool is not called."""
+    SENT.clear()
+    async with ScriptedUpstream(Json({}, 500)) as server:
+        rule = {"rule": "http", "url": f"{server.base_url}/guard", "places": ["tool_arguments"]}
+        async with serving_upstream(calls("send", to=ADDRESS), graphs=GRAPHS, guardrails=[policy(rule)]) as (
+            gateway,
+            _,
+        ):
+            body = {"model": "mailing", "messages": [{"role": "user", "content": "Write to her."}]}
+            status, _, told = await gateway.post("/v1/chat/completions", body)
+    assert (status, told["error"]["code"], SENT) == (503, "guardrail_unavailable", [])
 
 
 async def test_without_a_policy_nothing_is_looked_at() -> None:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
+from llm.testing.dialect import OPENAI, Call
 from llm.testing.upstream import Cut, Hang, Json, Pause, Stream, answer, embeddings
 from tests.serving import serving, serving_upstream
 
@@ -34,7 +35,7 @@ async def test_a_judge_of_the_request_works_beside_the_model_and_ends_its_call()
                 await asking
             await upstream.left.wait()
             (run,) = await gateway.runs()
-    assert server.received[0].body == {"text": "Who knows?"}
+    assert server.received[0].body == {"text": "Who knows?", "place": "input"}
     assert run["outcome"] == "refused"
 
 
@@ -149,14 +150,95 @@ async def test_a_judge_that_does_not_answer_fails_as_it_is_told(fail: str, statu
     assert "Nobody." in str(body) or body["error"]["code"] == "guardrail_unavailable"
 
 
-async def test_a_judge_in_shadow_is_recorded_only() -> None:
-    """The answer comes, and the run says what would have been."""
-    async with ScriptedUpstream(REFUSED) as server:
+@pytest.mark.parametrize("does", [{"mode": "shadow"}, {"action": "flag"}], ids=["shadow", "flag"])
+@pytest.mark.parametrize("place", ["input", "output"])
+async def test_a_judge_that_only_records_holds_nothing_up(place: str, does: dict[str, str]) -> None:
+    """All words have come before it answers; it is asked once, about all of a text, and the run says what it said."""
+    answers = Pause()
+    async with ScriptedUpstream(Stream([answers, orjson.dumps(REFUSED.body)])) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", places=[place], **does)
+        stream = Stream.of_text("A bird. ", "It sings. ", "More.")
+        async with serving_upstream(stream, guardrails=[rule]) as (gateway, _):
+            heard = ""
+            async for chunk in await gateway.sdk().chat.completions.create(**CHAT, stream=True):
+                heard += chunk.choices[0].delta.content or ""
+                if heard == "A bird. It sings. More.":
+                    answers.set()
+            (run,) = await gateway.runs()
+    assert [each.body["text"] for each in server.received] == [heard if place == "output" else "Who knows?"]
+    assert (run["outcome"], run["guardrails"]["action"], run["guardrails"]["flags"]) == ("answered", "flag", ["http"])
+
+
+async def test_a_judge_in_shadow_that_does_not_answer_is_recorded_only() -> None:
+    """It would have refused, as it fails closed."""
+    async with ScriptedUpstream(Stream([Cut()])) as server:
         rule = policy(rule="http", url=f"{server.base_url}/guard", mode="shadow")
         async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, _):
             status, _, _ = await gateway.post("/v1/chat/completions", CHAT)
             (run,) = await gateway.runs()
-    assert (status, run["guardrails"]["action"], run["guardrails"]["flags"]) == (200, "flag", ["http"])
+    assert (status, run["guardrails"]["flags"]) == (200, ["http"])
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_a_judge_is_asked_about_its_sample_only(mode: str) -> None:
+    """Of none of the texts, where that is nothing."""
+    async with ScriptedUpstream() as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", mode=mode, sample=0, places=["input", "output"])
+        async with serving_upstream(Stream.of_text("A bird. ", "Two."), guardrails=[rule]) as (gateway, _):
+            chunks = [chunk async for chunk in await gateway.sdk().chat.completions.create(**CHAT, stream=True)]
+    assert server.received == []
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "A bird. Two."
+
+
+async def test_results_of_the_callers_tools_are_judged() -> None:
+    """Those that the model has not read yet, all as one text."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    results = [{"role": "tool", "tool_call_id": "1", "content": said} for said in ("An old bird", "A bird", "Two")]
+    messages = [*CHAT["messages"], called, results[0], called, *results[1:]]
+    begun = Pause()
+    async with ScriptedUpstream(Stream([begun, orjson.dumps(REFUSED.body)])) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", places=["tool_results"])
+        async with serving_upstream(Hang(), guardrails=[rule]) as (gateway, upstream):
+            asking = asyncio.create_task(gateway.post("/v1/chat/completions", {**CHAT, "messages": messages}))
+            await upstream.came.wait()
+            begun.set()
+            status, _, body = await asking
+    assert (status, body["error"]["code"]) == (400, "content_filter")
+    assert [each.body for each in server.received] == [{"text": "A bird\nTwo", "place": "tool_results"}]
+
+
+@pytest.mark.parametrize("judged", [ALLOWED, REFUSED], ids=["allowed", "refused"])
+async def test_calls_in_an_answer_are_judged_before_they_leave(judged: Json) -> None:
+    """Each by itself and whole, in JSON, whatever pieces it comes in."""
+    async with ScriptedUpstream(ALLOWED, judged) as server:
+        rule = policy(rule="http", url=f"{server.base_url}/guard", places=["tool_arguments"])
+        stream = OPENAI.calls(Call("call_1", "f", '{"about": "birds"}'), Call("call_2", "g", "no JSON"))
+        async with serving_upstream(stream, guardrails=[rule]) as (gateway, _):
+            chunks = [chunk async for chunk in await gateway.sdk().chat.completions.create(**CHAT, stream=True)]
+    names = [
+        call.function.name for chunk in chunks for call in chunk.choices[0].delta.tool_calls or () if call.function
+    ]
+    asked = [(orjson.loads(each.body["text"]), each.body["place"]) for each in server.received]
+    assert sorted(asked, key=str) == [
+        ({"name": "f", "arguments": {"about": "birds"}}, "tool_arguments"),
+        ({"name": "g", "arguments": "no JSON"}, "tool_arguments"),
+    ]
+    assert names == (["f", "g"] if judged is ALLOWED else [])
+    assert {chunk.choices[0].finish_reason for chunk in chunks} >= ({"content_filter"} if judged is REFUSED else {None})
+
+
+async def test_a_judge_is_not_shown_what_was_taken_out_of_the_request() -> None:
+    """Neither in the request nor in the answer, into which the client has it put back."""
+    judging = {"rule": "http", "places": ["input", "output"]}
+    async with ScriptedUpstream(ALLOWED, ALLOWED) as server:
+        rules = [{"rule": "personal_data"}, {**judging, "url": f"{server.base_url}/guard"}]
+        held = {"name": "judged", "everywhere": True, "rules": rules, "reversible": True}
+        async with serving_upstream(answer("I wrote to [EMAIL_1]."), guardrails=[held]) as (gateway, _):
+            messages = [{"role": "user", "content": "Write to anna@example.org"}]
+            _, _, body = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+    assert body["choices"][0]["message"]["content"] == "I wrote to anna@example.org."
+    assert [each.body["text"] for each in server.received] == ["Write to [EMAIL_1]", "I wrote to [EMAIL_1]."]
 
 
 async def test_a_text_off_the_topics_is_refused_by_its_embedding() -> None:
