@@ -68,7 +68,7 @@ class Guardrail:
         """What a stream goes through; ``replace`` says what stands in place of a part that is redacted. To ``timing``
         is added how long rules about the whole take."""
         passed_over = self._passed_over()
-        nothing = bool(passed_over) and all(rule.name in passed_over for rule in self.rules)
+        nothing = bool(passed_over) and all(id(rule) in passed_over for rule in self.rules)
         return Window(
             Guardrail(self.name, ()) if nothing else self,
             replace,
@@ -113,9 +113,9 @@ class Guardrail:
             for (span, rule), (start, end) in zip(found, places, strict=True)
         ]
 
-    def _passed_over(self) -> frozenset[str]:
-        """The rules whose sample this text is not in."""
-        return frozenset(rule.name for rule in self.rules if not rule.looks())
+    def _passed_over(self) -> frozenset[int]:
+        """The ids of the rules whose sample this text is not in; rules of different policies may have one name."""
+        return frozenset(id(rule) for rule in self.rules if not rule.looks())
 
 
 def _program(sought: Sequence[Sought]) -> Program:
@@ -130,11 +130,11 @@ def _program(sought: Sequence[Sought]) -> Program:
 
 def _outermost(found: list[Found]) -> list[Found]:
     """What is found, by its beginning; of what a rule finds within something else that it found only the latter."""
-    outer: dict[str, int] = {}
+    outer: dict[int, int] = {}
     kept = []
     for span, rule in sorted(found, key=lambda pair: (pair[0].start, -pair[0].end)):
-        if span.end > outer.get(rule.name, -1):
-            outer[rule.name] = span.end
+        if span.end > outer.get(id(rule), -1):
+            outer[id(rule)] = span.end
             kept.append((span, rule))
     return kept
 

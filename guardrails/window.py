@@ -64,7 +64,7 @@ class Window:
         self,
         guardrail: Guardrail,
         replace: Replace,
-        passed_over: frozenset[str],
+        passed_over: frozenset[int],
         most: int,
         timing: Timing,
         *,
@@ -168,14 +168,14 @@ class Window:
         return False
 
     def _asked(self) -> list[TextRule]:
-        return [rule for rule in self._guardrail.whole if rule.name not in self._passed_over]
+        return [rule for rule in self._guardrail.whole if id(rule) not in self._passed_over]
 
     def _beyond(self, text: str) -> str | None:
         """What may be said of a text that grows too long by this piece, which ends where a match may have begun; None
         when it does not."""
         after = self._scan.position + len(text)
         for rule in self._guardrail.lengths:
-            if after <= rule.most or rule.name in self._passed_over:
+            if after <= rule.most or id(rule) in self._passed_over:
                 continue
             if rule.does != "refuse":
                 self._flag(rule)
@@ -211,7 +211,7 @@ class Window:
         at = offset
         read = self._guardrail.read(text, offset) if group.is_read else []
         for span, rule in self._guardrail.spans(text, group.matches, offset, [*group.found, *read]):
-            if rule.name in self._passed_over:
+            if id(rule) in self._passed_over:
                 continue
             self._spans.append(span)
             self._verdict = None

@@ -297,3 +297,14 @@ def test_a_text_outside_a_sample_is_not_held_back() -> None:
     """Where no other rule looks at it."""
     window = Guardrail("sampled", [replace(patterns("[a-z]+@"), sample=0.0)], max_held=100).window()
     assert window.feed("a" * 200) == "a" * 200
+
+
+@pytest.mark.parametrize("other", [{"sample": 0.0}, {"mode": "shadow"}])
+def test_rules_of_one_name_hold_each_by_itself(other: dict[str, Any]) -> None:
+    """As those of two policies have: one that looks at no text, or finds and records more, leaves the other as it is."""
+    rules = [Placed(replace(patterns("a.{0,9}jar"), **other), ("input",)), Placed(patterns("night"), ("input",))]
+    for policy in (Policy(rules), Policy.of([Policy([rule]) for rule in rules])):
+        with pytest.raises(ContentRefused):
+            policy.admit(request({"role": "user", "content": "a nightjar"}), Vault())
+        said, verdict = policy.guardrails["input"].check("a nightjar")
+        assert (said, verdict.allowed) == ("a ", False)
