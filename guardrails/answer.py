@@ -101,7 +101,7 @@ class AnswerWindow:
         if not value or not self.allowed:
             return None
         try:
-            return self._noted(self._policy.admit_answer(value, timings=self._timings))
+            return self._noted(self._policy.admit_answer(value, timings=self._timings, beside=True))
         except ContentRefused as refused:
             self._refused(refused)
             return None
@@ -121,7 +121,7 @@ class AnswerWindow:
         """The members that are no text. Lists may come in pieces, whose texts clients put together again."""
         extra = dict(self._held.extra)
         called = self._function_call(extra.pop("function_call", None))
-        admitted = self._noted(self._policy.admit_answer(extra, timings=self._timings))
+        admitted = self._noted(self._policy.admit_answer(extra, timings=self._timings, beside=True))
         for name in self._in_pieces:
             self._noted((None, self._policy.check_pieces(admitted.get(name), self._timings)))
         said = {name: self._restored_in(name, value) for name, value in admitted.items()}
@@ -166,10 +166,11 @@ class AnswerWindow:
         if not self.allowed:
             return ""
         if name not in self._windows:
-            guarding = self._guardrail.window(timing=self._timing) if self._guardrail else None
+            beside = name != "content"
+            guarding = self._guardrail.window(timing=self._timing, beside=beside) if self._guardrail else None
             self._windows[name] = (guarding, self._vault.window() if self._vault else None)
             if self._recording:
-                self._recorded[name] = self._recording.window(timing=self._timing)
+                self._recorded[name] = self._recording.window(timing=self._timing, beside=beside)
         if self._recording is not None:
             self._record(name, text)
         guarding, restoring = self._windows[name]

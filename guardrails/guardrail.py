@@ -64,10 +64,10 @@ class Guardrail:
         """Whether any rule does more than record."""
         return any(rule.does != "flag" for rule in self.rules)
 
-    def window(self, replace: Replace = placeholder, timing: Timing | None = None) -> Window:
+    def window(self, replace: Replace = placeholder, timing: Timing | None = None, *, beside: bool = False) -> Window:
         """What a stream goes through; ``replace`` says what stands in place of a part that is redacted. To ``timing``
-        is added how long rules about the whole take."""
-        passed_over = self._passed_over()
+        is added how long rules about the whole take. ``beside`` is a text that stands beside an answer."""
+        passed_over = self._passed_over(beside)
         nothing = bool(passed_over) and all(id(rule) in passed_over for rule in self.rules)
         return Window(
             Guardrail(self.name, ()) if nothing else self,
@@ -78,10 +78,12 @@ class Guardrail:
             reads=self.lookalikes and bool(self.sought) and not nothing,
         )
 
-    def check(self, text: str, replace: Replace = placeholder, timing: Timing | None = None) -> Checked:
+    def check(
+        self, text: str, replace: Replace = placeholder, timing: Timing | None = None, *, beside: bool = False
+    ) -> Checked:
         """Looks at a whole text, of any length, as it is written and (with ``lookalikes``) as it is read. Of a refused
         one, what stands before the refused part is given."""
-        window = Window(self, replace, self._passed_over(), len(text), timing or Timing())
+        window = Window(self, replace, self._passed_over(beside), len(text), timing or Timing())
         if self.lookalikes and self.sought:
             window.add(self.read(text))
         released = window.feed(text) + window.end()
@@ -113,9 +115,11 @@ class Guardrail:
             for (span, rule), (start, end) in zip(found, places, strict=True)
         ]
 
-    def _passed_over(self) -> frozenset[int]:
-        """The ids of the rules whose sample this text is not in; rules of different policies may have one name."""
-        return frozenset(id(rule) for rule in self.rules if not rule.looks())
+    def _passed_over(self, beside: bool) -> frozenset[int]:
+        """The ids of rules whose sample this text is not in, or that say nothing of what stands ``beside`` an answer.
+        Rules of different policies may have one name."""
+        others = [id(rule) for rule in self.whole if rule.of_form] if beside else []
+        return frozenset([*others, *(id(rule) for rule in self.rules if not rule.looks())])
 
 
 def _program(sought: Sequence[Sought]) -> Program:

@@ -51,12 +51,20 @@ class Looker:
         replace: what stands in place of a text that is redacted.
         timings: to which is added how long it took.
         media: whether images, sounds and files pass, at which nobody can look.
+        beside: whether all of it stands beside an answer.
     """
 
     def __init__(
-        self, guardrails: Mapping[Place, Guardrail], replace: Replace, timings: Timings, *, media: bool = True
+        self,
+        guardrails: Mapping[Place, Guardrail],
+        replace: Replace,
+        timings: Timings,
+        *,
+        media: bool = True,
+        beside: bool = False,
     ) -> None:
         self._guardrails = guardrails
+        self._stands_beside = beside
         self._media = media
         self._replace = replace
         self._timings = timings
@@ -80,7 +88,7 @@ class Looker:
             return text
         timing = self._timings.setdefault(place, Timing())
         begun = perf_counter_ns()
-        checked = guardrail.check(text, self._replace, timing)
+        checked = guardrail.check(text, self._replace, timing, beside=self._stands_beside)
         timing.total += perf_counter_ns() - begun
         self._spans += checked.verdict.spans
         if not checked.verdict.allowed:

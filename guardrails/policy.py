@@ -140,15 +140,17 @@ class Policy:
             return _embedding(body, looker), looker.verdict
         return looker.values(body, "input"), looker.verdict
 
-    def admit_answer(self, value: Any, place: Place = "output", timings: Timings | None = None) -> tuple[Any, Verdict]:
-        """A value that is answered or given to a tool, each text in it looked at.
+    def admit_answer(
+        self, value: Any, place: Place = "output", timings: Timings | None = None, *, beside: bool = False
+    ) -> tuple[Any, Verdict]:
+        """A value that is answered, stands ``beside`` an answer or is given to a tool, each text in it looked at.
 
         Raises:
             ContentRefused: when one of them may not be said, or bytes are no text.
         """
         if isinstance(value, Embeddings):
             return value, ALLOWED
-        looker = self._looker(timings)
+        looker = self._looker(timings, beside=beside)
         return looker.values(value, place), looker.verdict
 
     def admit_call(self, called: Mapping[str, Any], timings: Timings | None = None) -> tuple[dict[str, Any], Verdict]:
@@ -175,14 +177,14 @@ class Policy:
         Raises:
             ContentRefused: when they are not to be said so, or would have to be redacted across pieces.
         """
-        looker = self._looker(timings)
+        looker = self._looker(timings, beside=True)
         for text in _together(pieces).values():
             if looker.text(text, "output") != text:
                 raise ContentRefused("A part of the answer came in pieces, and cannot be redacted.", "pieces")
         return looker.verdict
 
-    def _looker(self, timings: Timings | None, replace: Replace = placeholder) -> Looker:
-        return Looker(self.guardrails, replace, {} if timings is None else timings, media=self.media)
+    def _looker(self, timings: Timings | None, replace: Replace = placeholder, *, beside: bool = False) -> Looker:
+        return Looker(self.guardrails, replace, {} if timings is None else timings, media=self.media, beside=beside)
 
 
 def _together(pieces: Any) -> dict[str, str]:

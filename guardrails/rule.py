@@ -69,6 +69,8 @@ class TextRule(Rule):
 
     look: Callable[[str], str] = str
     """Why a text is refused; empty when it is not."""
+    of_form: bool = False
+    """Whether it says in what form an answer is: that says nothing of thoughts and whatever else stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Window:
         self._base = self._cursor = 0
         self._spans: list[Span] = []
         self._flags: list[str] = []
-        self._whole: list[str] | None = [] if guardrail.whole else None
+        self._whole: list[str] | None = [] if self._asked() else None
 
     @property
     def verdict(self) -> Verdict:

@@ -17,6 +17,8 @@ from llm import ChatRequest, Message
 
 VERDICT, REFUSALS = "verdict", "refusals"
 """Where the latest verdict, and the number of refusals, stand in the step's notes."""
+SAID = frozenset({"role", "content"})
+"""What a message says in words, and who; all else stands beside that."""
 
 
 class GuardrailStep:
@@ -87,12 +89,19 @@ class GuardrailStep:
 
     def _looked_at(self, messages: list[Message], timing: Timing) -> tuple[list[Message], Verdict]:
         """Messages, with their redactions, and what is said of all their texts: also of thoughts and calls of tools."""
-        looker = Looker(dict.fromkeys(PLACES, self._guardrail), placeholder, dict.fromkeys(PLACES, timing))
+        guardrails, timings = dict.fromkeys(PLACES, self._guardrail), dict.fromkeys(PLACES, timing)
+        looker, beside = (Looker(guardrails, placeholder, timings, beside=beside) for beside in (False, True))
+        admitted = []
         try:
-            admitted = [looker.message(message) for message in messages]
+            for message in messages:
+                said = looker.message({name: value for name, value in message.items() if name in SAID})
+                others = {name: value for name, value in message.items() if name not in SAID}
+                admitted.append(
+                    said | (beside if self._drafts else looker).message({"role": message["role"], **others})
+                )
         except ContentRefused as refused:
             return messages, refused.verdict
-        verdict = self._strict(looker.verdict)
+        verdict = self._strict(Verdict.of([looker.verdict, beside.verdict]))
         return admitted if verdict.action == "redact" else messages, verdict
 
     def _strict(self, verdict: Verdict) -> Verdict:

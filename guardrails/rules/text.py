@@ -44,7 +44,7 @@ def json_schema(
             return f"It is not JSON: {error}."
         return " ".join(f"{fault}." for fault in compiled.faults(value))
 
-    return TextRule(name, message or "The text does not fit the schema.", action, look=look)
+    return TextRule(name, message or "The text does not fit the schema.", action, look=look, of_form=True)
 
 
 def form(expression: str, *, name: str = "form", action: Action = "refuse", message: str = "") -> TextRule:
@@ -63,4 +63,4 @@ def form(expression: str, *, name: str = "form", action: Action = "refuse", mess
         fits = any(match.start == 0 and match.end == len(text) for match in matches)
         return "" if fits else f"It must match {expression}"
 
-    return TextRule(name, message or "The text has not the form that is asked for.", action, look=look)
+    return TextRule(name, message or "The text has not the form that is asked for.", action, look=look, of_form=True)

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
-from llm.testing.upstream import Reply, Stream, answer, choice, frame
-from tests.serving import serving
+from llm.testing.upstream import Json, Reply, Stream, answer, choice, frame
+from tests.serving import Gateway, serving, serving_upstream
 
 WORD = "nightjar"
 CUT = ("nig", "htj", "ar ")
@@ -172,3 +172,49 @@ async def test_no_member_of_an_answer_carries_a_word_past_a_policy(attached: str
     """One that is not streamed."""
     replies = {name: answer(**message) for name, message in WHOLE.items()}
     assert await leaks(attached, replies, stream=False) == []
+
+
+FORMS = {
+    "json_schema": ({"rule": "json_schema", "schema": {"required": ["a"]}}, '{"a": 1}', '{"b": 1}'),
+    "form": ({"rule": "form", "pattern": "yes|no"}, "yes", "yes, but"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_stands_beside_an_answer_needs_not_its_form(form: str, stream: bool) -> None:
+    """Thoughts, sources and what upstreams say of the whole answer are no JSON, as a rule asks of the words."""
+    rule, good, bad = FORMS[form]
+    beside = {"reasoning_content": "I think.", "annotations": [{"type": "url_citation", "url": "https://a.example"}]}
+    replies: list[Reply] = [
+        Stream([frame({**choice({"content": text, **beside}), "system_fingerprint": "fp_1"}), *Stream.end({})])
+        for text in (good, bad)
+    ]
+    if not stream:
+        replies = [_whole(text, beside) for text in (good, bad)]
+    policy = {"name": "form", "everywhere": True, "rules": [rule]}
+    async with serving_upstream(*replies, guardrails=[policy]) as (gateway, _):
+        said = [await _asked(gateway, stream=stream) for _ in replies]
+    assert said == [(good, "I think.", "stop"), ("", "I think.", "content_filter")]
+
+
+def _whole(text: str, beside: Mapping[str, Any]) -> Json:
+    message = {"role": "assistant", "content": text, **beside}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return Json(
+        {"id": "1", "object": "chat.completion", "model": "m", "choices": choices, "system_fingerprint": "fp_1"}
+    )
+
+
+async def _asked(gateway: Gateway, *, stream: bool) -> tuple[str, str, str | None]:
+    """The words of an answer, its thoughts, and how it ended."""
+    asked: Any = {"model": "up", "messages": [HI]}
+    if not stream:
+        _, _, answer = await gateway.post("/v1/chat/completions", asked)
+        (one,) = answer["choices"]
+        return one["message"]["content"], one["message"]["reasoning_content"], one["finish_reason"]
+    async with gateway.sdk() as sdk:
+        chunks = [chunk async for chunk in await sdk.chat.completions.create(**asked, stream=True)]
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    thoughts = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+    return "".join(delta.content or "" for delta in deltas), thoughts, chunks[-1].choices[0].finish_reason

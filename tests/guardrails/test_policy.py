@@ -301,7 +301,7 @@ def test_a_text_outside_a_sample_is_not_held_back() -> None:
 
 @pytest.mark.parametrize("other", [{"sample": 0.0}, {"mode": "shadow"}])
 def test_rules_of_one_name_hold_each_by_itself(other: dict[str, Any]) -> None:
-    """As those of two policies have: one that looks at no text, or finds and records more, leaves the other as it is."""
+    """As those of two policies do: one that passes texts over, or finds more and records it, takes nothing away."""
     rules = [Placed(replace(patterns("a.{0,9}jar"), **other), ("input",)), Placed(patterns("night"), ("input",))]
     for policy in (Policy(rules), Policy.of([Policy([rule]) for rule in rules])):
         with pytest.raises(ContentRefused):

@@ -12,6 +12,7 @@ from graph.steps.responder import ResponderStep
 from guardrails import Guardrail
 from guardrails.rules.injection import prompt_injection
 from guardrails.rules.personal import personal_data
+from guardrails.rules.text import json_schema
 from guardrails.rules.words import terms
 from llm import ChatChunk, ChatRequest, Message, Model, ToolCallDelta
 from llm.testing import ScriptedProvider, say
@@ -20,10 +21,10 @@ from llm.testing.scripted import Turn
 CLEAN = Guardrail("clean", [terms("nightjar", message="Do not name the project."), personal_data(["email"])])
 
 
-def loop(provider: ScriptedProvider, most: int = 5) -> Flow:
+def loop(provider: ScriptedProvider, most: int = 5, guardrail: Guardrail = CLEAN) -> Flow:
     flow = Flow("guarded", allow_cyclic=True, max_iterations=most)
     writer = flow.to(ResponderStep(Model("scripted", provider, "scripted")), name="writer").respond(drafts="hide")
-    writer.to(GuardrailStep(CLEAN, passed=Complete, refused="writer"), name="guard").cycle_to("writer")
+    writer.to(GuardrailStep(guardrail, passed=Complete, refused="writer"), name="guard").cycle_to("writer")
     return flow.validate()
 
 
@@ -62,6 +63,15 @@ async def test_a_draft_is_looked_at_wherever_it_says_something(where: str) -> No
             said = [chunk async for chunk in chunks]
     assert "nightjar" not in str(said)
     assert "".join(chunk.content or "" for chunk in said) == "I cannot tell you."
+
+
+async def test_the_thoughts_of_a_draft_need_not_its_form() -> None:
+    """They are no JSON, as is asked of its words."""
+    thought = {"reasoning_content": "I think."}
+    turns = [Turn((ChatChunk(text, extra=thought),)) for text in ("a: 1", '{"a": 1}')]
+    with ScriptedProvider(turns) as provider:
+        flow = loop(provider, guardrail=Guardrail("form", [json_schema({"type": "object"})]))
+        assert await heard(flow, Event(ChatRequest.of_text("guarded", "Tell me."))) == ['{"a": 1}']
 
 
 async def test_a_writer_that_never_is_clean_is_never_heard() -> None:
