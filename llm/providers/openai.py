@@ -137,7 +137,7 @@ class OpenAIProvider:
 
     async def embed(self, model: str, request: EmbeddingRequest) -> Embeddings:
         """See :class:`~llm.embeddings.EmbeddingProvider`."""
-        body = encoded(body_of(model, request))
+        body = encoded(self._renamed(body_of(model, request)))
         response = await self._transport.request("POST", self._url("embeddings", model), self._headers, body)
         try:
             return embeddings_of(await read_object(response), len(request.inputs))

@@ -32,7 +32,7 @@ from llm import (
 )
 from llm.providers.openai import OpenAIProvider
 from llm.testing import Json, ScriptedUpstream, Stream
-from llm.testing.upstream import CHUNK, Reply, answer, choice, frame
+from llm.testing.upstream import CHUNK, Reply, answer, choice, embeddings, frame
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 
@@ -357,6 +357,16 @@ async def test_organisation_project_and_other_names_for_parameters() -> None:
     assert not rename.keys() & sent.body.keys()
 
 
+async def test_other_names_hold_for_embeddings() -> None:
+    """Mistral, for one, takes no user."""
+    rename = {"user": "", "dimensions": "output_dimension"}
+    async with ScriptedUpstream(embeddings([1.0])) as server:
+        provider = OpenAIProvider(server.base_url, rename=rename)
+        await provider.embed("m", EmbeddingRequest(["a"], {"user": "ada", "dimensions": 1}))
+        await provider.close()
+    assert server.received[0].body == {"model": "m", "input": ["a"], "encoding_format": "float", "output_dimension": 1}
+
+
 async def test_azures_form() -> None:
     """Models are deployments in the path, the version a query, the key another header; the first chunk is empty."""
     filtered = frame({**CHUNK, "choices": [], "prompt_filter_results": []})
@@ -367,9 +377,9 @@ async def test_azures_form() -> None:
         assert ChatCompletion.of(await read(provider, request())).content == "Hi"
         await provider.embed("my model/1", EmbeddingRequest(["a"]))
         await provider.close()
-    chat, embeddings = server.received
+    chat, embedded = server.received
     assert chat.path == "/openai/deployments/upstream-model/chat/completions?api-version=2024-10-21"
-    assert embeddings.path == "/openai/deployments/my%20model%2F1/embeddings?api-version=2024-10-21"
+    assert embedded.path == "/openai/deployments/my%20model%2F1/embeddings?api-version=2024-10-21"
     assert chat.headers["api-key"] == "key-1"
     assert "authorization" not in {name.lower() for name in chat.headers}
 
