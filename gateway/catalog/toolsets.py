@@ -20,7 +20,12 @@ def toolset_of(entry: ToolsEntry) -> Toolset:
     most, seconds = entry.max_calls, entry.timeout_seconds
     if entry.kind == "python":
         found = [named(reference) for reference in entry.functions]
-        tools = [each if isinstance(each, Tool) else Tool.of(each, timeout=seconds, max_calls=most) for each in found]
+        limits = {"timeout_seconds": ("timeout", seconds), "max_calls": ("max_calls", most)}
+        said = dict(limits[name] for name in limits if name in entry.model_fields_set)
+        tools = [
+            each.having(**said) if isinstance(each, Tool) else Tool.of(each, timeout=seconds, max_calls=most)
+            for each in found
+        ]
         return Toolset(entry.name, tools)
     headers = {name: value.get_secret_value() for name, value in entry.headers.items()}
     if entry.kind == "openapi" and entry.document is not None:

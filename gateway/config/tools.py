@@ -18,6 +18,8 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("headers", "max_result_kb", "only"), frozenset({"mcp", "openapi"})),
 }
 """The kinds of tools that each option is for."""
+OF_MCP: Mapping[str, str] = {"env": "command", "cwd": "command", "headers": "url"}
+"""Of MCP's, the way to the server that each is for."""
 NEEDED: Mapping[str, Mapping[str, str]] = {
     "python": {"functions": "such as [my_tools:get_weather]"},
     "openapi": {"document": "the file of the OpenAPI document", "base_url": "such as https://shop.example/api"},
@@ -57,14 +59,18 @@ class ToolsEntry(Section):
     only: tuple[str, ...] = ()
     """The tools to take, by the names that the server or the document gives them; without, all."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 30
+    """How long one call may take; where it is said, also for functions that are tools with a time of their own."""
     max_calls: Annotated[int, Field(ge=1)] | None = None
-    """How often each of the tools may be called in one run."""
+    """How often each of the tools may be called in one run, likewise."""
     max_result_kb: Annotated[float, Field(gt=0, le=65536)] = 64
-    """The longest result."""
+    """The longest result; the step that calls the tools has a bound of its own, ``max_result``."""
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
         check_kind(self, self.kind, OPTIONS, NEEDED)
         if self.kind == "mcp" and bool(self.command) is bool(self.url):
             raise ValueError("kind mcp needs either command, for stdio, or url, for streamable HTTP")
+        for option, way in OF_MCP.items():
+            if self.kind == "mcp" and option in self.model_fields_set and not getattr(self, way):
+                raise ValueError(f"'{option}' says nothing to an MCP server without {way}: leave it out")
         return self

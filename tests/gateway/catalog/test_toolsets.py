@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.toolsets import toolset_of
 from gateway.config import Settings, load
 from gateway.config.faults import InvalidSettings
 from gateway.job import started
-from graph import Flow, ToolsetUnavailable, ToolsStep
+from graph import Flow, Tool, ToolsetUnavailable, ToolsStep
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from graph.steps.router import RouterStep
@@ -26,6 +27,22 @@ COMMAND = [sys.executable, "-m", "tests.graph.toolsets.mcp_server"]
 def shout(text: str) -> str:
     """Says it louder."""
     return text.upper()
+
+
+LIMITED = Tool.of(shout, timeout=9.0, max_calls=7)
+
+
+@pytest.mark.parametrize(
+    ("row", "limits"),
+    [({}, (9.0, 7)), ({"max_calls": 1}, (9.0, 1)), ({"timeout_seconds": 2, "max_calls": 3}, (2.0, 3))],
+)
+def test_what_a_row_says_of_its_tools_holds_for_those_with_limits_of_their_own(
+    row: Mapping[str, Any], limits: tuple[float, int]
+) -> None:
+    """What it does not say stays as the author of the tool has it."""
+    (entry,) = settings({"name": "own", "kind": "python", "functions": [f"{__name__}:LIMITED"], **row}).tools
+    (tool,) = toolset_of(entry)
+    assert (tool.timeout, tool.max_calls) == limits
 
 
 def agent(parts: Parts) -> Flow:
@@ -86,6 +103,12 @@ def settings(*rows: Mapping[str, Any]) -> Settings:
         ({"name": "a", "kind": "openapi", "document": "x"}, "kind openapi needs base_url"),
         ({"name": "a", "kind": "python"}, "kind python needs functions"),
         ({"name": "a", "kind": "python", "functions": ["m:f"], "url": "http://x"}, "'url' says nothing to kind python"),
+        (
+            {"name": "a", "kind": "mcp", "command": ["x"], "headers": {"k": "v"}},
+            "'headers' says nothing .* without url",
+        ),
+        ({"name": "a", "kind": "mcp", "url": "http://x", "env": {"K": "v"}}, "'env' says nothing .* without command"),
+        ({"name": "a", "kind": "mcp", "url": "http://x", "cwd": "/srv"}, "'cwd' says nothing .* without command"),
     ],
 )
 def test_wrong_rows_are_refused(row: Mapping[str, Any], said: str) -> None:
