@@ -17,6 +17,7 @@ from guardrails.rules.secrets import LEAST_ENTROPY
 
 BaseUrl: TypeAlias = Annotated[str, written(r"https?://[^\s?#@]+", "an address such as https://host/path")]
 BOTH: tuple[Place, ...] = ("input", "output")
+LEAST_ONE = Field(min_length=1)
 
 
 class RuleRow(Section):
@@ -24,7 +25,7 @@ class RuleRow(Section):
 
     name: Name | None = None
     """What it is called in verdicts and metrics; by default as the rule."""
-    places: tuple[Place, ...] = BOTH
+    places: Annotated[tuple[Place, ...], LEAST_ONE] = BOTH
     """The texts that it looks at."""
     action: Literal["refuse", "redact", "flag"] | None = None
     """What becomes of a text in which it finds something; by default what the rule does."""
@@ -68,6 +69,13 @@ class PersonalDataRow(RuleRow):
     countries: tuple[str, ...] = ()
     """Countries whose national ids are looked for; by default all that are known."""
 
+    @model_validator(mode="after")
+    def _of_its_kinds(self) -> Self:
+        for option, kind in (("regions", "phone"), ("countries", "national_id")):
+            if self.kinds and kind not in self.kinds and option in self.model_fields_set:
+                raise ValueError(f"'{option}' is for {kind}, which is not among the kinds: add it, or leave it out")
+        return self
+
 
 class SecretsRow(RuleRow):
     """Keys and passwords."""
@@ -80,7 +88,7 @@ class InjectionRow(RuleRow):
     """Texts that try to change the instructions."""
 
     rule: Literal["prompt_injection"]
-    places: tuple[Place, ...] = ("input", "tool_results")
+    places: Annotated[tuple[Place, ...], LEAST_ONE] = ("input", "tool_results")
     threshold: Annotated[float, Field(gt=0)] = THRESHOLD
 
 
@@ -88,7 +96,7 @@ class LengthRow(RuleRow):
     """At most so many characters."""
 
     rule: Literal["length"]
-    places: tuple[Place, ...] = ("input",)
+    places: Annotated[tuple[Place, ...], LEAST_ONE] = ("input",)
     most: Annotated[int, Field(ge=1)]
 
 
@@ -96,7 +104,7 @@ class LanguageRow(RuleRow):
     """Only these languages."""
 
     rule: Literal["language"]
-    places: tuple[Place, ...] = ("input",)
+    places: Annotated[tuple[Place, ...], LEAST_ONE] = ("input",)
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -104,7 +112,7 @@ class JsonSchemaRow(RuleRow):
     """JSON that a schema describes."""
 
     rule: Literal["json_schema"]
-    places: tuple[Place, ...] = ("output",)
+    places: Annotated[tuple[Place, ...], LEAST_ONE] = ("output",)
     describes: Mapping[str, Any] = Field(alias="schema")
 
 
@@ -112,14 +120,14 @@ class FormRow(RuleRow):
     """All of the text matches a regular expression."""
 
     rule: Literal["form"]
-    places: tuple[Place, ...] = ("output",)
+    places: Annotated[tuple[Place, ...], LEAST_ONE] = ("output",)
     pattern: str
 
 
 class JudgedRow(RuleRow):
     """What rules that ask somebody have in common."""
 
-    places: tuple[Literal["input", "tool_results", "tool_arguments", "output"], ...] = ("input",)
+    places: Annotated[tuple[Literal["input", "tool_results", "tool_arguments", "output"], ...], LEAST_ONE] = ("input",)
     fail: Literal["closed", "open"] = "closed"
     """Whether a text is refused or passes when nobody answers."""
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10

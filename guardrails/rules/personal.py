@@ -17,13 +17,15 @@ ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|3[04-9]|6|50|5[6-8]|1800|2131|9792|220")
 """What card numbers begin with; Luhn's check alone lets every tenth number pass."""
 MOST_GROUPS = 34
 """How many characters the longest number has, and so into how many groups it may be written."""
+REGIONS = ("US", "GB")
+"""Countries whose phone numbers are known without ``+`` by default."""
 TOP_LEVEL = re.compile(r"[^\W\d_]{2,24}|xn--[a-zA-Z0-9-]{1,59}")
 
 
 def personal_data(
     kinds: Sequence[str] = (),
     *,
-    regions: Sequence[str] = ("US", "GB"),
+    regions: Sequence[str] = REGIONS,
     countries: Sequence[str] = (),
     name: str = "personal_data",
     action: Action = "redact",
@@ -40,7 +42,7 @@ def personal_data(
         message: what a caller whose text is refused is told.
 
     Raises:
-        ValueError: when there is no such kind or country.
+        ValueError: when there is no such kind, country or region.
     """
     known = {kind.name: [kind] for kind in (EMAIL, CARD, IBAN, IP)}
     known |= {"national_id": national_kinds(countries), "phone": [phone(regions)]}
@@ -111,7 +113,16 @@ def _addresses(text: str) -> Parts:
 
 
 def phone(regions: Sequence[str]) -> Kind:
-    """Phone numbers that are given out: with ``+`` of any country, else of these."""
+    """Phone numbers that are given out: with ``+`` of any country, else of these.
+
+    Raises:
+        ValueError: when there is no such region.
+    """
+    if others := set(regions) - set(REGIONS):
+        from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415
+
+        if unknown := others - SUPPORTED_REGIONS:
+            raise ValueError(f"phone numbers of '{min(unknown)}' are not known; write two capitals, such as GB")
 
     def numbers(text: str) -> Parts:
         from phonenumbers import Leniency, PhoneNumberMatcher  # noqa: PLC0415

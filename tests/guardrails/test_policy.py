@@ -308,3 +308,10 @@ def test_rules_of_one_name_hold_each_by_itself(other: dict[str, Any]) -> None:
             policy.admit(request({"role": "user", "content": "a nightjar"}), Vault())
         said, verdict = policy.guardrails["input"].check("a nightjar")
         assert (said, verdict.allowed) == ("a ", False)
+
+
+@pytest.mark.parametrize("region", ["UK", "de", "Germany"])
+def test_a_region_that_is_none_is_refused(region: str) -> None:
+    """Nothing would be found by it."""
+    with pytest.raises(ValueError, match=f"phone numbers of '{region}' are not known; write two capitals"):
+        personal_data(["phone"], regions=["US", region])

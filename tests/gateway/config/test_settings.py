@@ -310,6 +310,18 @@ ROWS = {
         "sample, message, rule, terms, file"
     ),
     "guardrails: [{name: p, rules: []}]": ":1: guardrails.0.rules: this is empty; write at least one",
+    f"{POLICY}      - {{rule: secrets, places: []}}\n": (
+        ":4: guardrails.0.rules.0.places: this is empty; write at least one"
+    ),
+    f"{POLICY}      - {{rule: judge, model: a, rubric: b, places: []}}\n": (
+        ":4: guardrails.0.rules.0.places: this is empty; write at least one"
+    ),
+    f"{POLICY}      - {{rule: personal_data, kinds: [email], regions: [DE]}}\n": (
+        ":4: guardrails.0.rules.0: 'regions' is for phone, which is not among the kinds: add it, or leave it out"
+    ),
+    f"{POLICY}      - {{rule: personal_data, kinds: [phone], countries: [DE]}}\n": (
+        ":4: guardrails.0.rules.0: 'countries' is for national_id, which is not among the kinds"
+    ),
     "models:\n  - {name: a, provider: mini, cache: {ttl_secs: 5}}": (
         ":2: unknown key 'models.0.cache.ttl_secs'; did you mean 'ttl_seconds'? Known are ttl_seconds, shared, sampled"
     ),
