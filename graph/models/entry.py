@@ -96,10 +96,7 @@ class ModelEntry:
         assert self.model_class is not None  # noqa: S101 - not asked of proxies
         method = method_of(f"model '{label}'", self.model_class, self.execution_mechanism)
         if self.result_path and is_generator_function(method.call):
-            raise InvalidStep(
-                f"model '{label}' streams, so there is no body that its result could go into; put a Collector after "
-                "the step, with result_path= there"
-            )
+            raise streams_into(label)
         arguments = {
             "kind": self.model_class,
             "model_name": self.name,
@@ -153,6 +150,40 @@ class ModelEntry:
         )
 
 
+def streams_into(label: str) -> InvalidStep:
+    """What is to be said of a model that streams and has a ``result_path``."""
+    return InvalidStep(
+        f"model '{label}' streams, so there is no body that its result could go into; put a Collector after "
+        "the step, with result_path= there"
+    )
+
+
+def proxy_entry(
+    name: str,
+    model_artifact: Any,
+    shared_model_name: str | None,
+    *,
+    labels: Mapping[str, Any] | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    input_path: str | None = None,
+    result_path: str | None = None,
+    creation_strategy: str = ModelEndpointCreationStrategy.INPLACE,
+) -> ModelEntry:
+    """The entry of a proxy; what it does not say of paths, inputs and outputs is as the shared model has it."""
+    return ModelEntry(
+        name,
+        model_artifact=model_artifact,
+        shared_model_name=shared_model_name or "",
+        labels=labels or {},
+        inputs=tuple(inputs or ()),
+        outputs=tuple(outputs or ()),
+        input_path=_path(input_path),
+        result_path=_path(result_path),
+        creation_strategy=creation_strategy,
+    )
+
+
 def entry(
     name: str,
     model_class: Any,
@@ -173,6 +204,9 @@ def entry(
         InvalidStep, UnknownStep: when there is no such class, or it is no class of models, or an option is mistyped.
     """
     found = _model_class(name, model_class)
+    if isinstance(found, Model) and (model_artifact is not None or parameters):
+        option = "model_artifact" if model_artifact is not None else next(iter(parameters))
+        raise InvalidStep(f"model '{name}' is made already, so {option}= says nothing to it; give its class")
     _check_parameters(name, found, parameters)
     return ModelEntry(
         name=name,

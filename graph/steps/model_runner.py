@@ -14,7 +14,7 @@ from graph.compiled.results import is_async_function
 from graph.errors import DuplicateStep, InvalidSelection, InvalidStep
 from graph.event import Event
 from graph.models.calling import CallableModel, chunks_of, values
-from graph.models.entry import ModelEndpointCreationStrategy, ModelEntry, entry
+from graph.models.entry import ModelEndpointCreationStrategy, ModelEntry, entry, proxy_entry, streams_into
 from graph.models.methods import SHARED_EXECUTOR
 from graph.models.model import Model
 from graph.models.selector import ModelEndpoint, ModelRunnerSelector
@@ -58,11 +58,14 @@ class ModelRunnerStep:
         selector = model_selector if model_runner_selector is None else model_runner_selector
         if isinstance(selector, str):
             selector = find(selector, namespace_of_caller())
+        parameters = dict(model_runner_selector_parameters or model_selector_parameters or {})
+        if parameters and not isinstance(selector, type):
+            raise InvalidStep(f"step '{name}': parameters of a selector are for a class; give one, or leave them out")
         self.name = name
         self.raise_exception = raise_exception
         self.model_entries: dict[str, ModelEntry] = {}
         self._selector = selector
-        self._selector_parameters = dict(model_runner_selector_parameters or model_selector_parameters or {})
+        self._selector_parameters = parameters
 
     def add_model(
         self,
@@ -88,7 +91,7 @@ class ModelRunnerStep:
             model_class: a subclass of :class:`graph.Model`, the name of one, or a model.
             execution_mechanism: ``naive`` or ``asyncio`` on the loop, ``thread_pool``, ``process_pool``,
                 ``dedicated_process``, or ``shared_executor`` with ``shared_model_name``: where that model runs.
-            model_artifact: what the model is made from.
+            model_artifact: what the model is made from; of a model that is one already nothing is.
             labels, inputs, outputs, model_endpoint_creation_strategy: told to monitors.
             input_path: a dotted path into a dict body: what the model is given; without, the body.
             result_path: a dotted path: its result is a copy of the body with what it gave there.
@@ -96,20 +99,35 @@ class ModelRunnerStep:
             model_parameters: further arguments for the class.
 
         Raises:
-            GraphDefinitionError: when the name is taken, or there is no such class of models.
+            GraphDefinitionError: when the name is taken, there is no such class of models, or an option says nothing.
         """
         if execution_mechanism == SHARED_EXECUTOR:
             if not shared_model_name:
                 raise InvalidStep(
                     f"endpoint '{endpoint_name}' shall run where a shared model does; say which by shared_model_name="
                 )
-            return self.add_shared_model_proxy(
+            if model_parameters:
+                option = next(iter(model_parameters))
+                raise InvalidStep(
+                    f"endpoint '{endpoint_name}' is a proxy, and {option}= is for the shared model: say it in "
+                    "add_shared_model"
+                )
+            proxy = proxy_entry(
                 endpoint_name,
                 model_artifact,
                 shared_model_name,
                 labels=labels,
-                model_endpoint_creation_strategy=model_endpoint_creation_strategy,
-                override=override,
+                inputs=inputs,
+                outputs=outputs,
+                input_path=input_path,
+                result_path=result_path,
+                creation_strategy=model_endpoint_creation_strategy,
+            )
+            return self._add(proxy, override=override)
+        if shared_model_name:
+            raise InvalidStep(
+                f"endpoint '{endpoint_name}' is no proxy of '{shared_model_name}'; write "
+                f"execution_mechanism='{SHARED_EXECUTOR}', or leave shared_model_name= out"
             )
         added = entry(
             endpoint_name,
@@ -148,11 +166,11 @@ class ModelRunnerStep:
         Raises:
             DuplicateStep: when the name is taken.
         """
-        proxy = ModelEntry(
+        proxy = proxy_entry(
             endpoint_name,
-            model_artifact=model_artifact,
-            shared_model_name=shared_model_name or "",
-            labels=labels or {},
+            model_artifact,
+            shared_model_name,
+            labels=labels,
             creation_strategy=model_endpoint_creation_strategy,
         )
         return self._add(proxy, override=override)
@@ -313,6 +331,8 @@ def _callable(step: Step, added: ModelEntry) -> CallableModel:
     shared = step.flow.shared_models.entry_of(added, step.name)
     node = step.flow.shared_models.node_of(shared)
     added = added.as_proxy_of(shared)
+    if added.result_path and node.streams:
+        raise streams_into(added.name)
     return CallableModel(added.endpoint(step.name, node, shared), node, added.input_path, added.result_path)
 
 

@@ -495,6 +495,49 @@ def test_36_the_shared_model_must_be_there() -> None:
         ModelRunnerStep("r").add_model("a", execution_mechanism="shared_executor")
 
 
+async def test_36_a_proxy_may_have_paths_of_its_own() -> None:
+    """They go before those of the shared model, and what monitors are told of inputs and outputs too."""
+    shared: dict[str, Any] = {"execution_mechanism": "shared_executor", "shared_model_name": "whole"}
+    told: dict[str, Any] = {"input_path": "x", "result_path": "z", "inputs": ["a"], "outputs": ["b"]}
+    shown: list[ModelEndpoint] = []
+
+    class Shown(ModelRunnerSelector):
+        def select_models(self, event: Event, available_models: list[ModelEndpoint]) -> None:
+            shown.extend(available_models)
+
+    flow = of(ModelRunnerStep("r", Shown).add_model("a", **shared, **told))
+    flow.add_shared_model("whole", OnlyPlain, result_path="y")
+    assert await flow.run({"x": 1}) == {"x": 1, "z": 1}
+    assert [(each.inputs, each.outputs) for each in shown] == [(("a",), ("b",))]
+    with pytest.raises(InvalidStep, match="model 'a' streams, so there is no body"):
+        of(ModelRunnerStep("r").add_model("a", **shared, **told)).add_shared_model("whole", Counts).validate()
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            {"execution_mechanism": "shared_executor", "shared_model_name": "x", "factor": 3},
+            "factor= is for the shared model: say it in",
+        ),
+        ({"shared_model_name": "x"}, "'a' is no proxy of 'x'; write execution_mechanism='shared_executor'"),
+        ({"model_class": OnlyPlain("own"), "model_artifact": "x"}, "made already, so model_artifact= says nothing"),
+        ({"model_class": OnlyPlain("own"), "factor": 3}, "made already, so factor= says nothing"),
+    ],
+)
+def test_36_what_would_say_nothing_to_a_model_is_refused(said: dict[str, Any], message: str) -> None:
+    """It would be read and forgotten."""
+    with pytest.raises(InvalidStep, match=message):
+        ModelRunnerStep("r").add_model("a", **said)
+
+
+@pytest.mark.parametrize("selector", [None, ByBody()])
+def test_33_parameters_of_no_class_are_refused(selector: ModelRunnerSelector | None) -> None:
+    """A selector that is made, or none, takes no arguments any more."""
+    with pytest.raises(InvalidStep, match="parameters of a selector are for a class"):
+        ModelRunnerStep("r", selector, {"most": 3})
+
+
 async def test_36_the_paths_of_a_shared_model_hold_for_its_proxies() -> None:
     """result_path was said once."""
     flow = of(ModelRunnerStep("r").add_shared_model_proxy("a"))
