@@ -24,8 +24,8 @@ WORDS_OF_THE_PROTOCOL = frozenset({"role", "type", "tool_call_id", "call_id"})
 """Members of messages and of what is declared that hold no text of anybody's."""
 SEALED = frozenset({"signature", "encrypted_content"})
 """What providers want back as it was; nobody can read it."""
-MEDIA = frozenset({"image_url", "input_audio", "file"})
-"""Parts of messages that are no text."""
+MEDIA = frozenset({"image_url", "input_audio", "file", "audio_url", "video_url"})
+"""Parts of messages that are no text: OpenAI's, and those of vLLM."""
 SETTINGS = frozenset(
     {
         *("audio", "function_call", "logit_bias", "modalities", "reasoning_effort", "service_tier", "stream_options"),
@@ -120,6 +120,17 @@ class Looker:
             raise ContentRefused(f"{what} cannot be looked at; send text.", rule, self.verdict)
         self._flags[rule] = None
 
+    def _refuse_media(self, place: Place) -> None:
+        """Says that nobody can look at a part; a policy without rules for where it stands refuses it, too.
+
+        Raises:
+            ContentRefused: when the rules for where it stands do not only record.
+        """
+        what, rule = "Images, sounds and files", "media"
+        if place not in self._guardrails:
+            raise ContentRefused(f"{what} cannot be looked at; send text.", rule, self.verdict)
+        self.unread(place, what, rule)
+
     def arguments(self, text: str) -> str:
         """The arguments of a call: of JSON each text in it, else all of it."""
         if "tool_arguments" not in self._guardrails:
@@ -202,7 +213,7 @@ class Looker:
     def _part(self, part: Mapping[str, Any], place: Place) -> dict[str, Any]:
         kind = part.get("type")
         if kind in MEDIA and not self._media:
-            self.unread(place, "Images, sounds and files", "media")
+            self._refuse_media(place)
         return {
             name: value
             if name in WORDS_OF_THE_PROTOCOL or (name == kind and kind in MEDIA)

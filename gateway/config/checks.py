@@ -100,6 +100,11 @@ def _deployments(place: Place, entry: ModelEntry, providers: Sequence[str]) -> I
     """What stands in the deployments of a model, and then not beside them."""
     for key in sorted(entry.model_fields_set & OF_ONE):
         yield (*place, key), f"'{key}' is said by each of the deployments: leave it out"
+    routing = entry.routing
+    if routing is not None and routing.balance == "lowest_latency" and not routing.sticky:
+        for at, each in enumerate(entry.deployments):
+            if "weight" in each.model_fields_set:
+                yield (*place, "deployments", at, "weight"), "'weight' says nothing to lowest_latency: leave it out"
     named = [((*place, "deployments", at), each.name_of(entry.name)) for at, each in enumerate(entry.deployments)]
     yield from _no_two("name of a deployment", named)
     for at, each in enumerate(entry.deployments):

@@ -35,7 +35,7 @@ class DeploymentEntry(Section):
     name: Name | None = None
     """What it is called in headers, records and the admin API; by default ``provider/model``."""
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1
-    """Its share of the requests."""
+    """Its share of the requests; with ``lowest_latency`` there are none, but of those that stick."""
     price: PriceEntry | None = None
     """What it costs; by default what the model costs."""
     tokenizer: Tokenizer | None = None
@@ -66,7 +66,7 @@ class Routing(Section):
     balance: Literal["weighted", "least_busy", "lowest_latency", "cheapest"] = "weighted"
     sticky: Literal["", "key", "user", "conversation"] = ""
     """Whose requests go to one deployment as long as it is in service: those of a key, of an end user of it (as the
-    request says in ``safety_identifier`` or ``user``), or of a conversation."""
+    request says in ``safety_identifier`` or ``user``), or of a conversation; where it says none, those of the key."""
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """How many more calls there may be after the first."""
     backoff_seconds: Seconds = 0.5

@@ -11,6 +11,7 @@ import pytest
 from guardrails import ContentRefused, Policy
 from guardrails.answer import AnswerWindow
 from guardrails.guardrail import Guardrail
+from guardrails.places import Place
 from guardrails.policy import Placed
 from guardrails.rule import Rule
 from guardrails.rules.injection import prompt_injection
@@ -58,14 +59,17 @@ def test_texts_side_by_side_are_one_text() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
-def test_a_policy_may_refuse_what_is_no_text(kind: str) -> None:
-    """Where one of several does, it is refused; by default it passes."""
-    passing, refusing = (Policy([Placed(EMAIL, ("input",))], media=media) for media in (True, False))
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "video_url"])
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_a_policy_may_refuse_what_is_no_text(kind: str, place: Place) -> None:
+    """Where one of several does, it is refused, whatever its rules look at; by default it passes."""
+    passing, refusing = (Policy([Placed(EMAIL, (place,))], media=media) for media in (True, False))
     asked = request({"role": "user", "content": [{"type": kind, kind: {"url": "x", "data": "x"}}]})
     assert passing.admit(asked, Vault())[0] is asked
     with pytest.raises(ContentRefused, match="Images, sounds and files cannot be looked at"):
         Policy.of([passing, refusing]).admit(asked, Vault())
+    recording = Policy([Placed(replace(EMAIL, mode="shadow"), ("input",))], media=False)
+    assert recording.admit(asked, Vault())[1].flags == ("media",)
 
 
 @pytest.mark.parametrize("action", ["flag", "redact"])

@@ -288,6 +288,9 @@ ROWS = {
     "models:\n  - {name: a, provider: mini, tokenizer: 5}": (
         ":2: models.0.tokenizer: this is no name; write one of o200k_base, cl100k_base, characters"
     ),
+    "models:\n  - name: a\n    routing: {balance: lowest_latency}\n    deployments: [{provider: mini, weight: 2}]": (
+        ":4: models.0.deployments.0.weight: 'weight' says nothing to lowest_latency: leave it out"
+    ),
     "models:\n  - {name: fast, provider: mini}\ndefault_model: fats": (
         ":3: default_model: there is no model 'fats'; there are: fast; did you mean 'fast'?"
     ),
