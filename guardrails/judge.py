@@ -118,18 +118,18 @@ def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], mo
         body = {"input": text, **({"model": model} if model else {})}
         said = await asker.fetch([url, text], partial(_posted, transport, url, headers, body))
         results = said.get("results")
-        if not isinstance(results, list) or not all(isinstance(each, dict) and "flagged" in each for each in results):
+        if not isinstance(results, list) or not results or not all(map(_is_result, results)):
             raise GuardrailUnavailable("the moderation endpoint did not answer in its form")
-        flagged = {
-            name
-            for each in results
-            if each["flagged"]
-            for name, is_so in (each.get("categories") or {}).items()
-            if is_so
-        }
-        return f"It is about: {', '.join(sorted(flagged))}." if any(each["flagged"] for each in results) else ""
+        flagged = [each for each in results if each["flagged"]]
+        about = {name for each in flagged for name, is_so in (each.get("categories") or {}).items() if is_so}
+        return f"It is about: {', '.join(sorted(about))}." if flagged else ""
 
     return ask
+
+
+def _is_result(result: Any) -> bool:
+    """Whether something is what a moderation endpoint says of a text."""
+    return isinstance(result, dict) and "flagged" in result and isinstance(result.get("categories"), (dict, type(None)))
 
 
 def by_http(transport: Transport, url: str, headers: Mapping[str, str]) -> Ask:

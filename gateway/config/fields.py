@@ -66,6 +66,13 @@ Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 StoreSecret = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 OwnKey = Annotated[Secret, AfterValidator(_long_enough)]
 Name = Annotated[str, written(r"[^\s\x00-\x1f]{1,200}", "a name of 1 to 200 characters without spaces")]
+HeaderName = Annotated[
+    str,
+    written(
+        r"(?i:(?!(content-length|transfer-encoding)$)[!#$%&'*+\-.^_`|~0-9a-z]+)",
+        "the name of a header, such as x-api-key; that of a body's length is not yours to say",
+    ),
+]
 LOCAL_NAME, NOBODY_NAME = "local", "nobody"
 """The callers of a gateway without keys, and of a row that anyone may call."""
 

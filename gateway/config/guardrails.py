@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, SecretStr, model_validator
 
-from gateway.config.fields import Name, Secret, Section, written
+from gateway.config.fields import HeaderName, Name, Secret, Section, written
 from gateway.config.tools import Line
 from guardrails.guardrail import MAX_HELD
 from guardrails.places import Place
@@ -169,7 +169,7 @@ class HttpRow(JudgedRow):
 
     rule: Literal["http"]
     url: BaseUrl
-    headers: Mapping[str, Line] = Field(default_factory=dict)
+    headers: Mapping[HeaderName, Line] = Field(default_factory=dict)
 
 
 WHOLE = (InjectionRow, LengthRow, LanguageRow, JsonSchemaRow, FormRow, JudgedRow)

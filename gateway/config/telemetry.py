@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gateway.config.fields import Section, written
+from gateway.config.fields import HeaderName, Section, written
 from gateway.config.tools import Line
 
 
@@ -15,7 +15,7 @@ class TracesEntry(Section):
     """Where spans are sent, by OpenTelemetry's OTLP over HTTP. Off unless there is a URL."""
 
     url: Annotated[str, written(r"(https?://\S+)?", "an address such as http://127.0.0.1:4318/v1/traces")] = ""
-    headers: Mapping[str, Line] = Field(default_factory=dict)
+    headers: Mapping[HeaderName, Line] = Field(default_factory=dict)
     service: str = "penstock"
     """What the gateway is called in them."""
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from gateway.config.fields import Section, check_kind, written
+from gateway.config.fields import HeaderName, Section, check_kind, written
 
 OPTIONS: Mapping[str, frozenset[str]] = {
     "functions": frozenset({"python"}),
@@ -54,7 +54,7 @@ class ToolsEntry(Section):
     """An OpenAPI document, YAML or JSON."""
     base_url: str = ""
     """Where the service of the document is; what the document itself says of it is not used."""
-    headers: Mapping[str, Line] = Field(default_factory=dict)
+    headers: Mapping[HeaderName, Line] = Field(default_factory=dict)
     """Sent with every request; keys go here."""
     only: tuple[str, ...] = ()
     """The tools to take, by the names that the server or the document gives them; without, all."""

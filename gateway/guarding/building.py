@@ -101,7 +101,8 @@ def _judge(row: JudgedRow, models: Mapping[str, Model], transports: list[Transpo
             ask = by_http(transport, row.url, headers)
         else:
             assert isinstance(row, ModerationRow)  # noqa: S101 - there is no other
-            headers = {"authorization": f"Bearer {row.api_key.get_secret_value()}"}
+            key = row.api_key.get_secret_value()
+            headers = {"authorization": f"Bearer {key}"} if key else {}
             ask = by_moderation(transport, f"{row.base_url.rstrip('/')}/moderations", headers, row.model)
     message = "The text was not let pass."
     fails_open = row.fail == "open"

@@ -135,6 +135,18 @@ async def test_a_moderation_endpoint_names_what_it_found() -> None:
     assert server.received[0].headers["Authorization"] == "Bearer sk-moderation"
 
 
+@pytest.mark.parametrize("said", [{"results": []}, {"results": [{"flagged": True, "categories": ["violence"]}]}])
+@pytest.mark.parametrize(("fail", "ends"), [("open", 200), ("closed", 503)])
+async def test_a_moderation_that_says_nothing_of_the_text_is_none(said: dict[str, Any], fail: str, ends: int) -> None:
+    """No result lets nothing pass; and where there is no key, none is sent."""
+    async with ScriptedUpstream(Json(said)) as server:
+        rule = policy(rule="moderation", base_url=server.base_url, places=["output"], fail=fail)
+        async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, _):
+            status, _, _ = await gateway.post("/v1/chat/completions", CHAT)
+    assert status == ends
+    assert "authorization" not in {name.lower() for name in server.received[0].headers}
+
+
 @pytest.mark.parametrize(("fail", "status"), [("open", 200), ("closed", 503)])
 async def test_a_judge_that_does_not_answer_fails_as_it_is_told(fail: str, status: int) -> None:
     """Open lets pass, closed refuses, and says that it could not be asked."""

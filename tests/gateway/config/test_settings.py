@@ -316,6 +316,12 @@ ROWS = {
     f"{POLICY}      - {{rule: secrets, places: []}}\n": (
         ":4: guardrails.0.rules.0.places: this is empty; write at least one"
     ),
+    f"{POLICY}      - {{rule: http, url: 'http://a.example', headers: {{x key: b}}}}\n": (
+        ":4: guardrails.0.rules.0.headers.x key.[key]: 'x key' will not do; write the name of a header"
+    ),
+    "tools: [{name: a, kind: mcp, url: 'http://a.example/mcp', headers: {Content-Length: '5'}}]": (
+        ":1: tools.0.headers.Content-Length.[key]: 'Content-Length' will not do; write the name of a header"
+    ),
     f"{POLICY}      - {{rule: judge, model: a, rubric: b, places: []}}\n": (
         ":4: guardrails.0.rules.0.places: this is empty; write at least one"
     ),
