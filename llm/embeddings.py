@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from llm.chat.validation import Check, array_of, integer, missing, of_type, one_of, wrong_type
 from llm.errors import InvalidRequest
 from llm.trail import Trail
-from llm.usage import Usage
+from llm.usage import CHARACTERS_PER_TOKEN, Usage
 
 MAX_INPUTS = 2048
 TAKEN_APART = frozenset({"model", "input", "encoding_format"})
@@ -26,6 +26,12 @@ class EmbeddingRequest:
     """Every other member as it was sent: ``dimensions``, ``user``, …"""
     trail: Trail | None = None
     """See :attr:`ChatRequest.trail`."""
+
+    @property
+    def estimated(self) -> Usage:
+        """About what reading it costs."""
+        tokens = (-(-len(each) // CHARACTERS_PER_TOKEN) if isinstance(each, str) else len(each) for each in self.inputs)
+        return Usage.of(sum(tokens), 0, estimated=True)
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any]) -> Self:

@@ -154,7 +154,4 @@ async def embedded(deployment: Deployment, asked: Asked) -> Embeddings:
 
 def _estimated(request: Request, answered: int = 0) -> Usage:
     """About what reading a request costs, and so many characters of an answer."""
-    if isinstance(request, ChatRequest):
-        return CHARACTERS.count_now(request, answered)
-    tokens = sum(-(-len(each) // 4) if isinstance(each, str) else len(each) for each in request.inputs)
-    return Usage.of(tokens, 0, estimated=True)
+    return CHARACTERS.count_now(request, answered) if isinstance(request, ChatRequest) else request.estimated

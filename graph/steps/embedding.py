@@ -7,7 +7,7 @@ from typing import Any
 
 from graph.errors import InvalidInput
 from graph.event import Event
-from graph.steps.model_call import book
+from graph.steps.model_call import book, may_cost
 from llm import EmbeddingRequest, Embeddings, Model, Trail, Usage
 
 
@@ -37,10 +37,13 @@ class EmbeddingStep:
             return {"vectors": made.vectors, "usage": made.usage.to_wire()}
 
         asked = [self._model.name, list(request.inputs), request.parameters]
-        usage = None
+        usage: Usage | None = None
         try:
             came = await (make() if event.tape is None else event.tape.value(step, asked, make))
             usage = Usage.from_wire(came["usage"])
+        except BaseException as error:
+            usage = request.estimated if trail is None and may_cost(error) else None
+            raise
         finally:
             await book(event, step, self._model, trail, usage)
         event.body = Embeddings(came["vectors"], usage)

@@ -77,6 +77,11 @@ def _without(request: ChatRequest, parameter: str) -> ChatRequest:
     return left
 
 
+def may_cost(error: BaseException) -> bool:
+    """Whether a call that ends so may have to be paid: who leaves does so after the model has begun to work."""
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit)) or getattr(error, "costs", False)
+
+
 @dataclass(slots=True)
 class _Heard:
     """What has come of one answer."""
@@ -112,8 +117,7 @@ class _Heard:
 
     def broke(self, error: BaseException) -> None:
         """It ends early. Who leaves does so after the model has begun to work, and some failures come after it too."""
-        leaves = isinstance(error, (asyncio.CancelledError, GeneratorExit))
-        self.worked = self.worked or leaves or getattr(error, "costs", False)
+        self.worked = self.worked or may_cost(error)
         self.error = error
 
     def owed(self, counted: Usage) -> Usage:

@@ -12,7 +12,8 @@ from graph import Flow
 from graph.parts import Parts
 from graph.steps.embedding import EmbeddingStep
 from llm import Embeddings
-from llm.testing import Json
+from llm.testing import Json, ScriptedUpstream
+from llm.testing.upstream import Hang
 from tests.serving import serving, serving_upstream
 
 UPSTREAM = Json(
@@ -139,3 +140,16 @@ async def test_failures_of_the_upstream() -> None:
             await client.embeddings.create(model="up", input="b")
     assert (garbled.value.status_code, garbled.value.code) == (502, "upstream_garbled")
     assert (error.value.code, error.value.param) == ("x", "input")
+
+
+@pytest.mark.parametrize("routing", [{}, {"routing": {"retries": 0}}], ids=["plain", "routed"])
+async def test_a_call_that_may_have_been_made_is_counted(routing: dict[str, Any]) -> None:
+    """Its provider has not said what it costs: that is estimated, and no money is not nothing."""
+    async with ScriptedUpstream(Hang()) as upstream:
+        provider = {"name": "far", "kind": "openai", "base_url": upstream.base_url, "total_seconds": 0.2}
+        model = {"name": "up", "provider": "far", **routing}
+        async with serving(providers=[provider], models=[model], graphs=[]) as gateway:
+            status, _, _ = await gateway.post("/v1/embeddings", {"model": "up", "input": "twelve signs"})
+            (run,) = await gateway.runs()
+    assert status == 504
+    assert (run["usage"]["source"], run["usage"]["prompt_tokens"], run["usage"]["usd"]) == ("estimated", 3, None)
