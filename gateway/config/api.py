@@ -57,7 +57,8 @@ class ApiRow(Section):
     """Of an endpoint it is one method, by default POST."""
     action: Annotated[Action, BeforeValidator(_upper)] = "ALLOW"
     role: Role | None = None
-    """Who may call it; by default whoever the endpoint itself says, and for one's own whoever has a key."""
+    """Who may call it; by default whoever the endpoint itself says, and for one's own whoever has a key. What is
+    forbidden is so for everybody."""
     graph: str = ""
     """The name of the graph that answers."""
     model: str = ""
@@ -116,6 +117,8 @@ class ApiRow(Section):
         if unknown is not None:
             known = ", ".join(sorted(named)) or "none"
             raise ValueError(f"text: {{{unknown}}} is neither in the path nor under input; there are: {known}")
+        if self.text and "messages" in (self.input or {}):
+            raise ValueError("text is what the user says, and input has messages; leave one of them out")
         if self.output is not None and self.stream:
             raise ValueError("output is made of a whole answer, and stream sends its parts; leave one of them out")
         pathless = next((name for name, source in (self.output or {}).items() if source.source_path is None), None)

@@ -6,9 +6,11 @@ from itertools import takewhile
 from time import perf_counter_ns
 from typing import Any
 
+from graph.errors import InvalidStep
 from graph.event import Event
 from graph.steps.judge import remark
 from guardrails import ContentRefused, Guardrail, Verdict
+from guardrails.judge import JudgeRule
 from guardrails.looker import Looker
 from guardrails.places import PLACES, ROLES, Place
 from guardrails.timing import Timing
@@ -36,6 +38,9 @@ class GuardrailStep:
         drafts: whether what is looked at is a draft that the client will see.
         max_refusals: after so many refusals the event passes all the same, with the verdict in the step's notes; for
             what must never be said leave it away and cap the cycle.
+
+    Raises:
+        InvalidStep: when one of the rules asks somebody, which a policy does and a step does not.
     """
 
     full_event = True
@@ -44,6 +49,9 @@ class GuardrailStep:
     def __init__(
         self, guardrail: Guardrail, *, passed: str, refused: str, drafts: bool = True, max_refusals: int | None = None
     ) -> None:
+        judge = next((rule for rule in guardrail.rules if isinstance(rule, JudgeRule)), None)
+        if judge is not None:
+            raise InvalidStep(f"a GuardrailStep asks nobody, so '{judge.name}' says nothing in it; use a JudgeStep")
         self._guardrail = guardrail
         self._passed = passed
         self._refused = refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from graph.errors import InvalidStep
 from graph.event import Event
 from graph.recording.tape import Tape
 from graph.steps.model_call import ask
@@ -25,6 +26,9 @@ class RouterStep:
         routes: the tools of each route, and sets of tools such as ``parts.tools("name")``; the last route is for
             everything that is none of the others. If there is just one, the classifier is not asked.
         tools, done, answer: the names of the followers.
+
+    Raises:
+        InvalidStep: when there is no route.
     """
 
     full_event = True
@@ -40,6 +44,8 @@ class RouterStep:
         done: str = "judge",
         answer: str = "responder",
     ) -> None:
+        if not routes:
+            raise InvalidStep("RouterStep: routes= names at least one route, whose tools may be none")
         self._classifier = classifier.filled_by("labels")
         self._planner = planner.filled_by()
         self._routes = {route: kept(tools) for route, tools in routes.items()}

@@ -51,7 +51,7 @@ class ToolsStep:
         max_result: how many characters of JSON one call may return.
 
     Raises:
-        InvalidTool: when two tools have the same name.
+        InvalidTool: when two tools have the same name, or nothing could be called within the limits.
     """
 
     full_event = True
@@ -68,6 +68,8 @@ class ToolsStep:
     ) -> None:
         if min(max_parallel, max_calls, max_result) < 1:
             raise InvalidTool("ToolsStep: max_parallel, max_calls and max_result must be 1 or more")
+        if timeout_seconds <= 0:
+            raise InvalidTool(f"ToolsStep: timeout_seconds={timeout_seconds:g} must be more than 0")
         self._sources = kept(tools)
         self._timeout = timeout_seconds
         self._max_parallel, self._max_calls, self._max_result = max_parallel, max_calls, max_result

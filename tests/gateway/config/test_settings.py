@@ -242,6 +242,9 @@ ROWS = {
     "api:\n  - {path: nope}": ":2: api.0.path: 'nope' will not do; write a path such as /v1/models/{id} or /admin/*",
     "api:\n  - {path: ''}": ":2: api.0.path: '' will not do; write a path such as /v1/models/{id} or /admin/*",
     "api:\n  - {path: /v1/models, method: FETCH}": ":2: api.0.method: 'FETCH' will not do; write one of GET, HEAD",
+    "api:\n  - {path: /say, model: a, text: hi, input: {messages: $.said}}": (
+        ":2: api.0: text is what the user says, and input has messages; leave one of them out"
+    ),
     "api:\n  - {path: /v1/models, action: DENY}": ":2: api.0.action: 'DENY' will not do; write one of ALLOW, FORBID",
     "api:\n  - {path: /v1/models, role: boss}": ":2: api.0.role: 'boss' will not do; write one of anyone, user, admin",
     "api:\n  - {path: /x, graph: nope}": (

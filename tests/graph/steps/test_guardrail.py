@@ -6,10 +6,11 @@ from contextlib import aclosing
 
 import pytest
 
-from graph import Complete, Event, Flow, FlowRun, Hooks, Instrument, MaxIterationsExceeded
+from graph import Complete, Event, Flow, FlowRun, Hooks, Instrument, InvalidStep, MaxIterationsExceeded
 from graph.steps.guardrail import REFUSALS, VERDICT, GuardrailStep
 from graph.steps.responder import ResponderStep
 from guardrails import Guardrail
+from guardrails.judge import JudgeRule
 from guardrails.rules.injection import prompt_injection
 from guardrails.rules.personal import personal_data
 from guardrails.rules.text import json_schema
@@ -136,3 +137,13 @@ async def test_the_time_of_its_rules_is_told(messages: list[Message] | None, dra
         await flow.start(Event(body), Hooks.of([clock])).result()
     assert [told[:2] for told in clock.told] == [("compiled", place), ("prompt_injection", place)] * 2
     assert all(nanoseconds > 0 for _, _, nanoseconds in clock.told)
+
+
+def test_a_judge_is_refused() -> None:
+    """A step asks nobody, so that it would be forgotten."""
+
+    async def ask(*_: object) -> str:
+        return "no"
+
+    with pytest.raises(InvalidStep, match="asks nobody, so 'strict' says nothing in it"):
+        GuardrailStep(Guardrail("g", [JudgeRule("strict", "no", ask=ask)]), passed=Complete, refused="writer")

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from graph import Event, Flow, FlowRun, Hooks, Instrument, InvalidTool, Tool, ToolCall, ToolError, ToolsStep
-from graph.errors import UnknownStep
+from graph.errors import InvalidStep, UnknownStep
 from graph.parts import Parts
 from graph.steps.responder import ResponderStep
 from graph.steps.router import RouterStep
 from graph.toolset import Toolset
 from llm import ChatRequest, LLModel, Model
 from llm.testing import ScriptedProvider, call, say
-from prompts import PromptStore
+from prompts import LLMPromptArtifact, PromptStore
 
 
 @dataclass
@@ -251,6 +251,15 @@ async def test_a_graph_is_given_tools_by_name() -> None:
         await flow.run(ChatRequest.of_text("m", "1 + 2?"))
     assert [message["role"] for message in provider.requests[1].messages][-2:] == ["assistant", "tool"]
     assert provider.requests[1].messages[-1]["content"] == '{"result": 3}'
+
+
+def test_steps_that_could_do_nothing_are_refused() -> None:
+    """Without time no tool answers, and without routes there is no way to go."""
+    with pytest.raises(InvalidTool, match="timeout_seconds=0 must be more than 0"):
+        ToolsStep([], timeout_seconds=0)
+    planner = LLModel(Model("m", ScriptedProvider.of(), "m"), LLMPromptArtifact("p"))
+    with pytest.raises(InvalidStep, match="at least one route"):
+        RouterStep(planner, planner, {})
 
 
 def test_tools_that_are_not_there_are_named() -> None:
