@@ -206,7 +206,10 @@ def _chat(request: ChatRequest, looker: Looker) -> ChatRequest:
     if request.prompt is not None and not isinstance(request.prompt, str):
         looker.unread("input", "A prompt of token ids", "token_ids")
     messages = [looker.message(message) for message in request.messages]
-    prompt = looker.text(request.prompt, "input") if isinstance(request.prompt, str) else request.prompt
+    prompt = request.prompt
+    if isinstance(prompt, str):
+        is_said = request.messages == [{"role": "user", "content": prompt}]
+        prompt = messages[0]["content"] if is_said else looker.text(prompt, "input")
     parameters = looker.parameters(request)
     if not looker.changed:
         return request

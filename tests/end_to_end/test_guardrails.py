@@ -123,6 +123,19 @@ async def test_the_record_of_a_refused_request_says_what_was_found_in_it() -> No
     assert "Acme" not in orjson.dumps(run).decode()
 
 
+@pytest.mark.parametrize("api", STREAMS)
+async def test_what_is_found_once_is_recorded_once(api: str) -> None:
+    """Over any API, also over that which asks with a prompt; the model reads what stands there instead."""
+    path, body = STREAMS[api]
+    asked = orjson.loads(orjson.dumps(body).replace(b"Who knows?", f"Who knows {SECRET}?".encode()))
+    async with serving_upstream(Stream.of_text("Nobody."), graphs=[], guardrails=[REDACTING]) as (gateway, upstream):
+        async with gateway.http.post(gateway.address + path, json=asked) as response:
+            await response.read()
+        (run,) = await gateway.runs()
+    assert run["guardrails"]["found"] == {"personal_data/email": 1}
+    assert "Who knows [EMAIL]?" in orjson.dumps(upstream.received[0].body).decode()
+
+
 async def test_a_policy_may_answer_instead_of_an_error() -> None:
     """The refusal is an answer then, which ends by the content filter."""
     async with serving_upstream(guardrails=[{**REFUSING, "refusal": "I cannot help with that."}]) as (gateway, _):
