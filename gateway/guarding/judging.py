@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
-from graph import Event, FlowRun
+from graph import Event, FlowRun, LimitExceeded, PriceUnknown
 from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
 from guardrails import ContentRefused, GuardrailUnavailable, Policy
@@ -51,13 +51,16 @@ class Judges:
         self._run = run
         self._vault = vault
         self._recording: list[asyncio.Task[None]] = []
+        self._ended = False
         self.flags: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits for those who only record; after a failure they are left."""
+        """Waits for those who only record; after a failure they are left. No others are asked from then on, as side
+        branches of the run may still want to."""
+        self._ended = True
         if kind is not None:
             for task in self._recording:
                 task.cancel()
@@ -143,7 +146,7 @@ class Judges:
     def _begun(self, questions: Sequence[Question]) -> list[Question]:
         """Asks those who only record; what is left are the questions whose answer has to be waited for."""
         for question in questions:
-            if question.rule.does != "refuse":
+            if question.rule.does != "refuse" and not self._ended:
                 self._recording.append(asyncio.create_task(self._record(question)))
         return [question for question in questions if question.rule.does == "refuse"]
 
@@ -160,12 +163,13 @@ class Judges:
                 raise ContentRefused(f"{rule.message} {why}".strip(), rule.name)
 
     async def _record(self, question: Question) -> None:
-        """Asks one who only records: nobody answering is what it would have refused for."""
+        """Asks one who only records: nobody answering, or none that the run may pay for, is what it would have refused
+        for."""
         name = question.rule.name
         try:
             refuses = bool(await self._ask(question))
-        except GuardrailUnavailable:
-            refuses = True
+        except (GuardrailUnavailable, LimitExceeded, PriceUnknown):
+            refuses = not question.rule.fails_open
         if refuses and name not in self.flags:
             self.flags.append(name)
 
