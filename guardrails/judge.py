@@ -118,7 +118,7 @@ def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], mo
         body = {"input": text, **({"model": model} if model else {})}
         said = await asker.fetch([url, text], partial(_posted, transport, url, headers, body))
         results = said.get("results")
-        if not isinstance(results, list) or not all(isinstance(each, dict) and "flagged" in each for each in results):
+        if not isinstance(results, list) or not all(map(_is_moderated, results)):
             raise GuardrailUnavailable("the moderation endpoint did not answer in its form")
         flagged = {
             name
@@ -130,6 +130,10 @@ def by_moderation(transport: Transport, url: str, headers: Mapping[str, str], mo
         return f"It is about: {', '.join(sorted(flagged))}." if any(each["flagged"] for each in results) else ""
 
     return ask
+
+
+def _is_moderated(result: Any) -> bool:
+    return isinstance(result, dict) and "flagged" in result and isinstance(result.get("categories") or {}, dict)
 
 
 def by_http(transport: Transport, url: str, headers: Mapping[str, str]) -> Ask:

@@ -24,7 +24,7 @@ def policy(*rules: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("graph", ["thrifty", "priced"])
 @pytest.mark.parametrize(("fail", "flags"), [("open", []), ("closed", ["judge"])])
 async def test_a_cap_that_such_a_judge_passes_ends_no_answer(graph: str, fail: str, flags: list[str]) -> None:
-    """One on tokens is passed by its call, one on money forbids it: the judge has no price. The answer is made by then."""
+    """Its call passes one on tokens, and one on money forbids it, as it has no price; the answer is whole by then."""
     judged = [answer("It is not JSON.")] if graph == "thrifty" else []
     async with ScriptedUpstream(answer("Nobody.")) as up, ScriptedUpstream(*judged) as judge:
         named = {"up": up, "judge": judge}
