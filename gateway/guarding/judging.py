@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
+from gateway.edge.context import ANSWERED_BY
 from graph import Event, FlowRun, LimitExceeded, PriceUnknown
 from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
@@ -176,7 +177,9 @@ class Judges:
             self.flags.append(name)
 
     async def _ask(self, question: Question) -> str:
+        """In a task of its own: who answers here gave nothing of the answer."""
         rule, place, text = question
+        ANSWERED_BY.set([])
         begun = perf_counter_ns()
         try:
             return await rule.judge(self._vault.hidden(text), place, _Asker(self._own(question)))

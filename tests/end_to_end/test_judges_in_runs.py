@@ -1,4 +1,4 @@
-"""Judges that only record: what they cost, and how they end, with the run that they are part of."""
+"""Judges as a part of the run that they judge: what they cost, and how those that only record end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from llm.testing import ScriptedUpstream
-from llm.testing.upstream import Hang, Pause, Stream, answer
+from llm.testing.upstream import Hang, Pause, Stream, answer, embeddings
 from tests.end_to_end.own_graphs import DOZED, DOZES
 from tests.serving import serving, serving_upstream
 
@@ -27,15 +27,6 @@ async def test_a_cap_that_such_a_judge_passes_ends_no_answer(graph: str, fail: s
     """Its call passes one on tokens, and one on money forbids it, as it has no price; the answer is whole by then."""
     judged = [answer("It is not JSON.")] if graph == "thrifty" else []
     async with ScriptedUpstream(answer("Nobody.")) as up, ScriptedUpstream(*judged) as judge:
-        named = {"up": up, "judge": judge}
-        providers = [
-            {"name": name, "kind": "openai", "base_url": each.base_url, "api_key": "sk-of-nobody"}
-            for name, each in named.items()
-        ]
-        models = [
-            {"name": "up", "provider": "up", "price": {"input": 0, "output": 0}},
-            {"name": "judge", "provider": "judge"},
-        ]
         graphs = [{"name": graph, "build": f"tests.end_to_end.own_graphs:{graph}"}]
         rule = {
             "rule": "judge",
@@ -45,7 +36,7 @@ async def test_a_cap_that_such_a_judge_passes_ends_no_answer(graph: str, fail: s
             "places": ["output"],
             "fail": fail,
         }
-        async with serving(providers=providers, models=models, graphs=graphs, guardrails=[policy(rule)]) as gateway:
+        async with serving(**_two(up, judge), graphs=graphs, guardrails=[policy(rule)]) as gateway:
             status, _, body = await gateway.post("/v1/chat/completions", {**CHAT, "model": graph})
             (run,) = await gateway.runs()
     cost = 20 if graph == "thrifty" else 10
@@ -106,3 +97,36 @@ async def test_a_side_branch_asks_none_any_more_once_the_answer_has_ended() -> N
             _, _, told = await asking
     assert told["choices"][0]["finish_reason"] == "content_filter"
     assert [each.body["place"] for each in server.received] == ["input"]
+
+
+async def test_what_a_judge_cost_is_part_of_what_embeddings_cost() -> None:
+    """The client is told what the record says, as of a chat."""
+    async with ScriptedUpstream(embeddings([1.0])) as up, ScriptedUpstream(answer('{"allowed": true}')) as judge:
+        rule = {"rule": "judge", "model": "judge", "rubric": "No birds.", "mode": "shadow"}
+        async with serving(**_two(up, judge), graphs=[], guardrails=[policy(rule)]) as gateway:
+            _, _, body = await gateway.post("/v1/embeddings", {"model": "up", "input": "A bird."})
+            (run,) = await gateway.runs()
+    assert body["usage"]["total_tokens"] == run["usage"]["total_tokens"] == 7 + 10
+
+
+async def test_a_deployment_that_judged_has_not_answered() -> None:
+    """The header names those that gave the answer."""
+    async with ScriptedUpstream(answer("Nobody.")) as up, ScriptedUpstream(answer('{"allowed": true}')) as judge:
+        settings = _two(up, judge)
+        models = [{"name": name, "deployments": [{"provider": name, "model": "m"}]} for name in ("up", "judge")]
+        rule = {"rule": "judge", "model": "judge", "rubric": "No birds."}
+        async with serving(**{**settings, "models": models}, graphs=[], guardrails=[policy(rule)]) as gateway:
+            _, headers, _ = await gateway.post("/v1/chat/completions", CHAT)
+    assert headers["x-penstock-deployment"] == "up/m"
+
+
+def _two(up: ScriptedUpstream, judge: ScriptedUpstream) -> dict[str, Any]:
+    """Settings of two models, each behind an upstream of its own."""
+    named = {"up": up, "judge": judge}
+    providers = [
+        {"name": name, "kind": "openai", "base_url": each.base_url, "api_key": "sk-of-nobody"}
+        for name, each in named.items()
+    ]
+    free = {"input": 0, "output": 0}
+    models = [{"name": "up", "provider": "up", "price": free}, {"name": "judge", "provider": "judge"}]
+    return {"providers": providers, "models": models}
