@@ -58,14 +58,20 @@ class Vault:
         """A whole text without what has been taken out before: with the same placeholders. It may be JSON, which writes
         line ends and quotes in another way."""
         kept = self._placeholders.items()
-        written = {form: placeholder for (_, said), placeholder in kept for form in (said, _in_json(said))}
+        written = {form: placeholder for (_, said), placeholder in kept for form in _forms(said)}
         for form in sorted(written, key=len, reverse=True):
             text = text.replace(form, written[form])
         return text
 
 
+def _forms(text: str) -> tuple[str, str, str]:
+    """A text as it is, as JSON writes it, and as JSON writes JSON, which tools return as a text."""
+    once = _in_json(text)
+    return text, once, _in_json(once)
+
+
 def _in_json(text: str) -> str:
-    """A text as JSON writes it, without the quotes around it."""
+    """Without the quotes around it."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 

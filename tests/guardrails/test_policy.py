@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -297,3 +298,13 @@ def test_a_text_outside_a_sample_is_not_held_back() -> None:
     """Where no other rule looks at it."""
     window = Guardrail("sampled", [replace(patterns("[a-z]+@"), sample=0.0)], max_held=100).window()
     assert window.feed("a" * 200) == "a" * 200
+
+
+def test_what_was_taken_out_is_hidden_in_json_within_json() -> None:
+    """As a tool returns it that gives its result as a text: line ends are written in another way each time."""
+    vault = Vault()
+    placeholder = vault.keep("key", 'one\n"two"')
+    text = {"said": 'one\n"two"'}
+    for _ in range(3):
+        assert vault.hidden(str(text["said"])).count(placeholder) == 1
+        text = {"said": json.dumps(text)}
