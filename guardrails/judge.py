@@ -24,7 +24,13 @@ from llm.transport import Transport
 
 
 class Asker(Protocol):
-    """Asks in the name of a run, which pays for it and keeps what came on its tape."""
+    """Asks in the name of a run, which pays for it and keeps what came on its tape.
+
+    Attributes:
+        taped: whether there is one: then all is asked that a run by itself would have to ask.
+    """
+
+    taped: bool
 
     async def ask(self, model: Model, request: ChatRequest) -> str:
         """What a model answers."""
@@ -147,7 +153,7 @@ def by_examples(model: Model, examples: Sequence[str], threshold: float) -> Ask:
     known: list[list[float]] = []
 
     async def ask(text: str, _: Place, asker: Asker) -> str:
-        if not known:
+        if not known or asker.taped:
             made = await asker.embed(model, list(examples))
             known[:] = made
         (vector,) = await asker.embed(model, [text])

@@ -51,9 +51,9 @@ class Rule:
         """What becomes of a text, its mode being what it is."""
         return self.action if self.mode == "enforce" else "flag"
 
-    def looks(self) -> bool:
+    def looks(self, draw: Callable[[], float] = random.random) -> bool:
         """Whether a text is in its sample, drawn anew each time."""
-        return self.sample >= 1 or random.random() < self.sample  # noqa: S311
+        return self.sample >= 1 or draw() < self.sample
 
 
 @dataclass(frozen=True, slots=True)

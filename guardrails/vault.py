@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import orjson
@@ -54,10 +55,24 @@ class Vault:
             return self.restored(text)
 
     def hidden(self, text: str) -> str:
-        """A whole text without what has been taken out before: with the same placeholders."""
-        for kept in sorted(self._placeholders, key=lambda each: len(each[1]), reverse=True):
-            text = text.replace(kept[1], self._placeholders[kept])
+        """A whole text without what has been taken out before: with the same placeholders. It may be JSON, which writes
+        line ends and quotes in another way."""
+        kept = self._placeholders.items()
+        written = {form: placeholder for (_, said), placeholder in kept for form in _forms(said)}
+        for form in sorted(written, key=len, reverse=True):
+            text = text.replace(form, written[form])
         return text
+
+
+def _forms(text: str) -> tuple[str, str, str]:
+    """A text as it is, as JSON writes it, and as JSON writes JSON, which tools return as a text."""
+    once = _in_json(text)
+    return text, once, _in_json(once)
+
+
+def _in_json(text: str) -> str:
+    """Without the quotes around it."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 @cache

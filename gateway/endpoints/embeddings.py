@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.catalog.catalog import Catalog
@@ -12,7 +13,7 @@ from gateway.edge.body import BodyReader, send_json
 from gateway.edge.context import Receive, Scope, Send, context_of
 from gateway.edge.disconnect import ClientWatch
 from graph import Event, Hooks, RunError
-from llm import EmbeddingRequest, Embeddings, InvalidRequest
+from llm import EmbeddingRequest, Embeddings, InvalidRequest, Usage
 from llm.chat.request_checks import model_of
 
 
@@ -37,18 +38,20 @@ class EmbeddingsEndpoint:
             raise InvalidRequest(message, param="model", code="unsupported_value")
         event = Event(request, id=context.request_id, path=self.path, caller=context.principal.name)
         async with ClientWatch(receive):
-            made = await served.embed(event, self._hooks).result()
+            run = served.embed(event, self._hooks)
+            made = await run.result()
             if not isinstance(made, Embeddings):
                 raise RunError(f"'{model}' is to make embeddings, and its answer is a {type(made).__name__}")
-            await send_json(send, 200, _to_wire(model, made, base64=body.get("encoding_format") == "base64"))
+            base64 = body.get("encoding_format") == "base64"
+            await send_json(send, 200, _to_wire(model, made.vectors, run.usage, base64=base64))
 
 
-def _to_wire(model: str, made: Embeddings, *, base64: bool) -> dict[str, Any]:
+def _to_wire(model: str, vectors: Sequence[list[float]], cost: Usage, *, base64: bool) -> dict[str, Any]:
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if base64 else vector}
-        for index, vector in enumerate(made.vectors)
+        for index, vector in enumerate(vectors)
     ]
-    usage = {name: count for name, count in made.usage.to_wire().items() if name != "completion_tokens"}
+    usage = {name: count for name, count in cost.to_wire().items() if name != "completion_tokens"}
     return {"object": "list", "data": data, "model": model, "usage": usage}
 
 

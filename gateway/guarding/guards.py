@@ -131,22 +131,23 @@ class _Guarded:
     async def chunks(self, answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """The answer, or what is said instead."""
         said = False
-        async with self._judges, aclosing(answer):
-            try:
-                await self._admit(self._run.event)
-                async with aclosing(self._said(answer)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-                        said = True
-            except ContentRefused as refused:
-                self._add(refused.verdict)
-                instead = self._policy.replacement if self._asked_for else self._policy.refusal
-                if not self._in_words or not (said or self._asked_for or instead):
-                    raise
-                yield ChatChunk(instead or None, finish_reason="content_filter")
-            finally:
-                self._tell_timings()
-        self._flag()
+        try:
+            async with self._judges, aclosing(answer):
+                try:
+                    await self._admit(self._run.event)
+                    async with aclosing(self._said(answer)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                            said = True
+                except ContentRefused as refused:
+                    self._add(refused.verdict)
+                    instead = self._policy.replacement if self._asked_for else self._policy.refusal
+                    if not self._in_words or not (said or self._asked_for or instead):
+                        raise
+                    yield ChatChunk(instead or None, finish_reason="content_filter")
+        finally:
+            self._tell_timings()
+            self._flag()
 
     async def _admit(self, event: Event) -> None:
         body = event.body

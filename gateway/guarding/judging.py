@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from itertools import dropwhile, takewhile
+from random import random
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
-from graph import Event, FlowRun
+from gateway.edge.context import ANSWERED_BY
+from graph import Event, FlowRun, LimitExceeded, PriceUnknown
 from graph.steps.embedding import EmbeddingStep
 from graph.steps.model_call import ask
 from guardrails import ContentRefused, GuardrailUnavailable, Policy
@@ -51,13 +53,16 @@ class Judges:
         self._run = run
         self._vault = vault
         self._recording: list[asyncio.Task[None]] = []
+        self._ended = False
         self.flags: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits for those who only record; after a failure they are left."""
+        """Waits for those who only record; after a failure they are left. No others are asked from then on, as side
+        branches of the run may still want to."""
+        self._ended = True
         if kind is not None:
             for task in self._recording:
                 task.cancel()
@@ -116,7 +121,7 @@ class Judges:
             ContentRefused: when it is refused; the sentence in question has not been said.
             GuardrailUnavailable: when one must be asked and does not answer.
         """
-        rules = [rule for rule in self._policy.judges("output") if rule.looks()]
+        rules = [rule for rule in self._policy.judges("output") if self._looks(rule, "output", "")]
         waiting = [rule for rule in rules if rule.does == "refuse"]
         held: list[Any] = []
         said = fresh = ""
@@ -138,12 +143,13 @@ class Judges:
             yield each
 
     def _questions(self, place: Place, text: str) -> list[Question]:
-        return [Question(rule, place, text) for rule in self._policy.judges(place) if text and rule.looks()]
+        rules = self._policy.judges(place) if text else ()
+        return [Question(rule, place, text) for rule in rules if self._looks(rule, place, text)]
 
     def _begun(self, questions: Sequence[Question]) -> list[Question]:
         """Asks those who only record; what is left are the questions whose answer has to be waited for."""
         for question in questions:
-            if question.rule.does != "refuse":
+            if question.rule.does != "refuse" and not self._ended:
                 self._recording.append(asyncio.create_task(self._record(question)))
         return [question for question in questions if question.rule.does == "refuse"]
 
@@ -160,43 +166,60 @@ class Judges:
                 raise ContentRefused(f"{rule.message} {why}".strip(), rule.name)
 
     async def _record(self, question: Question) -> None:
-        """Asks one who only records: nobody answering is what it would have refused for."""
+        """Asks one who only records: nobody answering, or none that the run may pay for, is what it would have refused
+        for."""
         name = question.rule.name
         try:
             refuses = bool(await self._ask(question))
-        except GuardrailUnavailable:
-            refuses = True
+        except (GuardrailUnavailable, LimitExceeded, PriceUnknown):
+            refuses = not question.rule.fails_open
         if refuses and name not in self.flags:
             self.flags.append(name)
 
     async def _ask(self, question: Question) -> str:
+        """In a task of its own: who answers here gave nothing of the answer."""
         rule, place, text = question
+        ANSWERED_BY.set([])
         begun = perf_counter_ns()
         try:
-            return await rule.judge(self._vault.hidden(text), place, self)
+            return await rule.judge(self._vault.hidden(text), place, _Asker(self._own(question)))
         finally:
             for hook in self._run.hooks.after_rule:
                 hook(self._run, rule.name, place, perf_counter_ns() - begun)
 
+    def _looks(self, rule: JudgeRule, place: Place, text: str) -> bool:
+        tape = self._own(Question(rule, place, text)).tape if rule.sample < 1 else None
+        return rule.looks() if tape is None else rule.looks(lambda: tape.draw(PLACE, random))
+
+    def _own(self, question: Question) -> Event:
+        """An event beside the one that walks, which shares what the run spends and its tape."""
+        event = self._run.event.having(None)
+        event.at = PLACE
+        if event.tape is not None:
+            rules = [placed.rule for placed in self._policy.rules]
+            event.tape = event.tape.about([rules.index(question.rule), question.place, question.text])
+        return event
+
+
+class _Asker:
+    """See :class:`~guardrails.judge.Asker`. It asks about one text, of which the event is."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self.taped = event.tape is not None
+
     async def ask(self, model: Model, request: ChatRequest) -> str:
-        return (await ask(model, request, self._own())).content
+        return (await ask(model, request, self._event)).content
 
     async def embed(self, model: Model, texts: list[str]) -> list[list[float]]:
-        event = self._own()
-        event.body = EmbeddingRequest(texts)
+        event = self._event.having(EmbeddingRequest(texts))
         await EmbeddingStep(model).do(event)
         vectors: list[list[float]] = event.body.vectors
         return vectors
 
     async def fetch(self, asked: list[str], make: Callable[[], Awaitable[Any]]) -> Any:
-        event = self._own()
+        event = self._event
         return await (make() if event.tape is None else event.tape.value(event.at, asked, make))
-
-    def _own(self) -> Event:
-        """An event beside the one that walks, which shares what the run spends and its tape."""
-        event = self._run.event.having(None)
-        event.at = PLACE
-        return event
 
 
 def _asked(body: Any) -> str:

@@ -81,6 +81,11 @@ def _described(step: Step) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def _must_fit(step: Step, source: Any, *, asked: bool) -> None:
+    if getattr(source, "needs_run", False):
+        raise InvalidStep(
+            f"step '{step.name}' asks its run what may be done, so it cannot be in a process, where no run is; let "
+            "what it calls compute in one"
+        )
     for name in BOUND:
         if getattr(source, name, None):
             raise InvalidStep(

@@ -47,6 +47,11 @@ class Tape(Protocol):
         """What the event's body was when it left a step."""
         ...
 
+    def about(self, what: Any) -> Tape:
+        """The same tape for what is asked about something: in one step several may be asked about side by side, whose
+        answers come in any order."""
+        ...
+
 
 @dataclass(slots=True)
 class Entry:
@@ -108,6 +113,9 @@ class Recording:
     def left(self, step: str, body: Any) -> None:
         self.steps[_key(self._left, step)] = digest(body, self.secrets)
 
+    def about(self, what: Any) -> Tape:
+        return About(self, digest(what, self.secrets))
+
     def _entry(self, step: str, asked: Any) -> Entry:
         key = _key(self._asked, step)
         self.entries[key] = Entry(digest(asked, self.secrets))
@@ -158,6 +166,9 @@ class Replay:
         if recorded != digest(body):
             raise ReplayDiffers(f"{visit} makes something else than when it was recorded")
 
+    def about(self, what: Any) -> Tape:
+        return About(self, digest(what))
+
     def ended(self) -> None:
         """Says that the run is over.
 
@@ -178,6 +189,32 @@ class Replay:
         if entry.asked != digest(asked):
             raise ReplayDiffers(f"step '{step}' asks the outside something else (time {number}) than was recorded")
         return entry
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A tape for what is asked about one thing of several, which is called ``step/thing`` on it."""
+
+    tape: Tape
+    thing: str
+
+    def stream(self, step: str, asked: Any, make: Callable[[], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
+        return self.tape.stream(f"{step}/{self.thing}", asked, make)
+
+    async def value(self, step: str, asked: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+        return await self.tape.value(f"{step}/{self.thing}", asked, make)
+
+    def draw(self, step: str, make: Callable[[], Any]) -> Any:
+        return self.tape.draw(f"{step}/{self.thing}", make)
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        return self.tape.once(what, make)
+
+    def left(self, step: str, body: Any) -> None:
+        self.tape.left(step, body)
+
+    def about(self, what: Any) -> Tape:
+        return self.tape.about([self.thing, what])
 
 
 def _key(asked: Counter[str], step: str) -> str:

@@ -56,6 +56,8 @@ class ToolsStep:
 
     full_event = True
     needs_whole = True
+    needs_run = True
+    """The policies of a run hold for the calls, and its tape keeps them; a process would know of neither."""
 
     def __init__(
         self,

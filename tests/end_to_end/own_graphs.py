@@ -195,3 +195,43 @@ def mailing(parts: Parts) -> Flow:
     flow = Flow("mailing")
     flow.to(plan, full_event=True).to(inner, name="calling").to(ResponderStep(parts.default), name="say").respond()
     return flow
+
+
+def thrifty(parts: Parts) -> Flow:
+    """A graph with a cap on tokens, which one answer does not pass."""
+    flow = Flow("thrifty", max_tokens=15)
+    flow.to(ResponderStep(parts.default), name="say").respond()
+    return flow
+
+
+def priced(parts: Parts) -> Flow:
+    """A graph with a cap on money."""
+    flow = Flow("priced", max_usd=1)
+    flow.to(ResponderStep(parts.default), name="say").respond()
+    return flow
+
+
+DOZES, DOZED = asyncio.Event(), asyncio.Event()
+"""Until when a tool dozes, and that it has woken up."""
+
+
+async def doze() -> str:
+    """Takes its time."""
+    await DOZES.wait()
+    DOZED.set()
+    return "slept"
+
+
+def dozing() -> Flow:
+    """A graph that answers while a tool beside the answer takes its time."""
+
+    def plan(request: ChatRequest) -> ChatRequest:
+        call = {"id": "call_1", "type": "function", "function": {"name": "doze", "arguments": "{}"}}
+        request.messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        return request
+
+    flow = Flow("dozing")
+    planned = flow.to(plan)
+    planned.to(ToolsStep([Tool.of(doze)]), name="tools")
+    planned.to(lambda request: "A bird.", name="say").respond()
+    return flow

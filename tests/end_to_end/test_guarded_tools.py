@@ -97,6 +97,27 @@ async def test_a_tool_is_given_what_no_model_was_told() -> None:
     assert read_by_models(upstream)[-1] == '{"result": "sent to [EMAIL_1]"}'
 
 
+@pytest.mark.parametrize("asked_of", ["up", "mailing"])
+async def test_what_was_taken_out_is_hidden_where_json_writes_it_in_another_way(asked_of: str) -> None:
+    """The lines of a private key stand in JSON behind each other: neither a judge nor a model reads it there."""
+    SENT.clear()
+    key = f"-----BEGIN PRIVATE KEY-----\n{'MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcw' * 2}\n-----END PRIVATE KEY-----"
+    replies = (calls("send", to="[PRIVATE_KEY_1]"), *((answer("done"),) if asked_of == "mailing" else ()))
+    async with ScriptedUpstream(Json({"allowed": True})) as server:
+        judge = {"rule": "http", "url": f"{server.base_url}/guard", "places": ["tool_arguments"]}
+        rules = policy({"rule": "secrets", "places": ["input"]}, judge, reversible=True)
+        async with serving_upstream(*replies, graphs=GRAPHS, guardrails=[rules]) as (gateway, upstream):
+            body = {"model": asked_of, "messages": [{"role": "user", "content": f"Send {key}"}]}
+            _, _, told = await gateway.post("/v1/chat/completions", body)
+    assert [each.body["text"] for each in server.received] == ['{"name":"send","arguments":{"to":"[PRIVATE_KEY_1]"}}']
+    if asked_of == "mailing":
+        assert [key] == SENT
+        assert read_by_models(upstream)[-1] == '{"result": "sent to [PRIVATE_KEY_1]"}'
+    else:
+        (call,) = told["choices"][0]["message"]["tool_calls"]
+        assert orjson.loads(call["function"]["arguments"]) == {"to": key}
+
+
 @pytest.mark.parametrize(("place", "is_sent"), [("tool_arguments", False), ("tool_results", True)])
 async def test_judges_look_at_calls_and_results(place: str, *, is_sent: bool) -> None:
     """What one refuses is not done, or not read; the model is told why, and the run goes on."""

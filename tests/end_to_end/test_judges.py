@@ -148,6 +148,21 @@ async def test_a_moderation_that_says_nothing_of_the_text_is_none(said: dict[str
 
 
 @pytest.mark.parametrize(("fail", "status"), [("open", 200), ("closed", 503)])
+async def test_a_moderation_endpoint_with_another_form_has_not_answered(fail: str, status: int) -> None:
+    """Its categories are a list: that is no error of the gateway's."""
+    begun = Pause()
+    said = {"results": [{"flagged": True, "categories": ["violence"]}]}
+    async with ScriptedUpstream(Stream([begun, orjson.dumps(said)])) as server:
+        rule = policy(rule="moderation", base_url=server.base_url, api_key="sk-moderation", fail=fail)
+        async with serving_upstream(answer("Nobody."), guardrails=[rule]) as (gateway, upstream):
+            asking = asyncio.create_task(gateway.post("/v1/chat/completions", CHAT))
+            await upstream.came.wait()
+            begun.set()
+            told, _, _ = await asking
+    assert told == status
+
+
+@pytest.mark.parametrize(("fail", "status"), [("open", 200), ("closed", 503)])
 async def test_a_judge_that_does_not_answer_fails_as_it_is_told(fail: str, status: int) -> None:
     """Open lets pass, closed refuses, and says that it could not be asked."""
     begun = Pause()

@@ -35,6 +35,7 @@ from graph import (
     RunTimeout,
     StepTimeout,
     TokensExceeded,
+    ToolsStep,
     WorkerLost,
 )
 from llm import Usage
@@ -785,6 +786,7 @@ shadowed, decorated = decorated, local_function()
         (Merge, {}, r"step 'step' has merges, which works on the loop"),
         (Collector, {}, r"step 'step' has collects, which works on the loop"),
         (Gathers, {}, r"step 'step' has gather, which its flow calls on the loop, .* let a plain step after it have"),
+        (ToolsStep, {"tools": ()}, r"asks its run what may be done, .* let what it calls compute in one"),
         (Flow().to(add).flow, {}, r"step 'step': a flow cannot be in a process; say it of the steps in it"),
         (Author, {}, r"is given the event, whose state cannot be sent .*; define its class at the top of a module"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -319,3 +320,13 @@ def test_a_region_that_is_none_is_refused(region: str) -> None:
     """Nothing would be found by it."""
     with pytest.raises(ValueError, match=f"phone numbers of '{region}' are not known; write two capitals"):
         personal_data(["phone"], regions=["US", region])
+
+
+def test_what_was_taken_out_is_hidden_in_json_within_json() -> None:
+    """As a tool returns it that gives its result as a text: line ends are written in another way each time."""
+    vault = Vault()
+    placeholder = vault.keep("key", 'one\n"two"')
+    text = {"said": 'one\n"two"'}
+    for _ in range(3):
+        assert vault.hidden(str(text["said"])).count(placeholder) == 1
+        text = {"said": json.dumps(text)}
