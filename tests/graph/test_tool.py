@@ -163,3 +163,24 @@ async def test_a_def_that_finds_nothing_is_an_error() -> None:
         return next(iter(names))
 
     assert await Tool.of(first).call('{"names": []}', 5) == {"error": "first failed: RuntimeError"}
+
+
+async def test_a_tool_ends_neither_the_run_nor_the_loop() -> None:
+    """What was cancelled inside of it, and a function that exits, are told like any other error."""
+
+    async def waits() -> None:
+        """Waits for something that somebody else gave up."""
+        given_up = asyncio.get_running_loop().create_future()
+        given_up.cancel()
+        await given_up
+
+    def blocks() -> None:
+        """The same, in a thread."""
+        asyncio.run(waits())
+
+    async def exits() -> None:
+        """Is a command line inside."""
+        raise SystemExit(2)
+
+    for function in (waits, blocks, exits):
+        assert await Tool.of(function).call("", 5) == {"error": f"{function.__name__} failed: RuntimeError"}
