@@ -156,11 +156,13 @@ def _name_of(call: Message) -> str:
 
 def _json(value: Any) -> str:
     """JSON with a space after commas and colons, as models are used to see it; objects as Pydantic would write them.
+    Halves of characters, as in names of files that are no UTF-8, are written as escapes: nobody could send them.
 
     Raises:
         Exception: when a value has no form in it, or cannot be written.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_written)
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_written)
+    return written.encode(errors="backslashreplace").decode()
 
 
 def _written(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -139,6 +140,21 @@ async def test_results_that_are_objects_of_python() -> None:
         {"tags": ["sea"], "price": "9.50"},
         {"error": "the tool returned something that is not JSON"},
     ]
+
+
+async def test_halves_of_characters_are_written_as_escapes() -> None:
+    """As they stand in names of files that are no UTF-8; else the request with the result could not be sent."""
+
+    def names() -> list[str]:
+        return [os.fsdecode(b"caf\xe9.txt")]
+
+    def lost() -> None:
+        raise ToolError("no " + os.fsdecode(b"\xe9"))
+
+    event = Event(calls(("names", "{}"), ("lost", "{}")))
+    await ToolsStep([Tool.of(names), Tool.of(lost)]).do(event)
+    written = [message["content"] for message in event.body.messages[-2:]]
+    assert written == ['{"result": ["caf\\udce9.txt"]}', '{"error": "no \\udce9"}']
 
 
 async def test_results_that_run_are_not_run() -> None:
