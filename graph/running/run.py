@@ -58,6 +58,7 @@ class FlowRun:
         seconds_to_first: how long it took to the first chunk of the answer; None while there is none.
         through: what leads its answer on before it leaves, and sees its event before anything runs.
         tool_guard: what looks at the calls of tools that its steps make, and those of the runs inside it.
+        tool_calls: how often those have called each tool, by its name.
         verdict: what guardrails around the run said, once they have.
         drafts: what the responder said before anybody accepted it.
         visited: how often each node has been entered, by its index.
@@ -80,6 +81,7 @@ class FlowRun:
         "steps",
         "streamed",
         "through",
+        "tool_calls",
         "tool_guard",
         "verdict",
         "visited",
@@ -101,6 +103,7 @@ class FlowRun:
         self.seconds_to_first: float | None = None
         self.through: Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]] | None = None
         self.tool_guard: ToolGuard | None = outer.tool_guard if outer is not None else None
+        self.tool_calls: dict[str, int] = outer.tool_calls if outer is not None else {}
         self.verdict: Verdict | None = None
         self.drafts = Drafts()
         self.visited = [0] * len(plan.nodes)
