@@ -177,6 +177,11 @@ def _our_errors(param: str = "messages") -> Iterator[None]:
 
 def _options(engine: Engine, request: ChatRequest) -> GenerationOptions:
     given = request.parameters
+    if "audio" in (given.get("modalities") or ()):
+        message = (
+            "Unsupported value: 'modalities' is not supported with this model, which does not speak; leave it out."
+        )
+        raise InvalidRequest(message, param="modalities", code="unsupported_value")
     stop = given.get("stop") or ()
     return GenerationOptions(
         max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),

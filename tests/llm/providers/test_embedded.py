@@ -106,3 +106,18 @@ async def test_what_of_a_schema_cannot_be_followed_is_said(pattern: str, said: s
             assert "%json" not in str(raised.value)
     finally:
         await provider.close()
+
+
+async def test_it_does_not_speak() -> None:
+    """Whoever asks for audio is told so, and gets no text instead."""
+    spoken = ChatRequest.of_text("m", "Hi").having(modalities=["text", "audio"], audio={"voice": "x", "format": "wav"})
+    provider = EmbeddedProvider()
+    try:
+        with pytest.raises(InvalidRequest) as raised:
+            await collect(provider.stream("penstock-demo", spoken))
+        assert (
+            await collect(provider.stream("penstock-demo", spoken.having(modalities=["text"], max_tokens=2)))
+        ).content
+    finally:
+        await provider.close()
+    assert (raised.value.param, raised.value.code) == ("modalities", "unsupported_value")
