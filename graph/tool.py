@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_origi
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
+from graph.compiled.results import settled
 from graph.errors import InvalidTool, ToolError
 from graph.threads import in_thread
 from llm.json_schema import Schema
@@ -196,7 +197,7 @@ class Tool:
         try:
             if inspect.iscoroutinefunction(self.function):
                 return await self.function(**given)
-            return await in_thread(self.function, **given)
+            return await settled(await in_thread(self.function, **given))
         except (SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
