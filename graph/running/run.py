@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from graph.compiled.node import Node, gather
 from graph.compiled.plan import Plan
 from graph.compiled.results import END
-from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
+from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunError, RunTimeout
 from graph.event import Event
 from graph.instrument import Hooks
 from graph.running.drafts import Drafts
@@ -166,8 +166,10 @@ class FlowRun:
                     hook(self, self.event, chunk)
                 yield chunk
         except BaseException as error:
-            self.error = error
-            raise
+            self.error = _own(error, self.event)
+            if self.error is error:
+                raise
+            raise self.error from error
         finally:
             await answer.aclose()
             if self._asides:
@@ -293,6 +295,14 @@ class FlowRun:
             aside.cancel()
         if self._asides:
             await asyncio.gather(*self._asides, return_exceptions=True)
+
+
+def _own(error: BaseException, event: Event) -> BaseException:
+    """The error of a run: nobody has left it where what a step waited for was cancelled, and not the run."""
+    task = asyncio.current_task()
+    if not isinstance(error, asyncio.CancelledError) or task is None or task.cancelling():
+        return error
+    return RunError(f"step '{event.at}': what it waited for was cancelled")
 
 
 def _meter(plan: Plan, event: Event, outer: FlowRun | None) -> Meter | None:
