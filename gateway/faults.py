@@ -201,9 +201,9 @@ class Fault:
 
     @classmethod
     def of(cls, error: BaseException) -> Fault:
-        """The fault that the table makes of an error; where a single model failed, of that."""
-        if isinstance(error, ModelRunnerError) and len(error.errors) == 1:
-            return cls.of(next(iter(error.errors.values())))
+        """The fault that the table makes of an error; where models failed, the gravest of theirs."""
+        if isinstance(error, ModelRunnerError) and error.errors:
+            return max(map(cls.of, error.errors.values()), key=lambda fault: fault.status)
         row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
         status, code, param = row.status, row.code, None
         if isinstance(error, UpstreamRequestRefused):

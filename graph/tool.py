@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_origi
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
+from graph.compiled.results import settled
 from graph.errors import InvalidTool, ToolError
 from graph.threads import in_thread
 from llm.json_schema import Schema
@@ -187,9 +188,21 @@ class Tool:
         return dict(value)
 
     async def _run(self, given: dict[str, Any]) -> Any:
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(**given)
-        return await in_thread(self.function, **given)
+        """What the function returns.
+
+        Raises:
+            RuntimeError: for a SystemExit, which would end the loop with all its other requests, and for a
+                CancelledError of its own, which would end the run as if its client had left.
+        """
+        try:
+            if inspect.iscoroutinefunction(self.function):
+                return await self.function(**given)
+            return await settled(await in_thread(self.function, **given))
+        except (SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            raise RuntimeError(f"tool '{self.name}' raised {type(error).__name__}") from error
 
 
 async def _recorded(**arguments: Any) -> Any:

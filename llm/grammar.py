@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -43,6 +45,10 @@ def compiled(tokenizer: LLTokenizer, rules: Iterable[str]) -> LLMatcher:
     return matcher
 
 
+_PLACE, _QUOTED = re.compile(r"^at \d+\(\d+\): "), re.compile(r"\s*\d+ \| |<non-verbose")
+"""How llguidance says where something stands in a grammar: before what is wrong, and below it."""
+MAX_SAID = 300
+"""How many characters of what is wrong are told."""
 NOTHING_FITS = "NoExtensionBias"
 """What llguidance says of a grammar that accepts nothing, such as a schema that is a reference to itself."""
 
@@ -55,9 +61,15 @@ def bias_of(matcher: LLMatcher) -> bytes:
     """
     bias: bytes = matcher.compute_logit_bias() if not matcher.is_error() else b""
     if matcher.is_error():
-        said = matcher.get_error().partition("\n")[0]
+        said = _said(matcher.get_error())
         raise UnusableGrammar("no value is valid" if said == NOTHING_FITS else said)
     return bias
+
+
+def _said(error: str) -> str:
+    """What llguidance says is wrong, without the grammar that it quotes, which is ours."""
+    lines = takewhile(lambda line: not _QUOTED.match(line), _PLACE.sub("", error).splitlines())
+    return " ".join(line.strip() for line in lines if line.strip(" ^"))[:MAX_SAID]
 
 
 def literal(text: str) -> str:

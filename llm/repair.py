@@ -15,6 +15,7 @@ from typing import Any, Self, TypeAlias
 import orjson
 
 from llm.chat import ChatChunk, ChatCompletion, ChatRequest, Message, ToolCallDelta
+from llm.chat.completion import ToolCall
 from llm.errors import InvalidRequest, UpstreamAnswerInvalid, UpstreamAnswerTooLong
 from llm.json_schema import Schema
 from llm.packing import pack_chunk
@@ -134,8 +135,10 @@ def _whole(answer: ChatCompletion, expected: Expected, *, repairs: bool) -> Chat
     content = None
     if expected.content is not None:
         content = _unfenced(answer.content) if not answer.tool_calls else answer.content
+    cut = answer.finish_reason not in WHOLE
     calls = tuple(
-        ToolCallDelta(at, call.arguments, call.id, call.name, call.kind) for at, call in enumerate(answer.tool_calls)
+        ToolCallDelta(at, call.arguments if cut else _arguments(call), call.id, call.name, call.kind)
+        for at, call in enumerate(answer.tool_calls)
     )
     return ChatChunk(content or None, calls, logprobs=answer.logprobs if content else None)
 
@@ -170,6 +173,11 @@ def _faults(schema: Schema, text: str, what: str) -> list[str]:
     except orjson.JSONDecodeError as error:
         return [f"{what}: no JSON ({error})"]
     return [f"{what}: {fault}" for fault in schema.faults(value)]
+
+
+def _arguments(call: ToolCall) -> str:
+    """The arguments of a call as they were checked; those of a custom tool are any text."""
+    return (_unfenced(call.arguments) or "{}") if call.kind == "function" else call.arguments
 
 
 def _unfenced(text: str) -> str:

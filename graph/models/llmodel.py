@@ -13,7 +13,7 @@ from graph.event import Event
 from graph.models.blocking import waited
 from graph.models.model import Model
 from llm import ChatChunk, ChatCompletion, ChatRequest, Message, Usage
-from prompts import LivePrompt, LLMPromptArtifact, MissingVariable
+from prompts import LivePrompt, LLMPromptArtifact, MissingVariable, RenderingFailed
 
 
 class LLModel(Model):
@@ -96,8 +96,7 @@ class LLModel(Model):
         of lists of messages. ``origin_name`` is the endpoint that was called.
 
         Raises:
-            InvalidInput: when the body lacks what the artifact needs, or without one has no messages.
-            RenderingFailed: when the artifact cannot be filled with what it has.
+            InvalidInput: when the artifact cannot be filled from the body, or without one that has no messages.
         """
         config = dict(llm_prompt_artifact.invocation_config) if llm_prompt_artifact is not None else {}
         if isinstance(body, list):
@@ -185,7 +184,7 @@ def _messages(body: Any, endpoint: str, prompt: LLMPromptArtifact | None) -> lis
     if prompt is not None and prompt.prompt_template:
         try:
             return prompt.render(body if isinstance(body, Mapping) else {})
-        except MissingVariable as error:
+        except (MissingVariable, RenderingFailed) as error:
             raise InvalidInput(str(error)) from error
     if isinstance(body, str):
         return [{"role": "user", "content": body}]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from graph.compiled.node import Node, gather
 from graph.compiled.plan import Plan
 from graph.compiled.results import END
-from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunTimeout
+from graph.errors import LimitExceeded, MaxIterationsExceeded, MaxStepsExceeded, RunError, RunTimeout
 from graph.event import Event
 from graph.instrument import Hooks
 from graph.running.drafts import Drafts
@@ -58,6 +58,7 @@ class FlowRun:
         seconds_to_first: how long it took to the first chunk of the answer; None while there is none.
         through: what leads its answer on before it leaves, and sees its event before anything runs.
         tool_guard: what looks at the calls of tools that its steps make, and those of the runs inside it.
+        tool_calls: how often those have called each tool, by its name.
         verdict: what guardrails around the run said, once they have.
         drafts: what the responder said before anybody accepted it.
         visited: how often each node has been entered, by its index.
@@ -80,6 +81,7 @@ class FlowRun:
         "steps",
         "streamed",
         "through",
+        "tool_calls",
         "tool_guard",
         "verdict",
         "visited",
@@ -101,6 +103,7 @@ class FlowRun:
         self.seconds_to_first: float | None = None
         self.through: Callable[[FlowRun, AsyncGenerator[Any, None]], AsyncGenerator[Any, None]] | None = None
         self.tool_guard: ToolGuard | None = outer.tool_guard if outer is not None else None
+        self.tool_calls: dict[str, int] = outer.tool_calls if outer is not None else {}
         self.verdict: Verdict | None = None
         self.drafts = Drafts()
         self.visited = [0] * len(plan.nodes)
@@ -163,8 +166,10 @@ class FlowRun:
                     hook(self, self.event, chunk)
                 yield chunk
         except BaseException as error:
-            self.error = error
-            raise
+            self.error = _own(error, self.event)
+            if self.error is error:
+                raise
+            raise self.error from error
         finally:
             await answer.aclose()
             if self._asides:
@@ -290,6 +295,14 @@ class FlowRun:
             aside.cancel()
         if self._asides:
             await asyncio.gather(*self._asides, return_exceptions=True)
+
+
+def _own(error: BaseException, event: Event) -> BaseException:
+    """The error of a run: nobody has left it where what a step waited for was cancelled, and not the run."""
+    task = asyncio.current_task()
+    if not isinstance(error, asyncio.CancelledError) or task is None or task.cancelling():
+        return error
+    return RunError(f"step '{event.at}': what it waited for was cancelled")
 
 
 def _meter(plan: Plan, event: Event, outer: FlowRun | None) -> Meter | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +24,8 @@ TIMEOUT_SECONDS = 30.0
 MAX_PARALLEL = 8
 MAX_CALLS = 64
 MAX_RESULT = 64 * 1024
-CALLS = "calls"
-"""Where the calls so far stand in the step's notes, by the name of the tool."""
+CALLS, EACH = "calls", "calls of each"
+"""Where the calls so far stand in the step's notes, and, where no run is known, as in a process, those of each tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,8 @@ class ToolsStep:
         tools: tools, and sets of tools such as ``parts.tools("name")``.
         timeout_seconds: for one call of a tool that has no ``timeout`` of its own.
         max_parallel: how many tools run side by side; the others wait for their turn, which is not part of their time.
-        max_calls: how many calls a model may make in one run; each tool may have a ``max_calls`` of its own too.
+        max_calls: how many calls this step makes in one run. A tool's own ``max_calls`` is for all steps of a run, and
+            those of the flows inside it.
         max_result: how many characters of JSON one call may return.
 
     Raises:
@@ -80,9 +80,7 @@ class ToolsStep:
         request: ChatRequest = event.body
         calls = request.messages[-1].get("tool_calls") or []
         tools = {tool.name: tool for tool in tools_of(self._sources, event.tape)}
-        counted = Counter(event.own_notes.get(CALLS, {}))
-        refused = [self._refusal(call, tools, counted) for call in calls]
-        event.own_notes[CALLS] = dict(counted)
+        refused = [self._refusal(call, tools, event) for call in calls]
         places = asyncio.Semaphore(self._max_parallel)
         answers = [self._answer(call, tools, told, event, places) for call, told in zip(calls, refused, strict=True)]
         try:
@@ -92,14 +90,16 @@ class ToolsStep:
             raise failed.exceptions[0] from None
         request.messages += [task.result() for task in tasks]
 
-    def _refusal(self, call: Message, tools: Mapping[str, Tool], counted: Counter[str]) -> str:
+    def _refusal(self, call: Message, tools: Mapping[str, Tool], event: Event) -> str:
         """Why a call is not made, or nothing; it counts either way."""
-        name = _name_of(call)
-        if counted.total() >= self._max_calls:
+        name, notes = _name_of(call), event.own_notes
+        if notes.get(CALLS, 0) >= self._max_calls:
             return f"no more tools may be called; {self._max_calls} calls are all that there are"
         if name not in tools:
             return f"there is no tool '{name}'; there are {', '.join(tools)}"
-        counted[name] += 1
+        notes[CALLS] = notes.get(CALLS, 0) + 1
+        counted = event.run.tool_calls if event.run is not None else notes.setdefault(EACH, {})
+        counted[name] = counted.get(name, 0) + 1
         most = tools[name].max_calls
         if most is not None and counted[name] > most:
             return f"{name} may not be called any more; {most} {'call is' if most == 1 else 'calls are'} all it has"
@@ -160,11 +160,13 @@ def _name_of(call: Message) -> str:
 
 def _json(value: Any) -> str:
     """JSON with a space after commas and colons, as models are used to see it; objects as Pydantic would write them.
+    Halves of characters, as in names of files that are no UTF-8, are written as escapes: nobody could send them.
 
     Raises:
         Exception: when a value has no form in it, or cannot be written.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_written)
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_written)
+    return written.encode(errors="backslashreplace").decode()
 
 
 def _written(value: Any) -> Any:

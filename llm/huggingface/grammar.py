@@ -141,4 +141,4 @@ def _refused(param: str) -> Iterator[None]:
         yield
     except UnusableGrammar as error:
         message = f"This model cannot follow this schema: {error}"
-        raise InvalidRequest(message, param=param, code="invalid_value") from error
+        raise InvalidRequest(message, param=param, code="invalid_json_schema") from error

@@ -170,13 +170,18 @@ def _our_errors(param: str = "messages") -> Iterator[None]:
         raise ContextLengthExceeded(error.tokens, error.limit, param) from error
     except InvalidSchema as error:
         message = f"The embedded model cannot follow this schema: {error}"
-        raise InvalidRequest(message, param="response_format", code="invalid_value") from error
+        raise InvalidRequest(message, param="response_format", code="invalid_json_schema") from error
     except RequestError as error:
         raise InvalidRequest(str(error), param=param, code="invalid_value") from error
 
 
 def _options(engine: Engine, request: ChatRequest) -> GenerationOptions:
     given = request.parameters
+    if "audio" in (given.get("modalities") or ()):
+        message = (
+            "Unsupported value: 'modalities' is not supported with this model, which does not speak; leave it out."
+        )
+        raise InvalidRequest(message, param="modalities", code="unsupported_value")
     stop = given.get("stop") or ()
     return GenerationOptions(
         max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
@@ -207,7 +212,7 @@ def _constraint(engine: Engine, request: ChatRequest) -> Constraint | None:
         return engine.constraint.tools(choice.tools, mode, choice.parallel, answer, request.copies)
     except InvalidSchema as error:
         message = f"The embedded model cannot follow these tools: {error}"
-        raise InvalidRequest(message, param="tools", code="invalid_value") from error
+        raise InvalidRequest(message, param="tools", code="invalid_json_schema") from error
 
 
 def _chunk(piece: Piece) -> ChatChunk:

@@ -254,6 +254,8 @@ def _check(given: Mapping[str, Any]) -> None:
         raise _unsupported("n")
     if given.get("logprobs"):
         raise _unsupported("logprobs")
+    if "audio" in (given.get("modalities") or ()):
+        raise _unsupported("modalities")
 
 
 def _unsupported(name: str) -> InvalidRequest:

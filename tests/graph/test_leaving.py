@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from graph import Choice, Collector, Complete, FlatMap, Flow, Merge
+from graph import Choice, Collector, Complete, Event, FlatMap, Flow, Merge, RunError
 
 READ, ALL = 3, 20
 
@@ -272,3 +272,19 @@ async def test_case_30_leaving_reaches_every_mechanism(flow: Flow, tmp_path: Pat
     async with aclosing(flow.stream(str(log))) as chunks:
         assert [await anext(chunks) for _ in range(READ)] == list(range(READ))
     assert log.read_text().split() in (["made"] * READ + ["closed"], ["made"] * (READ + 1) + ["closed"])
+
+
+async def test_what_a_step_waits_for_may_be_cancelled_without_the_run() -> None:
+    """That is an error of the run, as any other; nobody has left it."""
+
+    async def waits(body: Any) -> None:
+        given_up = asyncio.get_running_loop().create_future()
+        given_up.cancel()
+        await given_up
+
+    flow = Flow("waiting")
+    flow.to(waits, name="waits").respond()
+    run = flow.start(Event({}))
+    with pytest.raises(RunError, match="step 'waits': what it waited for was cancelled"):
+        await run.result()
+    assert isinstance(run.error, RunError)

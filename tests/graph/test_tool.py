@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -163,3 +164,45 @@ async def test_a_def_that_finds_nothing_is_an_error() -> None:
         return next(iter(names))
 
     assert await Tool.of(first).call('{"names": []}', 5) == {"error": "first failed: RuntimeError"}
+
+
+async def test_a_tool_ends_neither_the_run_nor_the_loop() -> None:
+    """What was cancelled inside of it, and a function that exits, are told like any other error."""
+
+    async def waits() -> None:
+        """Waits for something that somebody else gave up."""
+        given_up = asyncio.get_running_loop().create_future()
+        given_up.cancel()
+        await given_up
+
+    def blocks() -> None:
+        """The same, in a thread."""
+        asyncio.run(waits())
+
+    async def exits() -> None:
+        """Is a command line inside."""
+        raise SystemExit(2)
+
+    for function in (waits, blocks, exits):
+        assert await Tool.of(function).call("", 5) == {"error": f"{function.__name__} failed: RuntimeError"}
+
+
+async def test_what_a_decorator_or_an_object_makes_async_is_waited_for() -> None:
+    """A def that gives back a coroutine, which no signature shows."""
+
+    async def find(city: str) -> str:
+        """Finds."""
+        return f"Hotel {city}"
+
+    @functools.wraps(find)
+    def traced(city: str) -> Coroutine[Any, Any, str]:
+        return find(city)
+
+    class Finder:
+        """Finds."""
+
+        async def __call__(self, city: str) -> str:
+            return await find(city)
+
+    for function in (traced, Finder()):
+        assert await Tool.of(function).call('{"city": "Oslo"}', 5) == {"result": "Hotel Oslo"}

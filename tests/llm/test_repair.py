@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llm import ChatChunk, ChatCompletion, ChatRequest, InvalidRequest, UpstreamAnswerInvalid, UpstreamAnswerTooLong
+from llm.chat import ToolCallDelta
 from llm.repair import checked
 from llm.testing import ScriptedProvider, call, say
 from llm.testing.scripted import Turn
@@ -95,6 +96,19 @@ async def test_the_fence_of_markdown_is_taken_off() -> None:
     """That needs no second turn."""
     answer, _ = await answer_of(say('```json\n{"n": 1}\n```'), **JSON_SCHEMA)
     assert answer.content == '{"n": 1}'
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [('```json\n{"n": 1}\n```', '{"n": 1}'), ("", "{}"), ('{"n": 1}', '{"n": 1}')]
+)
+async def test_arguments_are_what_was_checked(written: str, told: str) -> None:
+    """Without their fence, and JSON where none were written; cut off, they are as they came."""
+    tools = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
+    delta = ChatChunk(tool_calls=(ToolCallDelta(0, written, "c", "count"),))
+    answer, _ = await answer_of(Turn((delta, ChatChunk(finish_reason="tool_calls"))), tools=tools)
+    assert answer.tool_calls[0].arguments == told
+    answer, _ = await answer_of(Turn((delta, ChatChunk(finish_reason="length"))), tools=tools)
+    assert answer.tool_calls[0].arguments == written
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])

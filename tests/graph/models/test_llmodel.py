@@ -182,6 +182,38 @@ async def test_a_body_that_lacks_a_field_of_the_prompt_is_the_callers_fault() ->
     assert "did you mean 'contry'?" in fault.message
 
 
+@pytest.mark.parametrize(("body", "said"), [({"order": {}}, "`order.city` is undefined"), ({"order": 5}, "order.city")])
+async def test_so_is_one_that_lacks_a_field_of_a_field(body: Any, said: str) -> None:
+    """Also one whose field is of another kind."""
+    prompt = LLMPromptArtifact("to", [{"role": "user", "content": "Send it to {{ order.city }}."}])
+    with pytest.raises(ModelRunnerError) as caught:
+        await of(LLModel, llm.LLModel(model(), prompt)).run(body)
+    fault = Fault.of(caught.value)
+    assert fault.status == 400
+    assert said in fault.message
+
+
+async def test_of_several_models_that_fail_the_gravest_fault_is_told() -> None:
+    """What all of them lack is the caller's fault; where one failed by itself, that is ours to look at."""
+
+    def several(*models: llm.Model) -> Flow:
+        flow, runner = Flow("several"), ModelRunnerStep("runner")
+        for at, each in enumerate(models):
+            runner.add_model(f"m{at}", LLModel, model_artifact=llm.LLModel(each, PROMPT))
+        flow.to(runner).respond()
+        return flow
+
+    with pytest.raises(ModelRunnerError) as caught:
+        await several(model(), model()).run({"x": 1})
+    fault = Fault.of(caught.value)
+    assert (fault.status, "needs 'country'" in fault.message) == (400, True)
+    with pytest.raises(ModelRunnerError) as caught:
+        await several(model(fail(llm.UpstreamRateLimited("slowly"))), model(fail(llm.UpstreamUnavailable("down")))).run(
+            {"country": "Peru"}
+        )
+    assert Fault.of(caught.value).status == 503
+
+
 async def test_a_batch_of_bodies_is_a_list_of_answers() -> None:
     """Of a list of bodies the result is the list of their results."""
     flow = of(LLModel, llm.LLModel(model(say("Paris"), say("Rome")), PROMPT), result_path="out")

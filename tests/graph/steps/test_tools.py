@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -109,6 +110,26 @@ async def test_all_calls_of_a_run_together_have_a_limit() -> None:
     assert answers == [{"result": 3}, {"error": "no more tools may be called; 1 calls are all that there are"}]
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["steps", "a flow inside"])
+async def test_a_limit_of_a_tool_is_for_the_whole_run(inside: bool) -> None:
+    """Whichever of its steps calls it, however often it goes through a flow inside it; other tools have their own."""
+    tools = ToolsStep([Tool.of(add, max_calls=1), Tool.of(add, name="plus")])
+
+    def plan(request: ChatRequest) -> ChatRequest:
+        both = calls(("add", '{"a": 1, "b": 2}'), ("plus", '{"a": 1, "b": 2}'))
+        return request.having([*request.messages, both.messages[-1]])
+
+    inner = Flow("inner")
+    inner.to(tools).respond()
+    flow = Flow("twice")
+    step = flow.to(plan, name="plan").to(inner if inside else tools, name="first")
+    step = step.to(plan, name="plan again").to(inner.as_step() if inside else tools, name="second")
+    step.to(lambda body: [each["content"] for each in body.messages if each["role"] == "tool"], name="told").respond()
+    made, limit = '{"result": 3}', '{"error": "add may not be called any more; 1 call is all it has"}'
+    assert await flow.run(ChatRequest.of_text("m", "hello")) == [made, made, limit, made]
+    assert await flow.run(ChatRequest.of_text("m", "hello")) == [made, made, limit, made]
+
+
 async def test_results_have_a_bound() -> None:
     """A longer one is not cut, as half a JSON text would mislead; the model is told to ask for less."""
 
@@ -139,6 +160,21 @@ async def test_results_that_are_objects_of_python() -> None:
         {"tags": ["sea"], "price": "9.50"},
         {"error": "the tool returned something that is not JSON"},
     ]
+
+
+async def test_halves_of_characters_are_written_as_escapes() -> None:
+    """As they stand in names of files that are no UTF-8; else the request with the result could not be sent."""
+
+    def names() -> list[str]:
+        return [os.fsdecode(b"caf\xe9.txt")]
+
+    def lost() -> None:
+        raise ToolError("no " + os.fsdecode(b"\xe9"))
+
+    event = Event(calls(("names", "{}"), ("lost", "{}")))
+    await ToolsStep([Tool.of(names), Tool.of(lost)]).do(event)
+    written = [message["content"] for message in event.body.messages[-2:]]
+    assert written == ['{"result": ["caf\\udce9.txt"]}', '{"error": "no \\udce9"}']
 
 
 async def test_results_that_run_are_not_run() -> None:

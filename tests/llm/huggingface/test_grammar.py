@@ -170,4 +170,4 @@ def test_keywords_that_cannot_be_followed() -> None:
     assert writer.guide(asked({"type": "function", "function": function}, tool_choice="required"))
     with pytest.raises(InvalidRequest) as raised:
         writer.guide(asked({"type": "function", "function": {**function, "strict": True}}, tool_choice="required"))
-    assert raised.value.param == "tools"
+    assert (raised.value.param, raised.value.code) == ("tools", "invalid_json_schema")

@@ -86,3 +86,38 @@ async def test_which_tool_may_be_called(tool_choice: Any, name: str | None) -> N
         await provider.close()
     assert {call.name for call in made.tool_calls} == ({name} if name else set())
     assert raised.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"), [("(?=x)", "look-around"), ("(a)\\1", "backreferences are not"), ("[", "unclosed")]
+)
+async def test_what_of_a_schema_cannot_be_followed_is_said(pattern: str, said: str) -> None:
+    """In one line, of an answer's and of a tool's, with the code that checked answers have too."""
+    schema = {"type": "object", "properties": {"n": {"type": "string", "pattern": pattern}}, "required": ["n"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "go", "parameters": schema}}
+    hello = ChatRequest.of_text("m", "Go.")
+    provider = EmbeddedProvider()
+    try:
+        for asked in (hello.having(response_format=wanted), hello.having(tools=[tool], tool_choice="required")):
+            with pytest.raises(InvalidRequest, match=f"regex parse error: .*{said}") as raised:
+                await collect(provider.stream("penstock-demo", asked))
+            assert raised.value.code == "invalid_json_schema"
+            assert "%json" not in str(raised.value)
+    finally:
+        await provider.close()
+
+
+async def test_it_does_not_speak() -> None:
+    """Whoever asks for audio is told so, and gets no text instead."""
+    spoken = ChatRequest.of_text("m", "Hi").having(modalities=["text", "audio"], audio={"voice": "x", "format": "wav"})
+    provider = EmbeddedProvider()
+    try:
+        with pytest.raises(InvalidRequest) as raised:
+            await collect(provider.stream("penstock-demo", spoken))
+        assert (
+            await collect(provider.stream("penstock-demo", spoken.having(modalities=["text"], max_tokens=2)))
+        ).content
+    finally:
+        await provider.close()
+    assert (raised.value.param, raised.value.code) == ("modalities", "unsupported_value")
