@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class ToolCall:
         result: JSON text, as the model is told it.
         outcome: how it ended.
         error: what the function raised, of which a model is told the class at most.
-        seconds: how long it took, without the wait for its turn.
+        seconds: how long it took, without the wait for its turn, and without the guardrails around it.
+        begun: when it began, in nanoseconds since 1970.
     """
 
     tool: str
@@ -52,6 +54,7 @@ class ToolCall:
     outcome: Outcome
     error: BaseException | None = None
     seconds: float = 0.0
+    begun: int = field(default_factory=time.time_ns)
 
 
 class Instrument:

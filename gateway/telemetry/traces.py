@@ -6,7 +6,6 @@ here and nowhere else. This module is imported only where the settings ask for t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -179,7 +178,7 @@ class Traces(Instrument):
     # --- tools
 
     def after_tool(self, run: FlowRun, event: Event, call: ToolCall) -> None:
-        """A span of what is over: it began as long ago as it took."""
+        """A span of what is over."""
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": call.tool,
@@ -192,14 +191,13 @@ class Traces(Instrument):
             attributes["gen_ai.tool.call.result"] = hidden(call.result, self._secrets)
         spans = self._open.get(run)
         around = _in(spans.inside(event.at) if spans is not None else None)
-        begun = time.time_ns() - round(call.seconds * 1e9)
         span = self._tracer.start_span(
-            f"execute_tool {call.tool}".rstrip(), around, SpanKind.INTERNAL, attributes, start_time=begun
+            f"execute_tool {call.tool}".rstrip(), around, SpanKind.INTERNAL, attributes, start_time=call.begun
         )
         if call.outcome != "answered":
             span.set_attribute("error.type", call.outcome if call.error is None else type(call.error).__name__)
             span.set_status(Status(StatusCode.ERROR))
-        span.end()
+        span.end(call.begun + round(call.seconds * 1e9))
 
     def _messages(self, request: ChatRequest) -> str:
         return self._hidden(

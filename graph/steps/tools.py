@@ -6,9 +6,9 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
@@ -19,6 +19,9 @@ from graph.tool import Outcome, Told, Tool
 from graph.toolset import ToolSource, kept, tools_of
 from guardrails import ContentRefused
 from llm import ChatRequest, Message
+
+if TYPE_CHECKING:
+    from graph.running.run import ToolGuard
 
 TIMEOUT_SECONDS = 30.0
 MAX_PARALLEL = 8
@@ -35,6 +38,8 @@ class Made:
     content: str
     outcome: Outcome
     error: Exception | None = None
+    seconds: float = 0.0
+    begun: int = field(default_factory=time.time_ns)
 
 
 class ToolsStep:
@@ -125,20 +130,25 @@ class ToolsStep:
                 arguments = await guard.arguments(call["function"])
         except ContentRefused as reason:
             return _refused(event, call, tool, str(reason))
-        work = partial(self._called, tool, call, arguments, event)
-        content = await work() if event.tape is None else await event.tape.value(event.at, call, work)
+        calls: list[Made] = []
+        work = partial(self._called, tool, arguments, calls)
+        read = ""
         try:
-            return content if guard is None else await guard.result(content)
-        except ContentRefused as reason:
-            return _json({"error": str(reason)})
+            content = await work() if event.tape is None else await event.tape.value(event.at, call, work)
+            read = content if guard is None else await _readable(guard, content)
+        finally:
+            for made in calls:
+                _tell(event, call, tool, replace(made, content=read))
+        return read
 
-    async def _called(self, tool: Tool, call: Message, arguments: str, event: Event) -> str:
-        """What a tool says. Those who watch are told of it too, on whatever way it ends."""
-        begun, made = time.perf_counter(), Made("", "left")
+    async def _called(self, tool: Tool, arguments: str, calls: list[Made]) -> str:
+        """What a tool says; ``calls`` has how it went, on whatever way it ends."""
+        left = Made("", "left")
+        begun, made = time.perf_counter(), left
         try:
             made = self._made(await tool.told(arguments, self._timeout))
         finally:
-            _tell(event, call, tool, made, time.perf_counter() - begun)
+            calls.append(replace(made, seconds=time.perf_counter() - begun, begun=left.begun))
         return made.content
 
     def _made(self, told: Told) -> Made:
@@ -182,11 +192,19 @@ def _refused(event: Event, call: Message, tool: Tool | None, why: str) -> str:
     return content
 
 
-def _tell(event: Event, call: Message, tool: Tool | None, made: Made, seconds: float = 0.0) -> None:
+async def _readable(guard: ToolGuard, content: str) -> str:
+    """What a model may read of what a tool said."""
+    try:
+        return await guard.result(content)
+    except ContentRefused as reason:
+        return _json({"error": str(reason)})
+
+
+def _tell(event: Event, call: Message, tool: Tool | None, made: Made) -> None:
     if event.run is None or not event.run.hooks.after_tool:
         return
     arguments = str((call.get("function") or {}).get("arguments", ""))
     name = tool.name if tool is not None else ""
-    over = ToolCall(name, call["id"], arguments, made.content, made.outcome, made.error, seconds)
+    over = ToolCall(name, call["id"], arguments, made.content, made.outcome, made.error, made.seconds, made.begun)
     for hook in event.run.hooks.after_tool:
         hook(event.run, event, over)

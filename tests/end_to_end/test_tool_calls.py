@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from llm.testing.upstream import answer
 from tests.end_to_end.test_metrics import scraped
 from tests.end_to_end.test_traces import Collector, traced
 from tests.serving import serving
@@ -80,3 +81,19 @@ async def test_each_call_is_a_span_of_its_step(contents: bool) -> None:
         assert SECRET not in invented.attributes["gen_ai.tool.call.arguments"]
     else:
         assert said.keys() == {"gen_ai.tool.call.id"}
+
+
+@pytest.mark.parametrize("does", ["redact", "refuse"])
+async def test_a_span_tells_what_a_model_was_told(does: str) -> None:
+    """Where a policy changes what a tool returned, that is not what leaves for the traces either."""
+    rule = {"rule": "personal_data", "action": does, "message": "No.", "places": ["tool_results"]}
+    policy = {"name": "private", "everywhere": True, "rules": [rule]}
+    graphs = [{"name": "mailing", "build": "tests.end_to_end.own_graphs:mailing"}]
+    call = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    replies = (answer("", tool_calls=[call]), answer("done"))
+    collector = Collector()
+    async with traced(collector, *replies, graphs=graphs, guardrails=[policy], contents=True) as (gateway, _):
+        body = {"model": "mailing", "messages": [{"role": "user", "content": "Who is it?"}]}
+        await gateway.post("/v1/chat/completions", body)
+    told = collector.named("execute_tool look_up").attributes["gen_ai.tool.call.result"]
+    assert told == ('{"result": "[EMAIL]"}' if does == "redact" else '{"error": "No."}')

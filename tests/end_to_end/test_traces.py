@@ -57,7 +57,7 @@ class Collector:
 
 @asynccontextmanager
 async def traced(
-    collector: Collector, *replies: Reply, graphs: Sequence[Any] = (), **traces: Any
+    collector: Collector, *replies: Reply, graphs: Sequence[Any] = (), guardrails: Sequence[Any] = (), **traces: Any
 ) -> AsyncGenerator[tuple[Gateway, Any], None]:
     """A gateway whose spans the collector has, once it has stopped."""
     app = web.Application()
@@ -72,7 +72,8 @@ async def traced(
             provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url, "api_key": SECRET}
             model = {"name": "up", "provider": "scripted", "model": "upstream-model"}
             told = {"url": f"http://{host}:{port}/v1/traces", **traces}
-            async with serving(providers=[provider], models=[model], graphs=graphs, traces=told) as gateway:
+            tree = {"providers": [provider], "models": [model], "graphs": graphs, "guardrails": guardrails}
+            async with serving(**tree, traces=told) as gateway:
                 yield gateway, upstream
     finally:
         await runner.cleanup()
