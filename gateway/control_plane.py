@@ -81,7 +81,7 @@ def _routers(
 async def _tell(request: Request, error: Exception) -> JSONResponse:
     """An error of the control plane, in the language of the API that was asked."""
     if isinstance(error, RequestValidationError):
-        places = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-        error = InvalidBody(f"Invalid request: {places}")
+        told = ((fault["loc"][1], fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
+        error = InvalidBody(f"Invalid request: {'; '.join(f'{name}: {said}' for name, said in told)}")
     fault = Fault.of(error)
     return JSONResponse(fault.body_for(request.scope["path"]), fault.status, dict(fault.headers))

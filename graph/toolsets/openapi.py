@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from graph.steps.remote_template import checked_url
 from graph.tool import Tool
 from graph.toolset import Toolset
 from graph.toolsets.mcp import MAX_RESULT_BYTES, MAX_TOOLS, check_name, clean
-from graph.toolsets.openapi_operations import BODY, Operation, operations_of
+from graph.toolsets.openapi_operations import BODY, DEEP, Operation, operations_of
 from llm import UpstreamError
 
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
@@ -144,14 +144,26 @@ def _template(operation: Operation, arguments: Mapping[str, Any]) -> tuple[str, 
     )
     pairs = []
     for name in sorted(operation.in_query.keys() & arguments.keys()):
-        given = arguments[name] if isinstance(arguments[name], list) else [arguments[name]]
-        if len(given) > MAX_VALUES:
-            raise ToolError(f"{name}: {len(given)} values are too many; {MAX_VALUES} may be given")
-        places = [place(name, value) for value in given if value != ""]
-        between = operation.in_query[name]
-        joined = [between.join(places)] if between and places else places
-        pairs += [f"{quote(name, safe='')}={value}" for value in joined]
+        pairs += [
+            f"{quote(called, safe='')}={value}"
+            for called, value in _query(name, arguments[name], operation.in_query[name], place)
+        ]
     return path.lstrip("/") + (f"?{'&'.join(pairs)}" if pairs else ""), values
+
+
+def _query(name: str, given: Any, between: str, place: Callable[[str, Any], str]) -> Iterator[tuple[str, str]]:
+    """The names and values in a query that an argument becomes (https://spec.openapis.org/oas/v3.1.0#style-values)."""
+    values = given if isinstance(given, (list, Mapping)) else [given]
+    if len(values) > MAX_VALUES:
+        raise ToolError(f"{name}: {len(values)} values are too many; {MAX_VALUES} may be given")
+    if isinstance(values, Mapping) and between in ("", DEEP):
+        for member, value in values.items():
+            yield (f"{name}[{member}]" if between else member), place(name, value)
+        return
+    flat = [each for pair in values.items() for each in pair] if isinstance(values, Mapping) else values
+    places = [place(name, value) for value in flat if value != ""]
+    for value in [between.join(places)] if between and places else places:
+        yield name, value
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -18,6 +18,8 @@ BODY = "body"
 SCHEMAS = "#/components/schemas/"
 BETWEEN: Mapping[str, str] = {"form": ",", "spaceDelimited": "%20", "pipeDelimited": "%7C"}
 """What stands between the values of a list that is one parameter of a query, by its style."""
+DEEP = "[]"
+"""What is said instead where each member of an object is a parameter of its own, called ``name[member]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Operation:
     described: str
     schema: Mapping[str, Any]
     in_query: Mapping[str, str]
-    """The parameters of the query, and what stands between several values of one; nothing where each is one."""
+    """The parameters of the query, and what stands between several values of one; nothing where each is one, and
+    ``DEEP`` where the members of an object are named with it."""
     has_body: bool
 
 
@@ -130,7 +133,7 @@ def _add_parameter(arguments: _Arguments, parameter: Mapping[str, Any], given: f
     else:
         style = parameter.get("style", "form")
         each = parameter.get("explode", style == "form")
-        arguments.in_query[name] = "" if each else BETWEEN.get(style, "")
+        arguments.in_query[name] = DEEP if style == "deepObject" else "" if each else BETWEEN.get(style, "")
 
 
 def _body(content: Mapping[str, Any]) -> Any:

@@ -101,6 +101,7 @@ async def test_usage_by_key_team_model_and_day(tmp_path: Path) -> None:
     assert {row["outcome"]: row["requests"] for row in outcomes} == {"answered": 2, "failed": 1, "refused": 1}
     assert (status, forbidden, last) == (400, 403, 200)
     assert odd == [400, 400, 400]
+    assert refused["error"]["message"].startswith("Invalid request: by: Input should be 'key',")
     assert "'outcome' or 'day'" in refused["error"]["message"]
 
 

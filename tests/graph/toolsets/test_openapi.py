@@ -148,6 +148,23 @@ async def test_lists_in_a_query_are_written_as_the_document_says() -> None:
     assert came["url"] == "/a?comma=x%2C%26,y&each=x%2C%26&each=y&pipe=x%2C%26%7Cy&space=x%2C%26%20y"
 
 
+async def test_objects_in_a_query_are_written_as_the_document_says() -> None:
+    """A parameter for each member, by its name or inside that of the object, or all in one value."""
+    objects = [
+        query("members", schema={"type": "object"}),
+        query("deep", schema={"type": "object"}, style="deepObject", explode=True),
+        query("comma", schema={"type": "object"}, explode=False),
+    ]
+    document = changed(_a={"operationId": "a", "parameters": objects})
+    async with serving(echo) as url:
+        (tool,) = OpenApiToolset("pets", document, url, headers={"x-key": "k"})
+        given = {"members": {"b": 1, "c&": True}, "deep": {"gt": 5, "of": "x y"}, "comma": {"d": 2, "e": "f"}}
+        came = await tool.call(json.dumps(given), 5)
+        assert came["url"] == "/a?comma=d,2,e,f&deep%5Bgt%5D=5&deep%5Bof%5D=x%20y&b=1&c%26=true"
+        refused = await tool.call(json.dumps({"deep": {"in": {"a": 1}}}), 5)
+    assert refused == {"error": "deep: only text and numbers can stand in an address"}
+
+
 async def test_what_documents_in_the_wild_say() -> None:
     """Ids that no model can call are written otherwise, a header that the author gives is nobody's to give, JSON may
     name its charset, and what an operation says of a parameter goes before what its path says."""
