@@ -6,11 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
-
 from gateway.config.fields import covers, is_loopback
-from gateway.config.told import Place, dotted, unknown
+from gateway.config.told import Place, dotted, refused, unknown
 
 if TYPE_CHECKING:
     from gateway.config.exchanges import CacheEntry
@@ -31,13 +28,8 @@ def check_rows(settings: Settings) -> None:
     Raises:
         ValidationError: with the place of each fault. No values of secrets are in it.
     """
-    faults = [_told(place, message) for place, message in _faults(settings)]
-    if faults:
-        raise ValidationError.from_exception_data("Settings", faults)
-
-
-def _told(place: Place, message: str) -> InitErrorDetails:
-    return {"type": PydanticCustomError("row", "{told}", {"told": message}), "loc": place, "input": None}
+    if faults := list(_faults(settings)):
+        raise refused(faults)
 
 
 def _faults(settings: Settings) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.config.told import refused
 from llm.providers.presets import presets
 
 
@@ -37,7 +38,7 @@ def with_implied(tree: dict[str, Any], default: Sequence[Any], environ: Mapping[
     """The tree with a provider for every preset that a model names and that has no row of its own.
 
     Raises:
-        ValueError: when there is no key where the preset needs one.
+        ValidationError: at the model, when there is no key where the preset needs one.
     """
     rows = tree.get("providers", default)
     models = tree.get("models")
@@ -51,7 +52,7 @@ def with_implied(tree: dict[str, Any], default: Sequence[Any], environ: Mapping[
                 try:
                     implied[name] = with_preset({"name": name, "kind": name}, environ)
                 except ValueError as error:
-                    raise ValueError(f"models.{index}: {error}") from None
+                    raise refused([(("models", index), str(error))]) from None
     return {**tree, "providers": [*rows, *implied.values()]} if implied else tree
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from prompts.names import LIKELY, LONGEST, did_you_mean, nearest
 
@@ -38,6 +39,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """``there is no model 'fats'; there are: fast, slow; did you mean 'fast'?``"""
     names = list(dict.fromkeys(known))
     return f"there is no {kind} '{name}'; there are: {', '.join(names) or 'none'}{did_you_mean(name, names, LIKELY)}"
+
+
+def refused(faults: Iterable[tuple[Place, str]]) -> ValidationError:
+    """Faults that Pydantic does not find by itself, each at its place, as it would raise them."""
+    told: list[InitErrorDetails] = [
+        {"type": PydanticCustomError("row", "{told}", {"told": message}), "loc": place, "input": None}
+        for place, message in faults
+    ]
+    return ValidationError.from_exception_data("Settings", told)
 
 
 def dotted(place: Place) -> str:

@@ -489,8 +489,8 @@ def test_faults_of_providers(tmp_path: Path, row: str, message: str) -> None:
 @pytest.mark.usefixtures("no_keys")
 def test_a_preset_without_a_key_names_the_model_that_wants_it(tmp_path: Path) -> None:
     """Where no row is written, the fault names the one that led to it."""
-    with pytest.raises(InvalidSettings, match=r"models\.0: groq needs a key: set GROQ_API_KEY"):
-        load(write(tmp_path, "models: [{name: m, provider: groq}]"))
+    with pytest.raises(InvalidSettings, match=r"yaml:3: models\.1: groq needs a key: set GROQ_API_KEY"):
+        load(write(tmp_path, "models:\n  - {name: o, provider: ollama, model: o}\n  - {name: m, provider: groq}"))
 
 
 @pytest.mark.parametrize("option", ["organization", "project"])
