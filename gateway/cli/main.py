@@ -58,12 +58,13 @@ def serve(
 @app.command()
 def check(
     file: Annotated[Path | None, typer.Argument(help="Settings file (YAML).", show_default=False)] = None,
+    config: Config = None,
 ) -> None:
     """Looks whether the gateway could serve by a settings file, without starting anything."""
     from gateway.app import create_app  # noqa: PLC0415 - the app is imported only to be built
     from gateway.config.hints import hints  # noqa: PLC0415
 
-    settings = settings_of(file)
+    settings = settings_of(file or config)
     try:
         catalog = Catalog.of(settings)
         endpoints = create_app(settings, catalog).table.listed()

@@ -205,9 +205,10 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(config: Path) -> None:
     assert errors.strip() == f"penstock: port {port} is taken; choose another one with --port"
 
 
-def test_check_says_what_would_be_served(config: Path) -> None:
+@pytest.mark.parametrize("option", [[], ["--config"]])
+def test_check_says_what_would_be_served(config: Path, option: list[str]) -> None:
     """Nothing is started, and no key is printed."""
-    code, output = call("check", str(config))
+    code, output = call("check", *option, str(config))
     assert code == 0
     assert output.startswith(f"{config} can be used: ")
     assert "served are up, spelling\n" in output
