@@ -61,6 +61,7 @@ def megabytes() -> float:
 async def growth(once: Callable[[], Awaitable[Any]], times: int) -> int:
     """How many objects more there are after so many runs than before them, a few having been. The least of three
     times: what runs leave they leave each time, and what else the process does comes once."""
+    gc.enable()  # as it is but in tests, see tests/conftest.py
     counts = []
     for runs in (20, times, times, times):
         for _ in range(runs):
