@@ -153,8 +153,8 @@ class Idempotent:
     def _named(self, context: RequestContext, body: bytes) -> tuple[str, ...]:
         """Those that the model of a request names; all that there are where its body does not say in JSON alone which
         model that is, or asks for a version of it."""
-        catalog, params = self._shared.catalog, context.params
-        told = {"model": self.row.target} if self.row is not None else _object(body)
+        catalog, row = self._shared.catalog, self.row
+        told, params = (_object(body), context.params) if row is None else ({"model": row.target}, {})
         if told is None or "version" in told:
             return tuple(catalog.guards)
         with suppress(UnknownModel):
