@@ -55,6 +55,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _fallbacks(models)
+    yield from _caches(models)
     yield from _policies(settings)
     yield from _roles(settings)
     yield from _targets(settings)
@@ -90,6 +91,8 @@ def _kind_of_model(place: Place, entry: ModelEntry, providers: Sequence[str]) ->
         return
     elif entry.class_name is None:
         yield from _known("provider", (*place, "provider"), entry.provider, providers)
+    if entry.routing is not None and entry.routing.hedge and len(entry.behind) < 2:
+        yield (*place, "routing", "hedge"), "there is no second deployment to ask: leave it out, or add one"
     others = OF_PROVIDERS if entry.class_name is not None else OF_CLASSES
     for key in sorted(entry.model_fields_set & others):
         kind = "a class" if entry.class_name is not None else "a provider"
@@ -120,6 +123,19 @@ def _fallbacks(models: Sequence[ModelEntry]) -> Iterator[Fault]:
                 yield from _known("model", ("models", at, "fallbacks", failure), name, list(behind))
         if entry.name in _reached(behind, entry.name):
             yield ("models", at, "fallbacks"), f"model '{entry.name}' would fall back to itself: end the circle"
+
+
+def _caches(models: Sequence[ModelEntry]) -> Iterator[Fault]:
+    """The caches of models: one for all versions of a name, and none that compares what is no chat."""
+    first: dict[str, CacheEntry | None] = {}
+    for at, entry in enumerate(models):
+        if first.setdefault(entry.name, entry.cache) != entry.cache:
+            yield (
+                ("models", at, "cache"),
+                f"the versions of model '{entry.name}' have one cache: write the same in each of their rows, or none",
+            )
+        if entry.class_name is not None and entry.cache is not None and entry.cache.semantic is not None:
+            yield ("models", at, "cache", "semantic"), "'semantic' says nothing to a model of a class: leave it out"
 
 
 def _reached(behind: Mapping[str, Collection[str]], name: str) -> set[str]:

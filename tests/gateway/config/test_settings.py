@@ -294,6 +294,17 @@ ROWS = {
     "models:\n  - name: a\n    routing: {balance: lowest_latency}\n    deployments: [{provider: mini, weight: 2}]": (
         ":4: models.0.deployments.0.weight: 'weight' says nothing to lowest_latency: leave it out"
     ),
+    "models:\n  - {name: a, provider: mini, routing: {hedge: true}}": (
+        ":2: models.0.routing.hedge: there is no second deployment to ask: leave it out, or add one"
+    ),
+    "models:\n  - {name: a, class: 'm:C', version: '1', cache: {ttl_seconds: 60}}\n"
+    "  - {name: a, class: 'm:C', version: '2'}\ngraphs: []": (
+        ":3: models.1.cache: the versions of model 'a' have one cache: write the same in each of their rows, or none"
+    ),
+    "models:\n  - {name: v, provider: mini}\n"
+    "  - {name: a, class: 'm:C', cache: {ttl_seconds: 60, semantic: {model: v}}}": (
+        ":3: models.1.cache.semantic: 'semantic' says nothing to a model of a class: leave it out"
+    ),
     "models:\n  - {name: fast, provider: mini}\ndefault_model: fats": (
         ":3: default_model: there is no model 'fats'; there are: fast; did you mean 'fast'?"
     ),
