@@ -88,9 +88,10 @@ class Idempotency:
         """Writes an answer to the store while it is made; at its end keeps it, or gives its place back."""
         number = 0
         while recording.outcome is None and not recording.is_long:
+            news = recording.news
             with suppress(StoreUnavailable):
                 number += await self._put(asked.place, recording, mark, number, LEASE)
-            await recording.changed(LEASE / 3)
+            await recording.changed(LEASE / 3, news)
             if recording.outcome is None:
                 await asyncio.sleep(PAUSE)
         entry = self.entry
