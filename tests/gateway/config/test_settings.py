@@ -294,6 +294,9 @@ ROWS = {
     "models:\n  - name: a\n    routing: {balance: lowest_latency}\n    deployments: [{provider: mini, weight: 2}]": (
         ":4: models.0.deployments.0.weight: 'weight' says nothing to lowest_latency: leave it out"
     ),
+    "idempotency: {caller_mb: 0.5}": (
+        ":1: idempotency: caller_mb is less than max_mb, and no answer of that is kept; write 1 or more"
+    ),
     "models:\n  - {name: a, provider: mini, routing: {hedge: true}}": (
         ":2: models.0.routing.hedge: there is no second deployment to ask: leave it out, or add one"
     ),
