@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.config.exchanges import CacheEntry
     from gateway.config.models import ModelEntry
     from gateway.config.providers import Provider
-    from gateway.config.settings import Settings
+    from gateway.config.settings import Key, Settings
 
 OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
 OF_ONE = frozenset({"provider", "model"})
@@ -245,8 +245,7 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
         for entry in settings.models:
             if not (covers(key.models, entry.name) and (team is None or covers(team.models, entry.name))):
                 continue
-            semantic = entry.cache.semantic if entry.cache is not None else None
-            for name in (entry.name,) if semantic is None else (entry.name, semantic.model):
+            for name in (entry.name, *_beside(settings, key, entry)):
                 if settings.unpriced(name):
                     unpriced.setdefault((key.name, name), ("auth", "keys", at))
     for (key_name, name), place in unpriced.items():
@@ -255,6 +254,15 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
             f"a budget limits key '{key_name}', and what model '{name}' costs is not known; give it a "
             "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free",
         )
+
+
+def _beside(settings: Settings, key: Key, entry: ModelEntry) -> Iterator[str]:
+    """The models that are asked, and paid, beside a model for a key: its cache's, and judges of the policies."""
+    if entry.cache is not None and entry.cache.semantic is not None:
+        yield entry.cache.semantic.model
+    for policy in settings.guardrails:
+        if policy.everywhere or policy.name in (*key.guardrails, *entry.guardrails):
+            yield from policy.judges
 
 
 def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator[Fault]:

@@ -294,6 +294,15 @@ ROWS = {
     "models:\n  - name: a\n    routing: {balance: lowest_latency}\n    deployments: [{provider: mini, weight: 2}]": (
         ":4: models.0.deployments.0.weight: 'weight' says nothing to lowest_latency: leave it out"
     ),
+    "models:\n  - {name: a, provider: mini, routing: {cooldown: {seconds: 600}}}": (
+        ":2: models.0.routing.cooldown: seconds is more than max_seconds, which is 300; write that too"
+    ),
+    "providers:\n  - {name: mini, kind: embedded}\n  - {name: up, kind: openai, base_url: 'http://127.0.0.1:9'}\n"
+    "models:\n  - {name: a, provider: mini}\n  - {name: j, provider: up}\ngraphs: []\n"
+    "guardrails:\n  - {name: p, everywhere: true, rules: [{rule: judge, model: j, rubric: ok}]}\n"
+    "auth:\n  keys:\n    - {name: k, key: sk-key-123, models: [a], budget_usd: 1}": (
+        ":12: auth.keys.0: a budget limits key 'k', and what model 'j' costs is not known; give it a price under models"
+    ),
     "idempotency: {caller_mb: 0.5}": (
         ":1: idempotency: caller_mb is less than max_mb, and no answer of that is kept; write 1 or more"
     ),
