@@ -13,7 +13,7 @@ from gateway.edge.context import Send
 from gateway.edge.sse import HEADERS
 from gateway.faults import Fault
 from graph import Event, FlowRun
-from llm import ChatCompletion, Usage
+from llm import ChatCompletion, ChatRequest, InvalidRequest, Usage
 
 MAX_CHOICES = 64
 """How many choices one request may ask for where each is a run."""
@@ -46,6 +46,17 @@ class ChoiceApi(Protocol):
     def choice(self, event: Event, index: int) -> ChoiceDialect:
         """One choice in the answer to this event."""
         ...
+
+
+def of_one_choice(request: ChatRequest) -> ChatRequest:
+    """A request by an API whose answers are one choice.
+
+    Raises:
+        InvalidRequest: when it asks for several, which would be paid for and not told.
+    """
+    if request.parameters.get("n", 1) != 1:
+        raise InvalidRequest("This gateway answers with one choice: n must be 1.", param="n", code="invalid_value")
+    return request
 
 
 async def give_choices(runs: Sequence[FlowRun], dialects: Sequence[ChoiceDialect], send: Send, *, stream: bool) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from gateway.choices import of_one_choice
 from gateway.config.api import PLACEHOLDER, ApiRow, Sources
 from gateway.errors import AmbiguousParameter, IncompleteAnswer, InvalidBody, MissingParameter
 from gateway.json_path import MISSING, JSONPath
@@ -76,7 +77,7 @@ class Input:
         or where the graph begins with a step that takes nothing else (``chat``); otherwise the values themselves.
 
         Raises:
-            InvalidRequest: when they are no chat request.
+            InvalidRequest: when they are no chat request, or one for several choices.
         """
         row = self._row
         if row.text:
@@ -127,7 +128,7 @@ def _joined(captured: Mapping[str, Any], body: Any) -> Any:
 
 
 def _chat(members: Mapping[str, Any], row: ApiRow) -> ChatRequest:
-    return ChatRequest.from_wire({**members, "model": row.target})
+    return of_one_choice(ChatRequest.from_wire({**members, "model": row.target}))
 
 
 def _lines(values: Any) -> str:

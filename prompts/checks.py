@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from prompts.errors import InvalidPrompt
@@ -32,6 +32,26 @@ PARAMETERS = (
     *("user", "reasoning_effort", "verbosity", "service_tier", "stream_options", "thinking"),
 )
 """Parameters of a request that we know. Others go to the provider as they are, unless they look like one of these."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "top_logprobs": (0, 20),
+    "n": (1, 1),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), (-2, 2)),
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_new_tokens"), (1, inf)),
+}
+"""The least and the most that numbers may be, as in requests; of what a prompt asks there is one answer."""
+TEXT, OBJECT, LIST = (str, "a text"), (Mapping, "an object"), ((list, tuple), "a list")
+KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "response_format": (Mapping, "an object such as {type: json_object}"),
+    "stop": ((str, list, tuple), "a text, or a list of texts"),
+    "tools": LIST,
+    "tool_choice": ((str, Mapping), "a text, or an object"),
+    "parallel_tool_calls": (bool, "true or false"),
+    **dict.fromkeys(("logit_bias", "metadata", "stream_options", "thinking"), OBJECT),
+    **dict.fromkeys(("user", "reasoning_effort", "verbosity", "service_tier"), TEXT),
+}
+"""What the values of other parameters are."""
 NOT_OF_PROMPTS = {
     "messages": "write them into prompt_template",
     "model": "which model is asked, the model that the prompt is for says",
@@ -190,22 +210,31 @@ def check_config(prompt: str, config: Mapping[str, Any]) -> None:
             JSON.
     """
     where = f"prompt '{prompt}'"
+    check_plain(where, config, ("invocation_config",))
     for key, value in config.items():
         place = ("invocation_config", key)
         if key in NOT_OF_PROMPTS:
             raise InvalidPrompt(f"{where}: invocation_config has '{key}'; {NOT_OF_PROMPTS[key]}", place)
         if key not in PARAMETERS and (meant := nearest(str(key), PARAMETERS)):
             raise InvalidPrompt(f"{where}: invocation_config has '{key}'; did you mean '{meant}'?", place)
-        _check_number(where, key, value, place)
-    check_plain(where, config, ("invocation_config",))
+        if value is not None and (wanted := _wanted(key, value)):
+            raise InvalidPrompt(f"{where}: {key} is {value!r}; write {wanted}", place)
 
 
-def _check_number(where: str, key: str, value: Any, place: Place) -> None:
+def _wanted(key: str, value: Any) -> str:
+    """What a known parameter should be; empty where the value is that."""
+    if key in KINDS:
+        kind, wanted = KINDS[key]
+        return "" if isinstance(value, kind) else wanted
     whole = key in INTEGERS
-    if value is None or not (whole or key in NUMBERS):
-        return
+    if not (whole or key in NUMBERS):
+        return ""
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise InvalidPrompt(f"{where}: {key} is {value!r}; write {'a whole number' if whole else 'a number'}", place)
+        return "a whole number" if whole else "a number"
+    low, high = RANGES.get(key, (-inf, inf))
+    if low <= value <= high:
+        return ""
+    return f"{low:g}" if low == high else f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
 
 
 def check_plain(where: str, value: Any, place: Place) -> None:

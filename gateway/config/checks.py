@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.config.exchanges import CacheEntry
     from gateway.config.models import ModelEntry
     from gateway.config.providers import Provider
-    from gateway.config.settings import Settings
+    from gateway.config.settings import Key, Settings
 
 OF_PROVIDERS = frozenset({"provider", "model", "repair", "price", "tokenizer", "deployments", "routing", "fallbacks"})
 OF_ONE = frozenset({"provider", "model"})
@@ -47,6 +47,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     for at, provider in enumerate(providers):
         yield from _not_itself(("providers", at, "base_url"), provider, settings)
     yield from _fallbacks(models)
+    yield from _caches(models)
     yield from _policies(settings)
     yield from _roles(settings)
     yield from _targets(settings)
@@ -82,6 +83,8 @@ def _kind_of_model(place: Place, entry: ModelEntry, providers: Sequence[str]) ->
         return
     elif entry.class_name is None:
         yield from _known("provider", (*place, "provider"), entry.provider, providers)
+    if entry.routing is not None and entry.routing.hedge and len(entry.behind) < 2:
+        yield (*place, "routing", "hedge"), "there is no second deployment to ask: leave it out, or add one"
     others = OF_PROVIDERS if entry.class_name is not None else OF_CLASSES
     for key in sorted(entry.model_fields_set & others):
         kind = "a class" if entry.class_name is not None else "a provider"
@@ -112,6 +115,19 @@ def _fallbacks(models: Sequence[ModelEntry]) -> Iterator[Fault]:
                 yield from _known("model", ("models", at, "fallbacks", failure), name, list(behind))
         if entry.name in _reached(behind, entry.name):
             yield ("models", at, "fallbacks"), f"model '{entry.name}' would fall back to itself: end the circle"
+
+
+def _caches(models: Sequence[ModelEntry]) -> Iterator[Fault]:
+    """The caches of models: one for all versions of a name, and none that compares what is no chat."""
+    first: dict[str, CacheEntry | None] = {}
+    for at, entry in enumerate(models):
+        if first.setdefault(entry.name, entry.cache) != entry.cache:
+            yield (
+                ("models", at, "cache"),
+                f"the versions of model '{entry.name}' have one cache: write the same in each of their rows, or none",
+            )
+        if entry.class_name is not None and entry.cache is not None and entry.cache.semantic is not None:
+            yield ("models", at, "cache", "semantic"), "'semantic' says nothing to a model of a class: leave it out"
 
 
 def _reached(behind: Mapping[str, Collection[str]], name: str) -> set[str]:
@@ -221,8 +237,7 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
         for entry in settings.models:
             if not (covers(key.models, entry.name) and (team is None or covers(team.models, entry.name))):
                 continue
-            semantic = entry.cache.semantic if entry.cache is not None else None
-            for name in (entry.name,) if semantic is None else (entry.name, semantic.model):
+            for name in (entry.name, *_beside(settings, key, entry)):
                 if settings.unpriced(name):
                     unpriced.setdefault((key.name, name), ("auth", "keys", at))
     for (key_name, name), place in unpriced.items():
@@ -231,6 +246,15 @@ def _of_keys(settings: Settings) -> Iterator[Fault]:
             f"a budget limits key '{key_name}', and what model '{name}' costs is not known; give it a "
             "price under models, such as {input: 0.15, output: 0.6}, or {input: 0, output: 0} if it is free",
         )
+
+
+def _beside(settings: Settings, key: Key, entry: ModelEntry) -> Iterator[str]:
+    """The models that are asked, and paid, beside a model for a key: its cache's, and judges of the policies."""
+    if entry.cache is not None and entry.cache.semantic is not None:
+        yield entry.cache.semantic.model
+    for policy in settings.guardrails:
+        if policy.everywhere or policy.name in (*key.guardrails, *entry.guardrails):
+            yield from policy.judges
 
 
 def _known(kind: str, place: Place, name: str, known: Sequence[str]) -> Iterator[Fault]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.config.fields import Name, Section
 
@@ -22,6 +22,14 @@ class IdempotencyEntry(Section):
     """How long an answer may be to be kept."""
     caller_mb: Megabytes = 64
     """How much is kept for one caller; the oldest go first."""
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.caller_mb < self.max_mb:
+            raise ValueError(
+                f"caller_mb is less than max_mb, and no answer of that is kept; write {self.max_mb:g} or more"
+            )
+        return self
 
     @property
     def max_bytes(self) -> int:

@@ -212,6 +212,11 @@ class PolicyEntry(Section):
     """How many characters of an answer may be held back; one that would need more is refused."""
 
     @property
+    def judges(self) -> Iterator[str]:
+        """The models that its judges ask."""
+        yield from (rule.model for rule in self.rules if isinstance(rule, JudgeRow | TopicsRow))
+
+    @property
     def secrets(self) -> Iterator[SecretStr]:
         """What its judges are shown."""
         for rule in self.rules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -58,6 +58,12 @@ class Cooldown(Section):
     seconds: Seconds = 10
     """How long the first time; twice as long each time that the probe fails."""
     max_seconds: Seconds = 300
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.seconds > self.max_seconds:
+            raise ValueError(f"seconds is more than max_seconds, which is {self.max_seconds:g}; write that too")
+        return self
 
 
 class Routing(Section):

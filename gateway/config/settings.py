@@ -185,12 +185,9 @@ class Settings(Section):
         values = {value for key in keys if (value := key.get_secret_value())}
         return sorted(values | {orjson.dumps(value).decode()[1:-1] for value in values}, key=len, reverse=True)
 
-    def costs(self, model: str) -> bool:
-        """Whether somebody is paid for what a model, or one that stands in for it, does: what runs here is free."""
-        return any(deployment.provider in self._paid for _, deployment in self._behind(model))
-
     def unpriced(self, model: str) -> bool:
-        """Whether something of that costs nobody knows what."""
+        """Whether somebody is paid for what a model, or one that stands in for it, does, and nobody has said how much:
+        what runs here is free."""
         return any(
             deployment.provider in self._paid and (deployment.price or entry.price) is None
             for entry, deployment in self._behind(model)

@@ -14,7 +14,7 @@ from gateway.config.limits import LimitsEntry
 from gateway.store.protocol import MOST, NANOS, NOTHING, Amount
 from graph import FlowRun
 from graph.compiled.plan import Plan
-from llm import ChatRequest, EmbeddingRequest, Message, Model
+from llm import ChatRequest, EmbeddingRequest, Message, Model, Price
 
 BYTES_PER_TOKEN = 3
 """English has four and more, Chinese three: a prompt rarely has more tokens than a third of its bytes."""
@@ -57,13 +57,17 @@ class Terms:
 
 
 class Bounds:
-    """The bounds of runs of what is served."""
+    """The bounds of runs of what is served.
 
-    def __init__(self, served: Iterable[Served], entry: LimitsEntry, costs: Callable[[Model], bool]) -> None:
+    Args:
+        unknown: whether somebody is paid for what a model does, and nobody has said how much.
+    """
+
+    def __init__(self, served: Iterable[Served], entry: LimitsEntry, unknown: Callable[[Model], bool]) -> None:
         self._answer_tokens = entry.answer_tokens
         self._terms: dict[Plan, Terms] = {}
         for each in served:
-            terms = _terms(each, entry.graph_calls, costs)
+            terms = _terms(each, entry.graph_calls, unknown)
             if terms is not None:
                 self._terms[each.flow.plan] = terms
                 if each.embeddings is not None:
@@ -97,12 +101,18 @@ def taken(run: FlowRun) -> Amount:
     return Amount(tokens=min(meter.tokens, MOST), nanos=round(min(meter.known_usd * NANOS, MOST)))
 
 
-def _terms(served: Served, graph_calls: int, costs: Callable[[Model], bool]) -> Terms | None:
+def _prices(model: Model) -> list[Price]:
+    """What is known of what a model costs: of one that is routed each price that is told, as others may be free."""
+    models = [each.model for each in getattr(model.provider, "behind", ())] or [model]
+    return [each.price for each in models if each.price is not None]
+
+
+def _terms(served: Served, graph_calls: int, unknown: Callable[[Model], bool]) -> Terms | None:
     """None for what calls no language model."""
     if not served.models:
         return None
-    prices = [model.price for model in served.models if model.price is not None]
-    unpriced = (model.name for model in served.models if model.price is None and costs(model))
+    prices = [price for model in served.models for price in _prices(model)]
+    unpriced = (model.name for model in served.models if model.price is None and unknown(model))
     plan = served.flow.plan
     at_once = max(getattr(model.provider, "at_once", 1) for model in served.models)
     return Terms(

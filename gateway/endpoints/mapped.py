@@ -48,7 +48,7 @@ class MappedEndpoint:
     """A graph or a model under a path of the operator's own.
 
     Raises:
-        ValueError: when the catalog has no such graph or model.
+        ValueError: when the catalog has no such graph or model, or it cannot be asked in words.
     """
 
     def __init__(self, row: ApiRow, catalog: Catalog, hooks: Hooks, bodies: BodyReader) -> None:
@@ -56,6 +56,8 @@ class MappedEndpoint:
         served = {served.name: served for served in catalog if served.kind == kind}
         if row.target not in served:
             raise ValueError(f"there is no {kind} '{row.target}'; there are: {', '.join(served) or 'none'}")
+        if row.text and served[row.target].takes == "inputs":
+            raise ValueError(f"text: {kind} '{row.target}' does not chat, it is given inputs; leave it out")
         self.row = row
         self.answers = f"{kind} {row.target}"
         self._catalog, self._hooks, self._bodies = catalog, hooks, bodies

@@ -88,9 +88,10 @@ class Idempotency:
         """Writes an answer to the store while it is made; at its end keeps it, or gives its place back."""
         number = 0
         while recording.outcome is None and not recording.is_long:
+            news = recording.news
             with suppress(StoreUnavailable):
                 number += await self._put(asked.place, recording, mark, number, LEASE)
-            await recording.changed(LEASE / 3)
+            await recording.changed(LEASE / 3, news)
             if recording.outcome is None:
                 await asyncio.sleep(PAUSE)
         entry = self.entry
@@ -153,8 +154,8 @@ class Idempotent:
     def _named(self, context: RequestContext, body: bytes) -> tuple[str, ...]:
         """Those that the model of a request names; all that there are where its body does not say in JSON alone which
         model that is, or asks for a version of it."""
-        catalog, params = self._shared.catalog, context.params
-        told = {"model": self.row.target} if self.row is not None else _object(body)
+        catalog, row = self._shared.catalog, self.row
+        told, params = (_object(body), context.params) if row is None else ({"model": row.target}, {})
         if told is None or "version" in told:
             return tuple(catalog.guards)
         with suppress(UnknownModel):

@@ -25,10 +25,16 @@ STATE: Final = ("previous_response_id", "background", "conversation")
 
 def is_cacheable(scope: Scope, body: Mapping[str, Any], entry: CacheEntry) -> bool:
     """Whether the answer may come from a cache: it is not to be kept under an id of its own, refers to nothing that is,
-    is not one of several samples, and all of the question is in its JSON."""
+    is not one of several samples, and all of the question is in its JSON. Rows of one's own and V2 have one sample and
+    keep nothing, and what their members are called is theirs."""
+    path = scope["path"]
+    if header(scope, FRAMED) is not None:
+        return False
+    if path not in BESIDE_IN and path != RESPONSES:
+        return True
     store = body.get("store")
-    is_stored = scope["path"] == RESPONSES if store is None else store
-    if is_stored or header(scope, FRAMED) is not None or any(body.get(name) for name in STATE):
+    is_stored = path == RESPONSES if store is None else store
+    if is_stored or any(body.get(name) for name in STATE):
         return False
     several = any(type(body.get(name)) is int and body[name] > 1 for name in ("n", "best_of"))
     return entry.sampled or not several or body.get("temperature") == 0

@@ -112,11 +112,16 @@ class Recording:
         frames = [self._head, *self._kept] if self._head else []
         return frames[number:]
 
-    async def changed(self, seconds: float) -> None:
-        """Waits until something is new, for so many seconds at most."""
+    @property
+    def news(self) -> asyncio.Event:
+        """What is set as soon as something is new from now on."""
+        return self._news
+
+    async def changed(self, seconds: float, news: asyncio.Event | None = None) -> None:
+        """Waits until something is new, or was since ``news`` was asked for, for so many seconds at most."""
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
+                await (news or self._news).wait()
         except TimeoutError:
             pass
 

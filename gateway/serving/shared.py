@@ -65,7 +65,7 @@ class Shared:
         store = guarded if settings.limits.exact else LeasedStore(guarded)
         book = book_of(settings, keys)
         shared = cls(KeyRing(settings.auth, book), exchanges, store, book, told=told)
-        bounds = Bounds(catalog, settings.limits, lambda model: settings.costs(model.name))
+        bounds = Bounds(catalog, settings.limits, lambda model: settings.unpriced(model.name))
         shared.limiter = Limiter(store, bounds, settings.limits.lease_seconds)
         if settings.usage.record:
             describe = Describer(shared.ring.team_of, _deployments(settings))

@@ -252,6 +252,16 @@ async def test_values_with_messages_are_a_chat_request() -> None:
     assert (upstream.received[0].body["seed"], "id" in upstream.received[0].body) == (1, False)
 
 
+@pytest.mark.parametrize("number", [2, 0])
+async def test_a_row_answers_with_one_choice(number: int) -> None:
+    """More of them would be paid for, and are nowhere in the answer; so they are refused before anybody is asked."""
+    rows = ({"path": "/chat", "model": "up"}, {"path": "/say", "model": "up", "text": "hi", "input": {"n": "$.n"}})
+    chat = {"messages": [{"role": "user", "content": "hi"}], "n": number}
+    async with serving_rows(*rows) as (gateway, _):
+        told = [await ask(gateway, "/chat", chat), await ask(gateway, "/say", {"n": number})]
+    assert [(status, orjson.loads(body)["error"]["param"]) for status, _, body in told] == [(400, "n")] * 2
+
+
 async def test_a_row_may_stream() -> None:
     """To a client that accepts events, part by part: texts as ``answer``, other values as they are, then [DONE]."""
     row = {"path": "/spell/{word}", "graph": "spelling", "stream": True}

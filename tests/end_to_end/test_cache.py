@@ -130,6 +130,14 @@ async def test_several_samples_bypass_it_unless_the_settings_say_so() -> None:
     assert marks == ["bypass", "bypass", "miss", "miss", "hit"]
 
 
+async def test_members_of_a_row_mean_what_its_operator_says() -> None:
+    """A shop in ``store`` is no wish to have the answer stored, and a number in ``n`` none for several choices."""
+    row = {"path": "/shops", "model": "up", "text": "{n} of {store}", "input": {"n": "$.n", "store": "$.store"}}
+    async with caching(answer("1"), api=[row]) as (gateway, _):
+        marks = [(await said(gateway, {"n": 5, "store": "Rome"}, "/shops"))[0] for _ in range(2)]
+    assert marks == ["miss", "hit"]
+
+
 async def test_models_without_a_cache_say_nothing_of_it() -> None:
     """Nor is anything kept of them."""
     async with caching(answer("1"), answer("2")) as (gateway, _):

@@ -185,7 +185,7 @@ def quiet(*terms: str, name: str = "quiet") -> dict[str, Any]:
 
 @asynccontextmanager
 async def under_policies(
-    upstream: ScriptedUpstream, url: str, *policies: Any, **members: Any
+    upstream: ScriptedUpstream, url: str, *policies: Any, api: Any = (), **members: Any
 ) -> AsyncGenerator[Gateway, None]:
     """A gateway whose models ``up`` and ``other`` are one upstream, with keys that can be changed."""
     provider = {"name": "scripted", "kind": "openai", "base_url": upstream.base_url, "api_key": "sk-gateways-own"}
@@ -193,7 +193,7 @@ async def under_policies(
     models = [{**model, **members.get(str(model["name"]), {})} for model in models]
     admin = {"name": "ops", "key": "sk-ops-key", "role": "admin"}
     auth = {"keys": [*KEYS, admin], "secret": "s" * 32}
-    tree = {"providers": [provider], "models": models, "graphs": [], "auth": auth, "guardrails": policies}
+    tree = {"providers": [provider], "models": models, "graphs": [], "auth": auth, "guardrails": policies, "api": api}
     async with serving(**tree, store={"url": url, "timeout_seconds": 10}) as gateway:
         yield gateway
 
@@ -269,6 +269,19 @@ async def test_policies_count_where_the_model_is_not_told_in_json_alone(
         for policies, under in (((), {}), ([quiet("x")], {"up": {"guardrails": ["quiet"]}})):
             gateway = await life.enter_async_context(under_policies(upstream, url, *policies, **under))
             statuses.append((await gateway.post("/v2/models", head + raw, **headers))[0])
+    assert statuses == [200, 409]
+
+
+async def test_policies_of_a_row_are_those_of_its_target_whatever_its_path_calls_model(tmp_path: Path) -> None:
+    """A placeholder ``{model}`` is a value like any other, and names nothing that is served."""
+    url, rows = f"sqlite:///{tmp_path}/shared.db", [{"path": "/cars/{model}", "model": "up", "text": "A {model}?"}]
+    statuses = []
+    async with AsyncExitStack() as life:
+        upstream = await life.enter_async_context(ScriptedUpstream(answer("x")))
+        for policies, under in (((), {}), ([quiet("x")], {"up": {"guardrails": ["quiet"]}})):
+            serves = under_policies(upstream, url, *policies, api=rows, **under)
+            gateway = await life.enter_async_context(serves)
+            statuses.append((await gateway.post("/cars/beetle", {}, **AS_APP, **{"Idempotency-Key": "k"}))[0])
     assert statuses == [200, 409]
 
 

@@ -224,6 +224,22 @@ async def test_a_repair_turn_is_within_the_budget(left: int, tmp_path: Path) -> 
     assert (await spent(tmp_path)).nanos <= budget * NANOS
 
 
+@pytest.mark.parametrize(("budget", "told"), [(1.0, 200), (1e-6, 429)])
+async def test_a_budget_and_a_model_some_of_which_runs_here_for_nothing(budget: float, told: int) -> None:
+    """A deployment that is free needs no price; what the other one costs is within the budget."""
+    async with ScriptedUpstream(*[answer("hello")] * (told == 200)) as upstream:
+        providers = [
+            {"name": "scripted", "kind": "openai", "base_url": upstream.base_url},
+            {"name": "mini", "kind": "embedded"},
+        ]
+        deployments = [{"provider": "scripted", "price": PRICE}, {"provider": "mini"}]
+        auth = {"keys": [{"name": "app", "key": KEY, "budget_usd": budget}]}
+        models = [{"name": "up", "deployments": deployments}]
+        async with serving(providers=providers, models=models, graphs=[], auth=auth) as gateway:
+            status, _, body = await gateway.post("/v1/chat/completions", CHAT, **BEARER)
+    assert status == told, body
+
+
 async def test_requests_at_once(tmp_path: Path) -> None:
     """While one is under way the next is refused; as soon as its last byte has come, another may be sent."""
     pause = Pause()

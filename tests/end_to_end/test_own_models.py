@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.app import create_app
 from gateway.catalog.catalog import Catalog
 from gateway.config import Settings
 from gateway.config.faults import InvalidSettings
@@ -238,6 +239,14 @@ async def test_routers_and_ensembles_as_graphs() -> None:
 
 
 MESSAGES = [{"role": "user", "content": "x"}]
+
+
+def test_a_row_with_a_text_is_none_for_what_does_not_chat() -> None:
+    """Each request to it would have been a 400, in words about another body."""
+    rows = [{"path": "/say", "model": "add", "text": "{x}", "input": {"x": "$.x"}}]
+    tree = {"models": [row("add", "Echo")], "graphs": [], "api": rows}
+    with pytest.raises(InvalidSettings, match=r"^api\.0: text: model 'add' does not chat, it is given inputs; leave"):
+        create_app(Settings.model_validate(tree))
 
 
 async def test_they_do_not_chat() -> None:

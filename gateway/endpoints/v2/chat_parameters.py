@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.choices import of_one_choice
 from gateway.errors import InvalidBody
-from llm import ChatRequest, InvalidRequest
+from llm import ChatRequest
 
 OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers", "stream"}
@@ -26,7 +27,5 @@ def chat_request(model: str, text: str, parameters: Mapping[str, Any]) -> ChatRe
     said = {name: value for name, value in parameters.items() if name not in OF_THE_PROTOCOL}
     for name in TAKEN & said.keys():
         raise InvalidBody(f"'{name}' is no parameter; it follows from the URL and the input")
-    request = ChatRequest.from_wire({"model": model, "messages": [{"role": "user", "content": text}], **said})
-    if request.parameters.get("n", 1) != 1:
-        raise InvalidRequest("This gateway answers with one choice: n must be 1.", param="n", code="invalid_value")
-    return request
+    wire = {"model": model, "messages": [{"role": "user", "content": text}], **said}
+    return of_one_choice(ChatRequest.from_wire(wire))

@@ -294,6 +294,29 @@ ROWS = {
     "models:\n  - name: a\n    routing: {balance: lowest_latency}\n    deployments: [{provider: mini, weight: 2}]": (
         ":4: models.0.deployments.0.weight: 'weight' says nothing to lowest_latency: leave it out"
     ),
+    "models:\n  - {name: a, provider: mini, routing: {cooldown: {seconds: 600}}}": (
+        ":2: models.0.routing.cooldown: seconds is more than max_seconds, which is 300; write that too"
+    ),
+    "providers:\n  - {name: mini, kind: embedded}\n  - {name: up, kind: openai, base_url: 'http://127.0.0.1:9'}\n"
+    "models:\n  - {name: a, provider: mini}\n  - {name: j, provider: up}\ngraphs: []\n"
+    "guardrails:\n  - {name: p, everywhere: true, rules: [{rule: judge, model: j, rubric: ok}]}\n"
+    "auth:\n  keys:\n    - {name: k, key: sk-key-123, models: [a], budget_usd: 1}": (
+        ":12: auth.keys.0: a budget limits key 'k', and what model 'j' costs is not known; give it a price under models"
+    ),
+    "idempotency: {caller_mb: 0.5}": (
+        ":1: idempotency: caller_mb is less than max_mb, and no answer of that is kept; write 1 or more"
+    ),
+    "models:\n  - {name: a, provider: mini, routing: {hedge: true}}": (
+        ":2: models.0.routing.hedge: there is no second deployment to ask: leave it out, or add one"
+    ),
+    "models:\n  - {name: a, class: 'm:C', version: '1', cache: {ttl_seconds: 60}}\n"
+    "  - {name: a, class: 'm:C', version: '2'}\ngraphs: []": (
+        ":3: models.1.cache: the versions of model 'a' have one cache: write the same in each of their rows, or none"
+    ),
+    "models:\n  - {name: v, provider: mini}\n"
+    "  - {name: a, class: 'm:C', cache: {ttl_seconds: 60, semantic: {model: v}}}": (
+        ":3: models.1.cache.semantic: 'semantic' says nothing to a model of a class: leave it out"
+    ),
     "models:\n  - {name: fast, provider: mini}\ndefault_model: fats": (
         ":3: default_model: there is no model 'fats'; there are: fast; did you mean 'fast'?"
     ),

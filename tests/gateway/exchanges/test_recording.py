@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.catalog.catalog import Catalog
+from gateway.config import Settings
+from gateway.config.exchanges import IdempotencyEntry
+from gateway.edge.body import BodyReader
 from gateway.edge.sse import HEADERS
 from gateway.errors import AnswerGone
+from gateway.exchanges.idempotency import LEASE, Asked, Idempotency
 from gateway.exchanges.recording import Elsewhere, Recording
 from gateway.exchanges.rows import Part, Place
 from gateway.exchanges.sqlite import SQLiteExchanges
@@ -103,3 +109,26 @@ async def test_an_answer_whose_maker_is_gone_ends_early() -> None:
         assert [frame async for frame in frames] == []
     assert not elsewhere.ended
     await store.close()
+
+
+async def test_an_answer_that_ends_while_it_is_written_is_kept_at_once(tmp_path: Path) -> None:
+    """Nobody waits for news that has come meanwhile."""
+    recording, place = Recording(b"asked", 1000), Place("key:app", "k")
+
+    class Busy(SQLiteExchanges):
+        async def write(self, *given: Any) -> bool:
+            written = await super().write(*given)
+            recording.finish("whole")
+            return written
+
+    store = SQLiteStore(tmp_path / "penstock.db")
+    await store.start()
+    rows, settings = Busy(store), Settings()
+    await rows.begin(place, "m", b"asked", LEASE)
+    shared = Idempotency(rows, IdempotencyEntry(), BodyReader(1, 1), Catalog.of(settings))
+    async with asyncio.timeout(LEASE / 3):
+        await shared.write(Asked(place, b"asked", b"", None, b""), recording, "m")
+    kept = await rows.read(place, 0)
+    await store.close()
+    assert kept is not None
+    assert kept.state == "whole"
