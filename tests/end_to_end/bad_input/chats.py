@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.end_to_end.bad_input.kind import CHAT, INVALID, MISSING, TYPE, UNSUPPORTED, VALUE, Bad
+from tests.end_to_end.bad_input.kind import CHAT, INVALID, MISSING, SCHEMA, TYPE, UNSUPPORTED, VALUE, Bad
 
 USER: Any = {"role": "user", "content": "hi"}
 FUNCTION: Any = {"name": "f"}
@@ -333,35 +333,35 @@ _BY_PROVIDER: Mapping[str, tuple[Any, str | None, str | None]] = {
         "messages",
         "context_length_exceeded",
     ),
-    "a schema with a wrong required": (_schema("demo", {"type": "object", "required": 5}), "response_format", INVALID),
-    "a schema with a wrong type": (_schema("demo", {"type": 5}), "response_format", INVALID),
-    "a schema with a type that there is not": (_schema("demo", {"type": ["text", {}]}), "response_format", INVALID),
+    "a schema with a wrong required": (_schema("demo", {"type": "object", "required": 5}), "response_format", SCHEMA),
+    "a schema with a wrong type": (_schema("demo", {"type": 5}), "response_format", SCHEMA),
+    "a schema with a type that there is not": (_schema("demo", {"type": ["text", {}]}), "response_format", SCHEMA),
     "a schema with wrong properties": (
         _schema("demo", {"type": "object", "properties": []}),
         "response_format",
-        INVALID,
+        SCHEMA,
     ),
-    "a schema with a wrong enum": (_schema("demo", {"enum": 5}), "response_format", INVALID),
-    "a schema with a wrong pattern": (_schema("demo", {"type": "string", "pattern": "("}), "response_format", INVALID),
-    "a schema with a wrong length": (_schema("demo", {"type": "string", "minLength": "x"}), "response_format", INVALID),
+    "a schema with a wrong enum": (_schema("demo", {"enum": 5}), "response_format", SCHEMA),
+    "a schema with a wrong pattern": (_schema("demo", {"type": "string", "pattern": "("}), "response_format", SCHEMA),
+    "a schema with a wrong length": (_schema("demo", {"type": "string", "minLength": "x"}), "response_format", SCHEMA),
     "a schema that refers elsewhere": (
         _schema("demo", {"$ref": "http://x.example/schema"}),
         "response_format",
-        INVALID,
+        SCHEMA,
     ),
-    "a schema that refers to nothing": (_schema("demo", {"$ref": "#/$defs/none"}), "response_format", INVALID),
-    "a schema that refers to itself": (_schema("demo", {"$ref": "#"}), "response_format", INVALID),
-    "a schema with the least of 64 bits": (_schema("demo", {"const": -(2**63)}), "response_format", INVALID),
-    "a schema that is too deep": (_schema("demo", _deep(60)), "response_format", INVALID),
+    "a schema that refers to nothing": (_schema("demo", {"$ref": "#/$defs/none"}), "response_format", SCHEMA),
+    "a schema that refers to itself": (_schema("demo", {"$ref": "#"}), "response_format", SCHEMA),
+    "a schema with the least of 64 bits": (_schema("demo", {"const": -(2**63)}), "response_format", SCHEMA),
+    "a schema that is too deep": (_schema("demo", _deep(60)), "response_format", SCHEMA),
     "a schema that is too large": (
         _schema("demo", {"type": "object", "properties": {f"a{n}": {} for n in range(5000)}}),
         "response_format",
-        INVALID,
+        SCHEMA,
     ),
-    "parameters with a wrong required": (_function("demo", {"type": "object", "required": 5}), "tools", INVALID),
-    "parameters that require a number": (_function("demo", {"type": "object", "required": [5]}), "tools", INVALID),
-    "parameters that are too deep": (_function("demo", _deep(60)), "tools", INVALID),
-    "parameters with wrong properties": (_function("demo", {"type": "object", "properties": 5}), "tools", INVALID),
+    "parameters with a wrong required": (_function("demo", {"type": "object", "required": 5}), "tools", SCHEMA),
+    "parameters that require a number": (_function("demo", {"type": "object", "required": [5]}), "tools", SCHEMA),
+    "parameters that are too deep": (_function("demo", _deep(60)), "tools", SCHEMA),
+    "parameters with wrong properties": (_function("demo", {"type": "object", "properties": 5}), "tools", SCHEMA),
 }
 
 

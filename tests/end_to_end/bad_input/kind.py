@@ -11,7 +11,7 @@ import orjson
 MAX_BODY = 2**18
 """How long bodies may be at the gateway that is asked."""
 INVALID, TYPE, MISSING = "invalid_value", "invalid_type", "missing_required_parameter"
-UNSUPPORTED, VALUE = "unsupported_parameter", "unsupported_value"
+UNSUPPORTED, VALUE, SCHEMA = "unsupported_parameter", "unsupported_value", "invalid_json_schema"
 
 
 @dataclass(frozen=True)
