@@ -302,6 +302,32 @@ async def test_leaving_a_stream_closes_its_generator_in_its_thread() -> None:
     assert closed_in == [True]
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_stream_that_is_left_inside_its_thread_is_closed_there(leaves: bool) -> None:
+    """A client that leaves while a chunk is made, or a timeout, is told as such: it was "generator already executing"."""
+    making, made, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def stream(_: Any) -> Generator[int, None, None]:
+        try:
+            yield 1
+            making.set()
+            made.wait()
+            yield 2
+        finally:
+            closed.set()
+
+    flow = one(stream, execution_mechanism="thread_pool", timeout=None if leaves else 0.2)
+    running = asyncio.create_task(flow.run())
+    await asyncio.to_thread(making.wait, 5)
+    if leaves:
+        running.cancel()
+    with pytest.raises(asyncio.CancelledError if leaves else StepTimeout):
+        await running
+    assert not closed.is_set()
+    made.set()
+    assert await asyncio.to_thread(closed.wait, 5)
+
+
 @pytest.mark.parametrize(
     ("step", "mechanism", "message"),
     [
