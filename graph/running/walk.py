@@ -164,7 +164,7 @@ class Walk:
     async def do(self, node: Node) -> AsyncGenerator[Any, None] | None:
         """Does a step. What it says is returned where it leaves for the client at once, up to its first chunk."""
         if node.merges:
-            branches.merge(self, node, [self])
+            await branches.merge(self, node, [self])
             return None
         if node.batcher is not None:
             await go_together(self, node, node.batcher)

@@ -304,7 +304,7 @@ async def test_leaving_a_stream_closes_its_generator_in_its_thread() -> None:
 
 @pytest.mark.parametrize("leaves", [True, False])
 async def test_a_stream_that_is_left_inside_its_thread_is_closed_there(leaves: bool) -> None:
-    """A client that leaves while a chunk is made, or a timeout, is told as such: it was "generator already executing"."""
+    """Who leaves while a chunk is made, or a timeout, is told as such: it was "generator already executing"."""
     making, made, closed = threading.Event(), threading.Event(), threading.Event()
 
     def stream(_: Any) -> Generator[int, None, None]:

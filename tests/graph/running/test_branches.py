@@ -647,3 +647,19 @@ def test_case_28_a_stream_that_two_paths_lead_to_the_answer_is_refused() -> None
     flow.add_step(Merge(), "merge", after=["x", "y"]).respond()
     with pytest.raises(Exception, match="exactly one may lead to the responder"):
         flow.validate()
+
+
+@pytest.mark.parametrize("options", [{}, {"retries": 1, "backoff": 0.001}, {"execution_mechanism": "thread_pool"}])
+async def test_a_merge_takes_async_functions_and_options(options: dict[str, Any]) -> None:
+    """As those of any step: the body became a coroutine that nobody awaited."""
+
+    async def later(bodies: list[int]) -> int:
+        return sum(bodies)
+
+    flow = Flow()
+    flow.to(lambda body: body, name="start")
+    flow.add_step(lambda body: 1, "one", after="start")
+    flow.add_step(lambda body: 2, "two", after="start")
+    into = sum if options else later
+    flow.add_step(Merge(into), "merge", after=["one", "two"], **options).respond()
+    assert await flow.run(0) == 3
