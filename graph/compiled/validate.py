@@ -22,7 +22,7 @@ from graph.errors import (
     UnknownStep,
     UnreachableStep,
 )
-from graph.step import Complete
+from graph.step import Complete, Step
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -53,7 +53,7 @@ def check(flow: Flow, plan: Plan) -> StreamVerdict:
     _check_outlets(plan)
     _check_responders(plan)
     _check_splits(flow, plan)
-    _check_streams(plan)
+    _check_streams(flow, plan)
     _check_ways_out(plan)
     return _verdict(plan)
 
@@ -231,13 +231,27 @@ def _check_not_inside(node: Node, followers: tuple[Node, ...], responder: Node) 
             seen.extend(other for other in passed.outlets.values() if not other.merges and other not in seen)
 
 
-def _check_streams(plan: Plan) -> None:
+def _check_streams(flow: Flow, plan: Plan) -> None:
     for node in plan.nodes.values():
         if not node.streams:
             continue
         for tail in (node.tail, *node.tail.sides):
             if tail.refused_by is not None:
                 raise StreamNotCollected(refusal(node, tail))
+            if tail.end.collects:
+                _check_gathering(flow.steps[tail.end.name])
+
+
+def _check_gathering(step: Step) -> None:
+    """What gathers a stream is called for none of its chunks, so what is said of calls would not hold."""
+    for name in ("retries", "timeout", "max_in_flight", "cache"):
+        if getattr(step.options, name):
+            raise InvalidStep(f"step '{step.name}' gathers a stream, for which {name}= does not hold; leave it out")
+    if step.options.execution_mechanism not in (None, "naive"):
+        raise InvalidStep(
+            f"step '{step.name}' gathers a stream, which is done on the loop; let a step after it have the "
+            "execution_mechanism"
+        )
 
 
 def _verdict(plan: Plan) -> StreamVerdict:
