@@ -231,6 +231,23 @@ async def test_a_cache_uses_again_what_was_made_for_the_same_key() -> None:
     assert calls == ["a", "b", "bad", "bad"]
 
 
+@pytest.mark.parametrize("returns", [True, False])
+async def test_a_cache_keeps_the_body_that_a_step_leaves_in_its_event(returns: bool) -> None:
+    """Whether it gives the event back or nothing; a hit left the body as it was."""
+    calls: list[str] = []
+
+    def shout(event: Event) -> Event | None:
+        calls.append(event.id)
+        event.body = event.body + ["!"]
+        return event if returns else None
+
+    flow = one(shout, full_event=True, cache=Cache(key=lambda event: event.body[0]))
+    first = await flow.run(["a"])
+    first.append("changed by its owner")
+    assert await flow.run(["a"]) == ["a", "!"]
+    assert len(calls) == 1
+
+
 async def test_a_cached_stream_is_streamed_again() -> None:
     """Only a stream that was read to its end is kept."""
     calls = 0
