@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 from graph.compiled.results import STREAMS, as_stream, settled
 from graph.errors import RunError
 from graph.event import Event
-from graph.running.branches import FromBranch
 
 if TYPE_CHECKING:
     from graph.compiled.node import Node
@@ -59,6 +58,19 @@ class Gathering:
                 self.timer.cancel()
         elif all(answer.done() for answer in self.answers):
             self.task.cancel()
+
+
+class FailedTogether(Exception):
+    """Around the error of events that went together, on its way to each of them, which handles it by itself.
+
+    Attributes:
+        at: the step that raised it.
+    """
+
+    def __init__(self, at: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.at = at
+        self.error = error
 
 
 class Batcher:
@@ -108,7 +120,11 @@ class Batcher:
 async def go_together(walk: Walk, node: Node, batcher: Batcher) -> None:
     """From a Batch to the step that ends it, with events of other runs."""
     walk.enter(node)
-    item = await batcher.join(walk.event, partial(_together, walk.run, node))
+    try:
+        item = await batcher.join(walk.event, partial(_together, walk.run, node))
+    except FailedTogether as failed:
+        walk.event.at = failed.at
+        raise failed.error from None
     walk.leave(node)
     end = node.batch_end
     assert end is not None  # noqa: S101 - validated
@@ -132,10 +148,9 @@ async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[A
     batch = Event(list(events) if node.full_event else [event.body for event in events])
     walk = run.beside(batch)
     try:
-        reached = await walk.carry(node.next, until=end)
-    except FromBranch as branch:
-        raise branch.error from None
-    made = await _listed(end.call(walk.event if end.full_event else walk.event.body)) if reached is end else None
+        made = await _made(walk, node.next, end)
+    except Exception as error:
+        raise FailedTogether(batch.at or node.name, error) from error
     for call in walk.event.meter.calls:
         usd = None if call.usd is None else call.usd / len(events)
         for event, usage in zip(events, call.usage.shares(len(events)), strict=True):
@@ -144,6 +159,14 @@ async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[A
         count = "nothing" if made is None else f"{len(made)} results"
         raise RunError(f"{len(events)} events went together from '{node.name}', and {count} came out of '{end.name}'")
     return made
+
+
+async def _made(walk: Walk, first: Node | None, end: Node) -> list[Any] | None:
+    """What the step that ends a batch makes of it; None where the batch does not come there."""
+    if await walk.carry(first, until=end) is not end:
+        return None
+    walk.event.at = end.name
+    return await _listed(end.call(walk.event if end.full_event else walk.event.body))
 
 
 async def _listed(made: Any) -> list[Any]:

@@ -31,10 +31,11 @@ class Walk:
         aside: whether it goes on beside the answer, which is none of its business.
         left: whether it left the graph by ``Complete`` or by an error handler that ends there.
         begun: the stream that a node has begun, which is still to be led to its end.
+        together: whether events of several runs walk as one, each of which handles what goes wrong by itself.
         refusal: of a draft that a judge refused while it grew, the event as the judge left it.
     """
 
-    __slots__ = ("aside", "begun", "event", "left", "node", "refusal", "run")
+    __slots__ = ("aside", "begun", "event", "left", "node", "refusal", "run", "together")
 
     def __init__(self, run: FlowRun, event: Event, node: Node | None = None) -> None:
         self.run = run
@@ -42,6 +43,7 @@ class Walk:
         self.node = node
         self.left = False
         self.aside = False
+        self.together = False
         self.refusal: Event | None = None
         self.begun: Any = None
 
@@ -236,7 +238,7 @@ class Walk:
         The error of a branch comes by here once more on its way out, and is nobody's to handle any more. Nor is an
         error that a handler would answer a second time.
         """
-        if isinstance(error, branches.FromBranch):
+        if self.together or isinstance(error, branches.FromBranch):
             raise error
         node = self.blame(error)
         handler = node.handler_of(error)
@@ -254,7 +256,9 @@ class Walk:
     def blame(self, error: Exception) -> Node:
         """The node that an error is of, after it has been told to those who watch."""
         node = self.run.plan.nodes[self.event.at]
-        error.add_note(f"in step '{node.name}' of flow '{self.run.plan.name}'")
+        note = f"in step '{node.name}' of flow '{self.run.plan.name}'"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
         for hook in self.run.hooks.on_error:
             hook(self.run, self.event, error)
         return node

@@ -104,6 +104,33 @@ async def test_what_fails_together_fails_for_each() -> None:
     assert await answers(flow.run(1), flow.run(2)) == [1, 2]
 
 
+@pytest.mark.parametrize("whose", ["the step's", "the flow's"])
+async def test_each_event_is_handled_by_itself_where_they_failed_together(whose: str) -> None:
+    """By the handler of the step that failed, with its own body; it was given the list, and nobody had an answer."""
+
+    def broken(bodies: list[Any]) -> list[Any]:
+        raise ValueError("broken")
+
+    flow = Flow()
+    step = flow.to(Batch(2), name="batch").to(broken, name="broken")
+    step.to(Unbatch(), name="unbatch").respond()
+    (step if whose == "the step's" else flow).error_handler(
+        lambda event: (event.origin_state, event.body, str(event.error)), name="handler", full_event=True
+    )
+    assert await answers(flow.run(1), flow.run(2)) == [("broken", 1, "broken"), ("broken", 2, "broken")]
+
+
+async def test_the_error_of_a_batch_is_told_once_by_its_step() -> None:
+    """As one error is raised for all, each of them added a note, of the step that gathers."""
+
+    def broken(bodies: list[Any]) -> list[Any]:
+        raise ValueError("broken")
+
+    flow = batched(broken, max_events=2)
+    failed = await answers(flow.run(1), flow.run(2), whatever=True)
+    assert [error.__notes__ for error in failed] == [["in step 'model' of flow 'batched'"]] * 2
+
+
 @pytest.mark.parametrize(("made", "message"), [([1], "1 results came out"), ([1, 2, 3], "3 results came out")])
 async def test_results_must_be_as_many_as_events(made: list[int], message: str) -> None:
     """Nobody gets somebody else's answer."""

@@ -238,7 +238,7 @@ async def test_a_cache_keeps_the_body_that_a_step_leaves_in_its_event(returns: b
 
     def shout(event: Event) -> Event | None:
         calls.append(event.id)
-        event.body = event.body + ["!"]
+        event.body = [*event.body, "!"]
         return event if returns else None
 
     flow = one(shout, full_event=True, cache=Cache(key=lambda event: event.body[0]))
