@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graph.running.run import FlowRun
     from graph.running.walk import Walk
 
-WalkTogether: TypeAlias = Callable[[Sequence[Event]], Awaitable[Sequence[Any]]]
+WalkTogether: TypeAlias = Callable[[Sequence[Event], Sequence[Event]], Awaitable[Sequence[Any]]]
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Gathering:
 
     walk: WalkTogether
     events: list[Event] = field(default_factory=list)
+    payers: list[Event] = field(default_factory=list)
     answers: list[asyncio.Future[Any]] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
@@ -35,11 +36,12 @@ class Gathering:
         """Sends the events on their way."""
         if self.timer is not None:
             self.timer.cancel()
+        self.payers = list(self.events)
         self.task = asyncio.create_task(self._go())
 
     async def _go(self) -> None:
         try:
-            made = await self.walk(self.events)
+            made = await self.walk(self.events, self.payers)
         except Exception as error:
             for answer in self.answers:
                 if not answer.done():
@@ -49,15 +51,20 @@ class Gathering:
                 if not answer.done():
                     answer.set_result(item)
 
-    def leave(self, event: Event, answer: asyncio.Future[Any]) -> None:
-        """An event that does not wait any more is not taken along; when nobody waits for the work, it ends."""
+    async def leave(self, event: Event, answer: asyncio.Future[Any]) -> None:
+        """An event that does not wait any more is not taken along; when nobody waits for the work, it ends. Who leaves it
+        last pays for it."""
         if self.task is None:
             self.events.remove(event)
             self.answers.remove(answer)
             if not self.events and self.timer is not None:
                 self.timer.cancel()
-        elif all(answer.done() for answer in self.answers):
+        elif not self.task.done():
+            if len(self.payers) > 1:
+                self.payers.remove(event)
+                return
             self.task.cancel()
+            await asyncio.wait([self.task])
 
 
 class FailedTogether(Exception):
@@ -106,9 +113,9 @@ class Batcher:
             return await answer
         finally:
             answer.cancel()
-            gathering.leave(event, answer)
-            if not gathering.events and open_ones.get(key) is gathering:
+            if gathering.task is None and gathering.events == [event] and open_ones.get(key) is gathering:
                 del open_ones[key]
+            await gathering.leave(event, answer)
 
     @staticmethod
     def _flush(open_ones: dict[Any, Gathering], key: Any, gathering: Gathering) -> None:
@@ -135,12 +142,13 @@ async def go_together(walk: Walk, node: Node, batcher: Batcher) -> None:
     walk.leave(end)
 
 
-async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[Any]:
+async def _together(run: FlowRun, node: Node, events: Sequence[Event], payers: Sequence[Event]) -> list[Any]:
     """Walks the list of the events' bodies from a Batch to the step that ends it; its elements are the answers.
 
-    What the model calls on the way cost is shared out among the events.
+    What the model calls on the way cost is shared out among those events that still wait for theirs, however it ends.
 
     Raises:
+        FailedTogether: with what a step raised.
         RunError: when what came out is no list of that length.
     """
     end = node.batch_end
@@ -151,14 +159,19 @@ async def _together(run: FlowRun, node: Node, events: Sequence[Event]) -> list[A
         made = await _made(walk, node.next, end)
     except Exception as error:
         raise FailedTogether(batch.at or node.name, error) from error
-    for call in walk.event.meter.calls:
-        usd = None if call.usd is None else call.usd / len(events)
-        for event, usage in zip(events, call.usage.shares(len(events)), strict=True):
-            event.meter.book(replace(call, usage=usage, usd=usd))
+    finally:
+        _share(batch, payers)
     if made is None or len(made) != len(events):
         count = "nothing" if made is None else f"{len(made)} results"
         raise RunError(f"{len(events)} events went together from '{node.name}', and {count} came out of '{end.name}'")
     return made
+
+
+def _share(batch: Event, payers: Sequence[Event]) -> None:
+    for call in batch.meter.calls:
+        usd = None if call.usd is None else call.usd / len(payers)
+        for event, usage in zip(payers, call.usage.shares(len(payers)), strict=True):
+            event.meter.book(replace(call, usage=usage, usd=usd))
 
 
 async def _made(walk: Walk, first: Node | None, end: Node) -> list[Any] | None:

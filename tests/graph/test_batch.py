@@ -177,6 +177,37 @@ async def test_when_everybody_has_left_the_work_ends() -> None:
     await asyncio.wait_for(ended.wait(), 5)
 
 
+async def test_what_a_batch_costs_is_paid_however_it_ends() -> None:
+    """By all when it fails; by those who stay when one leaves, and by the last one when all do: it was lost."""
+    working, left = asyncio.Event(), asyncio.Event()
+
+    async def spend(event: Event) -> None:
+        event.account("m", Usage.of(4, 2))
+        if event.body == [1, 2]:
+            raise ValueError("broken")
+        working.set()
+        await left.wait()
+
+    flow = Flow()
+    flow.to(Batch(2), name="batch").to(spend, name="spend", full_event=True).to(Unbatch(), name="unbatch").respond()
+
+    failed = [flow.start(Event(body)) for body in (1, 2)]
+    await answers(*(run.result() for run in failed), whatever=True)
+    assert [run.usage for run in failed] == [Usage.of(2, 1)] * 2
+    for leaving, paid in ((1, [Usage(), Usage.of(4, 2)]), (2, [Usage(), Usage.of(4, 2)])):
+        working.clear()
+        left.clear()
+        runs = [flow.start(Event(body)) for body in "ab"]
+        tasks = [asyncio.create_task(run.result()) for run in runs]
+        await working.wait()
+        for task in tasks[:leaving]:
+            task.cancel()
+            await asyncio.wait([task])
+        left.set()
+        await asyncio.wait(tasks)
+        assert [run.usage for run in runs] == paid
+
+
 async def test_what_a_batch_costs_is_shared_out() -> None:
     """The shares of all requests add up to what the model call cost."""
 
