@@ -52,8 +52,8 @@ class Gathering:
                     answer.set_result(item)
 
     async def leave(self, event: Event, answer: asyncio.Future[Any]) -> None:
-        """An event that does not wait any more is not taken along; when nobody waits for the work, it ends. Who leaves it
-        last pays for it."""
+        """An event that does not wait any more is not taken along; when nobody waits for the work, it ends, and who
+        left last pays for it."""
         if self.task is None:
             self.events.remove(event)
             self.answers.remove(answer)

@@ -89,7 +89,7 @@ async def _tell(walk: Walk, node: Node, error: Exception) -> None:
     if handler is not None:
         walk.event.error, walk.event.origin_state = error, node.name
         walk.enter(handler)
-        await settled(handler.call(walk.argument(handler)))
+        await settled(walk.call(handler))
         walk.leave(handler)
 
 
@@ -123,7 +123,7 @@ async def _refuses(walk: Walk, responder: Node, so_far: Sequence[Any]) -> bool:
     trial = walk.branch(responder)
     trial.take(responder, responder.gather(trial.event.body, list(so_far)))
     trial.event.at = judge.name
-    trial.take(judge, await settled(judge.call(trial.argument(judge))))
+    trial.take(judge, await settled(trial.call(judge)))
     if not any(follower.reaches_responder for follower in trial.selected(judge)):
         return False
     walk.refusal = trial.event

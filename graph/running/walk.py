@@ -18,7 +18,6 @@ from graph.running.stream import DROPPED
 from graph.step import Complete
 
 if TYPE_CHECKING:
-    from graph.recording.tape import Tape
     from graph.running.run import FlowRun
 
 
@@ -175,7 +174,7 @@ class Walk:
             made, self.begun = self.begun, None
         else:
             self.enter(node)
-            made = node.call(self.argument(node)) if self.event.tape is None else self._taped(node, self.event.tape)
+            made = self.call(node)
             if node.is_async or type(made) is CoroutineType:
                 made = await made
         if isinstance(made, STREAMS):
@@ -220,10 +219,10 @@ class Walk:
         else:
             self.event.body = made
 
-    def _taped(self, node: Node, tape: Tape) -> Any:
-        """The call of a node, over the tape if it goes to the outside."""
-        given = self.argument(node)
-        if not node.outside:
+    def call(self, node: Node) -> Any:
+        """The call of a node, over the tape if there is one and it goes to the outside."""
+        given, tape = self.argument(node), self.event.tape
+        if tape is None or not node.outside:
             return node.call(given)
         asked = given.body if isinstance(given, Event) else given
         if node.streams:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import date
 from typing import Any
 
 import pytest
 
-from graph import Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep
+from graph import Complete, Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep
 from graph.agents import trip_planner
 from graph.parts import Parts
 from graph.recording.packing import pack, unpack, unpack_error
@@ -281,3 +281,57 @@ async def test_a_tool_may_return_what_is_no_json(returned: object, told: str) ->
     again = await replayed(flow, body(), tape)
     assert answer.messages[-1]["content"] == told
     assert plain.messages == answer.messages == again.messages
+
+
+class Judge(Outside):
+    """Accepts all that it is given."""
+
+    def select_outlets(self, body: Any) -> str:
+        return Complete
+
+
+def watched(results: list[Any]) -> Flow:
+    flow = Flow(allow_cyclic=True)
+    writer = flow.to(letters, name="writer").respond(judge_every=2)
+    writer.to(Judge(results), name="judge").cycle_to("writer")
+    return flow
+
+
+def breaking(results: list[Any]) -> Flow:
+    flow = Flow().error_handler(Outside(results), name="handler")
+    flow.to(broken, name="broken").respond()
+    return flow
+
+
+def expanding(results: list[Any]) -> Flow:
+    class Pieces:
+        outside = expands = True
+
+        def do(self, chunk: str) -> Generator[Any, None, None]:
+            yield from (chunk, results.pop(0))
+
+    flow = Flow()
+    flow.to(letters, name="letters").to(Pieces(), name="pieces").respond()
+    return flow
+
+
+async def letters(_: Any) -> AsyncGenerator[str, None]:
+    for letter in "abcd":
+        yield letter
+
+
+async def broken(_: Any) -> AsyncGenerator[str, None]:
+    yield "a"
+    raise ValueError("broken")
+
+
+@pytest.mark.parametrize("build", [watched, breaking, expanding])
+async def test_what_a_stream_asks_the_outside_comes_from_the_tape_too(build: Callable[[list[Any]], Flow]) -> None:
+    """In a replay the judge of what grows, the handler of what broke and the maker of more chunks were asked anew."""
+    results = [1, 2, 3, 4]
+    tape, event = Recording(), Event("x")
+    event.tape = tape
+    first = await asyncio.gather(build(results).start(event).result(), return_exceptions=True)
+    assert len(results) < 4
+    second = await asyncio.gather(replayed(build([]), "x", tape), return_exceptions=True)
+    assert repr(second) == repr(first)
