@@ -335,3 +335,29 @@ async def test_what_a_stream_asks_the_outside_comes_from_the_tape_too(build: Cal
     assert len(results) < 4
     second = await asyncio.gather(replayed(build([]), "x", tape), return_exceptions=True)
     assert repr(second) == repr(first)
+
+
+async def test_flows_side_by_side_have_their_own_places_on_the_tape() -> None:
+    """Whose steps have the same names: which is first, in the run or in its replay, does not matter."""
+    slow = asyncio.Event()
+
+    class Ask:
+        outside = True
+
+        async def do(self, body: str) -> str:
+            await (slow.wait() if body == "one" else asyncio.sleep(0))
+            slow.set()
+            return f"{body}!"
+
+    def built() -> Flow:
+        flow = Flow()
+        flow.to(lambda body: body, name="split")
+        for name in ("one", "two"):
+            inner = Flow("inner")
+            inner.to(Ask(), name="ask").respond()
+            flow.add_step(lambda _, name=name: name, f"to {name}", after="split").to(inner, name=name)
+        flow.add_step(Merge("list"), "merge", after=["one", "two"]).respond()
+        return flow
+
+    answer, tape = await recorded(built(), "x")
+    assert await replayed(built(), "x", tape) == answer == ["one!", "two!"]
