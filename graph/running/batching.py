@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from graph.compiled.results import STREAMS, as_stream, settled
-from graph.errors import RunError
+from graph.errors import ReplayDiffers, RunError
 from graph.event import Event
 
 if TYPE_CHECKING:
     from graph.compiled.node import Node
+    from graph.recording.tape import Tape
     from graph.running.run import FlowRun
     from graph.running.walk import Walk
 
@@ -127,6 +128,8 @@ class Batcher:
 async def go_together(walk: Walk, node: Node, batcher: Batcher) -> None:
     """From a Batch to the step that ends it, with events of other runs."""
     walk.enter(node)
+    if walk.event.tape is not None:
+        await _refuse_replay(node, walk.event.tape)
     try:
         item = await batcher.join(walk.event, partial(_together, walk.run, node))
     except FailedTogether as failed:
@@ -140,6 +143,25 @@ async def go_together(walk: Walk, node: Node, batcher: Batcher) -> None:
     if end.responding is not None:
         walk.run.hold(walk.event, [walk.event.body])
     walk.leave(end)
+
+
+async def _refuse_replay(node: Node, tape: Tape) -> None:
+    """Ends a replay before it asks the outside: what the events of other runs were is on no tape of this one.
+
+    Raises:
+        ReplayDiffers: in a replay.
+    """
+    asked: list[bool] = []
+
+    async def ask() -> None:
+        asked.append(True)
+
+    await tape.value(node.name, None, ask)
+    if not asked:
+        raise ReplayDiffers(
+            f"step '{node.name}' gathered events of several runs, which the recording of one does not hold, so it "
+            "cannot be replayed"
+        )
 
 
 async def _together(run: FlowRun, node: Node, events: Sequence[Event], payers: Sequence[Event]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from graph import Complete, Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep
+from graph import Batch, Complete, Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep, Unbatch
 from graph.agents import trip_planner
 from graph.parts import Parts
 from graph.recording.packing import pack, unpack, unpack_error
@@ -361,3 +361,19 @@ async def test_flows_side_by_side_have_their_own_places_on_the_tape() -> None:
 
     answer, tape = await recorded(built(), "x")
     assert await replayed(built(), "x", tape) == answer == ["one!", "two!"]
+
+
+async def test_a_replay_ends_at_a_batch_and_asks_nothing() -> None:
+    """The steps between, which have no tape as they work for several runs, were run anew."""
+    asked: list[Any] = []
+
+    async def model(bodies: list[Any]) -> list[Any]:
+        asked.append(bodies)
+        return bodies
+
+    flow = Flow()
+    flow.to(Batch(1), name="batch").to(model).to(Unbatch(), name="unbatch").respond()
+    answer, tape = await recorded(flow, "x")
+    with pytest.raises(ReplayDiffers, match="step 'batch' gathered events of several runs"):
+        await replayed(flow, "x", tape)
+    assert (answer, asked) == ("x", [["x"]])
