@@ -12,12 +12,14 @@ from graph.compiled.paths import get_path, set_path
 from graph.compiled.results import STREAM_TYPES, STREAMS, as_stream, settled
 from graph.errors import InvalidOutlet, LimitExceeded
 from graph.event import Event
+from graph.recording.tape import digest
 from graph.running import branches, speech
 from graph.running.batching import go_together
 from graph.running.stream import DROPPED
 from graph.step import Complete
 
 if TYPE_CHECKING:
+    from graph.recording.tape import Tape
     from graph.running.run import FlowRun
 
 
@@ -227,7 +229,26 @@ class Walk:
         asked = given.body if isinstance(given, Event) else given
         if node.streams:
             return tape.stream(node.name, asked, lambda: as_stream(node.call(given)))
+        if isinstance(given, Event):
+            return self._left_in(given, node, tape)
         return tape.value(node.name, asked, lambda: settled(node.call(given)))
+
+    async def _left_in(self, event: Event, node: Node, tape: Tape) -> Any:
+        """What a node that works on the event makes of it, over the tape: a value, or the body that it leaves there."""
+        before = digest(event.body)
+
+        async def make() -> dict[str, Any]:
+            made = await settled(node.call(event))
+            if isinstance(made, Event):
+                event.become(made)
+            elif made is not None:
+                return {"made": made}
+            return {} if digest(event.body) == before else {"body": event.body}
+
+        came = await tape.value(node.name, event.body, make)
+        if "body" in came:
+            event.body = came["body"]
+        return came.get("made")
 
     # --- errors
 

@@ -377,3 +377,24 @@ async def test_a_replay_ends_at_a_batch_and_asks_nothing() -> None:
     with pytest.raises(ReplayDiffers, match="step 'batch' gathered events of several runs"):
         await replayed(flow, "x", tape)
     assert (answer, asked) == ("x", [["x"]])
+
+
+@pytest.mark.parametrize("how", ["in the event", "in an event", "as a value"])
+async def test_a_step_from_outside_may_work_on_the_event(how: str) -> None:
+    """What it leaves there is on the tape, and comes again."""
+
+    def built(results: list[int]) -> Flow:
+        class Weather:
+            outside = full_event = True
+
+            async def do(self, event: Event) -> Any:
+                made = {"city": event.body, "temp": results.pop()}
+                if how == "as a value":
+                    return made
+                event.body = made
+                return event if how == "in an event" else None
+
+        return one(Weather())
+
+    answer, tape = await recorded(built([18]), "Lisbon")
+    assert await replayed(built([]), "Lisbon", tape) == answer == {"city": "Lisbon", "temp": 18}
