@@ -22,7 +22,7 @@ from graph.errors import (
     UnknownStep,
     UnreachableStep,
 )
-from graph.step import Complete, Step
+from graph.step import Complete, Responding, Step
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -188,8 +188,23 @@ def _check_responders(plan: Plan) -> None:
                 f"step '{node.name}' cannot show drafts as reasoning; give its class a method as_reasoning(chunk), "
                 "or write drafts='hide'"
             )
+        if node.responding and node.shows_drafts:
+            _check_shown(node, node.responding)
         if node.responding and node.responding.judge_every is not None:
             _check_judge(node, node.responding.judge_every)
+
+
+def _check_shown(responder: Node, said: Responding) -> None:
+    """What cannot be shown while it is made, or would be shown again."""
+    if responder.collects or responder.merges or responder.unbatches:
+        raise InvalidStep(
+            f"step '{responder.name}' cannot show its drafts (drafts='{said.drafts}'); let a step after it respond"
+        )
+    if said.drafts == "live" and said.on_limit == "best":
+        raise InvalidStep(
+            f"step '{responder.name}': drafts='live' has shown every draft when a cap ends the loop, so "
+            "on_limit='best' could answer with none; write drafts='hide' or 'reasoning', or leave out on_limit"
+        )
 
 
 def _check_judge(responder: Node, every: int) -> None:
