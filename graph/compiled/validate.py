@@ -22,7 +22,7 @@ from graph.errors import (
     UnknownStep,
     UnreachableStep,
 )
-from graph.step import Complete
+from graph.step import Complete, Responding, Step
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -53,7 +53,7 @@ def check(flow: Flow, plan: Plan) -> StreamVerdict:
     _check_outlets(plan)
     _check_responders(plan)
     _check_splits(flow, plan)
-    _check_streams(plan)
+    _check_streams(flow, plan)
     _check_ways_out(plan)
     return _verdict(plan)
 
@@ -188,8 +188,23 @@ def _check_responders(plan: Plan) -> None:
                 f"step '{node.name}' cannot show drafts as reasoning; give its class a method as_reasoning(chunk), "
                 "or write drafts='hide'"
             )
+        if node.responding and node.shows_drafts:
+            _check_shown(node, node.responding)
         if node.responding and node.responding.judge_every is not None:
             _check_judge(node, node.responding.judge_every)
+
+
+def _check_shown(responder: Node, said: Responding) -> None:
+    """What cannot be shown while it is made, or would be shown again."""
+    if responder.collects or responder.merges or responder.unbatches:
+        raise InvalidStep(
+            f"step '{responder.name}' cannot show its drafts (drafts='{said.drafts}'); let a step after it respond"
+        )
+    if said.drafts == "live" and said.on_limit == "best":
+        raise InvalidStep(
+            f"step '{responder.name}': drafts='live' has shown every draft when a cap ends the loop, so "
+            "on_limit='best' could answer with none; write drafts='hide' or 'reasoning', or leave out on_limit"
+        )
 
 
 def _check_judge(responder: Node, every: int) -> None:
@@ -231,13 +246,27 @@ def _check_not_inside(node: Node, followers: tuple[Node, ...], responder: Node) 
             seen.extend(other for other in passed.outlets.values() if not other.merges and other not in seen)
 
 
-def _check_streams(plan: Plan) -> None:
+def _check_streams(flow: Flow, plan: Plan) -> None:
     for node in plan.nodes.values():
         if not node.streams:
             continue
         for tail in (node.tail, *node.tail.sides):
             if tail.refused_by is not None:
                 raise StreamNotCollected(refusal(node, tail))
+            if tail.end.collects:
+                _check_gathering(flow.steps[tail.end.name])
+
+
+def _check_gathering(step: Step) -> None:
+    """What gathers a stream is called for none of its chunks, so what is said of calls would not hold."""
+    for name in ("retries", "timeout", "max_in_flight", "cache"):
+        if getattr(step.options, name):
+            raise InvalidStep(f"step '{step.name}' gathers a stream, for which {name}= does not hold; leave it out")
+    if step.options.execution_mechanism not in (None, "naive"):
+        raise InvalidStep(
+            f"step '{step.name}' gathers a stream, which is done on the loop; let a step after it have the "
+            "execution_mechanism"
+        )
 
 
 def _verdict(plan: Plan) -> StreamVerdict:

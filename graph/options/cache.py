@@ -10,6 +10,8 @@ from typing import Any
 from cachetools import TTLCache
 
 from graph.compiled.results import as_stream, is_generator_function, settled
+from graph.event import Event
+from graph.written.expression import body_of
 
 
 class Cache:
@@ -28,14 +30,21 @@ class Cache:
 
 def cached(call: Callable[[Any], Any], cache: Cache) -> Callable[[Any], Any]:
     """The call, made only when the cache has nothing for its key. Hits are copies; failures and left streams are not
-    kept."""
+    kept. Of a step that works on the event, and gives back nothing or an event, the body is kept."""
 
     async def value(given: Any) -> Any:
         key = cache.key(given)
-        if key not in cache.entries:
-            cache.entries[key] = deepcopy(made := await settled(call(given)))
+        found = cache.entries.get(key)
+        if found is None:
+            made = await settled(call(given))
+            on_event = isinstance(given, Event) and (made is None or isinstance(made, Event))
+            cache.entries[key] = on_event, deepcopy(body_of(given if made is None else made) if on_event else made)
             return made
-        return deepcopy(cache.entries[key])
+        on_event, kept = found
+        if not on_event:
+            return deepcopy(kept)
+        given.body = deepcopy(kept)
+        return None
 
     async def stream(given: Any) -> AsyncGenerator[Any, None]:
         key = cache.key(given)

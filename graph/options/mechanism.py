@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from threading import Lock
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +59,37 @@ def threaded(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return await made if isinstance(made, CoroutineType) else made
 
     async def stream(given: Any) -> AsyncGenerator[Any, None]:
-        chunks = call(given)
+        chunks = _Pulled(call(given))
         try:
-            while (chunk := await in_thread(next, chunks, END)) is not END:
+            while (chunk := await in_thread(chunks.next)) is not END:
                 yield chunk
         finally:
             await asyncio.shield(in_thread(chunks.close))
 
     return stream if is_generator_function(call) else value
+
+
+class _Pulled:
+    """A generator in threads. One that is left while a thread is in it is closed there, once its next chunk is made."""
+
+    def __init__(self, chunks: Generator[Any, None, None]) -> None:
+        self._chunks = chunks
+        self._inside = Lock()
+        self._left = False
+
+    def next(self) -> Any:
+        """The next chunk, or ``END``."""
+        with self._inside:
+            chunk = next(self._chunks, END)
+        if self._left:
+            self.close()
+        return chunk
+
+    def close(self) -> None:
+        """Closes it, or leaves that to the thread that is in it."""
+        self._left = True
+        if self._inside.acquire(blocking=False):
+            try:
+                self._chunks.close()
+            finally:
+                self._inside.release()

@@ -217,6 +217,32 @@ class About:
         return self.tape.about([self.thing, what])
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A tape for a flow that is a step of another: its steps are called ``place/step`` on it."""
+
+    tape: Tape
+    place: str
+
+    def stream(self, step: str, asked: Any, make: Callable[[], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
+        return self.tape.stream(f"{self.place}/{step}", asked, make)
+
+    async def value(self, step: str, asked: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+        return await self.tape.value(f"{self.place}/{step}", asked, make)
+
+    def draw(self, step: str, make: Callable[[], Any]) -> Any:
+        return self.tape.draw(f"{self.place}/{step}", make)
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        return self.tape.once(what, make)
+
+    def left(self, step: str, body: Any) -> None:
+        self.tape.left(f"{self.place}/{step}", body)
+
+    def about(self, what: Any) -> Tape:
+        return Inside(self.tape.about(what), self.place)
+
+
 def _key(asked: Counter[str], step: str) -> str:
     asked[step] += 1
     return f"{step}#{asked[step]}"

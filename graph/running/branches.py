@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from graph.compiled.node import Node
 from graph.compiled.reach import fork_of
+from graph.compiled.results import settled
 from graph.errors import InvalidOutlet
 from graph.running.state import merge_states
 from graph.running.stream import DROPPED
@@ -71,7 +72,7 @@ async def _join(walk: Walk, node: Node, followers: Sequence[Node]) -> Node | Non
         for merge_node in _earlier(arrived):
             branch = walk.branch(node)
             try:
-                merge(branch, merge_node, arrived.pop(merge_node))
+                await merge(branch, merge_node, arrived.pop(merge_node))
                 follower = await branch.next()
             except Exception:
                 walk.event.at = branch.event.at
@@ -84,7 +85,7 @@ async def _join(walk: Walk, node: Node, followers: Sequence[Node]) -> Node | Non
             walk.event.body = DROPPED
         return None
     ((merge_node, branches),) = arrived.items()
-    merge(walk, merge_node, branches)
+    await merge(walk, merge_node, branches)
     return await walk.next()
 
 
@@ -121,13 +122,14 @@ def _earlier(arrived: dict[Node, list[Walk]]) -> list[Node]:
     )
 
 
-def merge(walk: Walk, node: Node, walks: Sequence[Walk]) -> None:
+async def merge(walk: Walk, node: Node, walks: Sequence[Walk]) -> None:
     """One event of those that arrived: the body by the Merge, the state by its reducers, the latest notes."""
     walk.enter(node)
     merge_states(walk.event.state, [branch.event.state for branch in walks], walk.run.plan.reducers)
     for branch in walks:
         walk.event.notes |= branch.event.notes
-    walk.take(node, node.call({branch.node.name if branch.node else "": branch.event.body for branch in walks}))
+    bodies = {branch.node.name if branch.node else "": branch.event.body for branch in walks}
+    walk.take(node, await settled(node.call(bodies)))
     if node.responding is not None and walk.event.body is not DROPPED:
         walk.run.hold(walk.event, [walk.event.body])
     walk.leave(node)

@@ -218,6 +218,7 @@ class FlowRun:
         """A walk of an event that is not this run's own, watched like this run."""
         walk = FlowRun(self.plan, event, self.hooks, self)._walk
         walk.event.meter = None
+        walk.together = True
         return walk
 
     def spawn(self, aside: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graph.compiled.node import Node
+from graph.compiled.paths import get_path
 from graph.compiled.results import END, settled
 from graph.compiled.tail import Tail, refusal
 from graph.errors import StreamOnStream
@@ -88,7 +89,7 @@ async def _tell(walk: Walk, node: Node, error: Exception) -> None:
     if handler is not None:
         walk.event.error, walk.event.origin_state = error, node.name
         walk.enter(handler)
-        await settled(handler.call(walk.argument(handler)))
+        await settled(walk.call(handler))
         walk.leave(handler)
 
 
@@ -99,7 +100,9 @@ def _gather(walk: Walk, node: Node, tail: Tail, chunks: list[Any]) -> None:
         _go_back(walk, end, chunks)
         return
     if end.outlets or not end.live:
-        walk.take(end, end.gather(walk.event.body, chunks))
+        walk.event.at = end.name
+        picked = [get_path(chunk, end.input_path) for chunk in chunks] if end.collects and end.input_path else chunks
+        walk.take(end, end.gather(walk.event.body, picked))
     if end.responding is not None:
         run.streamed = run.streamed or not end.collects
         if end.live and end.show is None:
@@ -120,7 +123,7 @@ async def _refuses(walk: Walk, responder: Node, so_far: Sequence[Any]) -> bool:
     trial = walk.branch(responder)
     trial.take(responder, responder.gather(trial.event.body, list(so_far)))
     trial.event.at = judge.name
-    trial.take(judge, await settled(judge.call(trial.argument(judge))))
+    trial.take(judge, await settled(trial.call(judge)))
     if not any(follower.reaches_responder for follower in trial.selected(judge)):
         return False
     walk.refusal = trial.event

@@ -14,7 +14,9 @@ changed it, in their order."""
 
 
 def added(before: Any, values: Sequence[Any]) -> Any:
-    """What was there, plus what each branch added: numbers, strings, lists."""
+    """What was there, plus what each branch added: numbers, strings, lists. What was not there began with nothing."""
+    if before is None:
+        return added(type(values[0])(), values)
     total = before
     for value in values:
         total = total + (value[len(before) :] if hasattr(before, "__len__") else value - before)
@@ -23,7 +25,7 @@ def added(before: Any, values: Sequence[Any]) -> Any:
 
 def joined(before: Any, values: Sequence[Any]) -> Any:
     """The union of sets, or of dicts, where the later branch wins."""
-    whole = before
+    whole = values[0] if before is None else before
     for value in values:
         whole = whole | value
     return whole

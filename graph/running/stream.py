@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graph.compiled.node import Node
 from graph.compiled.paths import get_path, set_path
@@ -17,6 +17,9 @@ from graph.compiled.tail import stream_on_stream
 from graph.errors import StreamOnStream
 from graph.event import Event
 from graph.running.ahead import ahead
+
+if TYPE_CHECKING:
+    from graph.recording.tape import Tape
 
 
 class _Dropped:
@@ -148,12 +151,19 @@ async def _expanded(
         async for chunk in chunks:
             event.at = node.name
             given = event.having(chunk) if node.full_event else get_path(chunk, node.input_path)
-            async with aclosing(as_stream(node.call(given))) as pieces:
+            async with aclosing(_pieces(node, event.tape, given, chunk)) as pieces:
                 async for piece in pieces:
                     event.at = origin
                     yield piece
                     event.at = node.name
             event.at = origin
+
+
+def _pieces(node: Node, tape: Tape | None, given: Any, chunk: Any) -> AsyncGenerator[Any, None]:
+    """What a node makes of one chunk, over the tape if there is one and it goes to the outside."""
+    if tape is None or not node.outside:
+        return as_stream(node.call(given))
+    return tape.stream(node.name, chunk, lambda: as_stream(node.call(given)))
 
 
 def _unwrapped(made: Any, node: Node, origin: str) -> Any:

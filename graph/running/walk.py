@@ -12,6 +12,7 @@ from graph.compiled.paths import get_path, set_path
 from graph.compiled.results import STREAM_TYPES, STREAMS, as_stream, settled
 from graph.errors import InvalidOutlet, LimitExceeded
 from graph.event import Event
+from graph.recording.tape import digest
 from graph.running import branches, speech
 from graph.running.batching import go_together
 from graph.running.stream import DROPPED
@@ -31,10 +32,11 @@ class Walk:
         aside: whether it goes on beside the answer, which is none of its business.
         left: whether it left the graph by ``Complete`` or by an error handler that ends there.
         begun: the stream that a node has begun, which is still to be led to its end.
+        together: whether events of several runs walk as one, each of which handles what goes wrong by itself.
         refusal: of a draft that a judge refused while it grew, the event as the judge left it.
     """
 
-    __slots__ = ("aside", "begun", "event", "left", "node", "refusal", "run")
+    __slots__ = ("aside", "begun", "event", "left", "node", "refusal", "run", "together")
 
     def __init__(self, run: FlowRun, event: Event, node: Node | None = None) -> None:
         self.run = run
@@ -42,6 +44,7 @@ class Walk:
         self.node = node
         self.left = False
         self.aside = False
+        self.together = False
         self.refusal: Event | None = None
         self.begun: Any = None
 
@@ -164,7 +167,7 @@ class Walk:
     async def do(self, node: Node) -> AsyncGenerator[Any, None] | None:
         """Does a step. What it says is returned where it leaves for the client at once, up to its first chunk."""
         if node.merges:
-            branches.merge(self, node, [self])
+            await branches.merge(self, node, [self])
             return None
         if node.batcher is not None:
             await go_together(self, node, node.batcher)
@@ -173,7 +176,7 @@ class Walk:
             made, self.begun = self.begun, None
         else:
             self.enter(node)
-            made = node.call(self.argument(node)) if self.event.tape is None else self._taped(node, self.event.tape)
+            made = self.call(node)
             if node.is_async or type(made) is CoroutineType:
                 made = await made
         if isinstance(made, STREAMS):
@@ -218,15 +221,34 @@ class Walk:
         else:
             self.event.body = made
 
-    def _taped(self, node: Node, tape: Tape) -> Any:
-        """The call of a node, over the tape if it goes to the outside."""
-        given = self.argument(node)
-        if not node.outside:
+    def call(self, node: Node) -> Any:
+        """The call of a node, over the tape if there is one and it goes to the outside."""
+        given, tape = self.argument(node), self.event.tape
+        if tape is None or not node.outside:
             return node.call(given)
         asked = given.body if isinstance(given, Event) else given
         if node.streams:
             return tape.stream(node.name, asked, lambda: as_stream(node.call(given)))
+        if isinstance(given, Event):
+            return self._left_in(given, node, tape)
         return tape.value(node.name, asked, lambda: settled(node.call(given)))
+
+    async def _left_in(self, event: Event, node: Node, tape: Tape) -> Any:
+        """What a node that works on the event makes of it, over the tape: a value, or the body that it leaves there."""
+        before = digest(event.body)
+
+        async def make() -> dict[str, Any]:
+            made = await settled(node.call(event))
+            if isinstance(made, Event):
+                event.become(made)
+            elif made is not None:
+                return {"made": made}
+            return {} if digest(event.body) == before else {"body": event.body}
+
+        came = await tape.value(node.name, event.body, make)
+        if "body" in came:
+            event.body = came["body"]
+        return came.get("made")
 
     # --- errors
 
@@ -236,7 +258,7 @@ class Walk:
         The error of a branch comes by here once more on its way out, and is nobody's to handle any more. Nor is an
         error that a handler would answer a second time.
         """
-        if isinstance(error, branches.FromBranch):
+        if self.together or isinstance(error, branches.FromBranch):
             raise error
         node = self.blame(error)
         handler = node.handler_of(error)
@@ -254,7 +276,9 @@ class Walk:
     def blame(self, error: Exception) -> Node:
         """The node that an error is of, after it has been told to those who watch."""
         node = self.run.plan.nodes[self.event.at]
-        error.add_note(f"in step '{node.name}' of flow '{self.run.plan.name}'")
+        note = f"in step '{node.name}' of flow '{self.run.plan.name}'"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
         for hook in self.run.hooks.on_error:
             hook(self.run, self.event, error)
         return node

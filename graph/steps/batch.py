@@ -7,6 +7,7 @@ from typing import Any
 
 from graph.errors import InvalidStep
 from graph.running.batching import Batcher
+from graph.written.expression import plain_function
 
 
 class Batch:
@@ -31,7 +32,7 @@ class Batch:
     ) -> None:
         if max_events < 1 or (flush_after_seconds is not None and flush_after_seconds < 0):
             raise InvalidStep(f"Batch(max_events={max_events}, flush_after_seconds={flush_after_seconds}) cannot be")
-        self.batcher = Batcher(max_events, flush_after_seconds, key)
+        self.batcher = Batcher(max_events, flush_after_seconds, plain_function("Batch: its key", key))
 
     def do(self, body: Any) -> Any:
         """An event by itself; the engine gathers before this is called."""

@@ -13,7 +13,7 @@ class Merge:
 
     Args:
         into: ``"dict"``: by the name of the last step of each path; ``"list"``: in the order of the paths; or a
-            function of that list.
+            function of that list, which may be async.
     """
 
     merges = True

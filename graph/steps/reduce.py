@@ -9,7 +9,7 @@ from typing import Any
 from graph.compiled.results import is_async_function
 from graph.errors import InvalidStep
 from graph.steps.stateful import fresh
-from graph.written.expression import body_of
+from graph.written.expression import body_of, plain_function
 
 
 class Reduce:
@@ -27,7 +27,7 @@ class Reduce:
     def __init__(self, initial: Any, fn: Callable[[Any, Any], Any]) -> None:
         if not callable(fn) or is_async_function(fn):  # type: ignore[redundant-expr]
             raise InvalidStep(f"Reduce: fn must be a plain function of two arguments, not {fn!r}")
-        self._initial = initial
+        self._initial = plain_function("Reduce: initial", initial)
         self._fn = fn
 
     def do(self, given: Any) -> Any:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from graph.compiled.results import settled
 from graph.errors import InvalidPath, InvalidStep, RunError
-from graph.written.expression import Function, body_of, function_of
+from graph.written.expression import Function, body_of, function_of, plain_function
 
 MOST = 1024
 """How many groups, or keys, a step remembers when its author sets no other number."""
@@ -63,7 +63,7 @@ class MapWithState:
             raise InvalidStep(f"MapWithState: {fn!r} is no function")
         if max_groups < 1:
             raise InvalidStep("MapWithState: max_groups is how many groups are remembered, from 1 on")
-        self._initial = initial_state
+        self._initial = plain_function("MapWithState: its initial_state", initial_state)
         self._fn = fn
         self._key = key_of("MapWithState", group_by)
         self._most = max_groups
@@ -102,7 +102,7 @@ def key_of(owner: str, key: Callable[[Any], Hashable] | str | None) -> Function:
     """The function that gives the key of a body: of a dict body the value of a field, or always None."""
     if isinstance(key, str):
         return _Field(owner, key)
-    return _nothing if key is None else function_of(owner, key)
+    return _nothing if key is None else plain_function(f"{owner}: its key", function_of(owner, key))
 
 
 class _Field:

@@ -11,6 +11,7 @@ import builtins
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from graph.compiled.results import is_async_function
 from graph.errors import InvalidStep
 from graph.event import Event
 
@@ -65,6 +66,17 @@ def function_of(owner: str, fn: Function | None, other: Function | str | None = 
     if not callable(found):
         raise InvalidStep(f"{owner}: {found!r} is no function")
     return found
+
+
+def plain_function(owner: str, fn: Any) -> Any:
+    """What was given, if it is a plain function, or no function at all.
+
+    Raises:
+        InvalidStep: when it is async: what it gives would be taken for the answer, as nobody awaits it.
+    """
+    if callable(fn) and is_async_function(fn):
+        raise InvalidStep(f"{owner} is async, and nobody would await it; write a plain def")
+    return fn
 
 
 def body_of(given: Any) -> Any:

@@ -104,6 +104,33 @@ async def test_what_fails_together_fails_for_each() -> None:
     assert await answers(flow.run(1), flow.run(2)) == [1, 2]
 
 
+@pytest.mark.parametrize("whose", ["the step's", "the flow's"])
+async def test_each_event_is_handled_by_itself_where_they_failed_together(whose: str) -> None:
+    """By the handler of the step that failed, with its own body; it was given the list, and nobody had an answer."""
+
+    def broken(bodies: list[Any]) -> list[Any]:
+        raise ValueError("broken")
+
+    flow = Flow()
+    step = flow.to(Batch(2), name="batch").to(broken, name="broken")
+    step.to(Unbatch(), name="unbatch").respond()
+    (step if whose == "the step's" else flow).error_handler(
+        lambda event: (event.origin_state, event.body, str(event.error)), name="handler", full_event=True
+    )
+    assert await answers(flow.run(1), flow.run(2)) == [("broken", 1, "broken"), ("broken", 2, "broken")]
+
+
+async def test_the_error_of_a_batch_is_told_once_by_its_step() -> None:
+    """As one error is raised for all, each of them added a note, of the step that gathers."""
+
+    def broken(bodies: list[Any]) -> list[Any]:
+        raise ValueError("broken")
+
+    flow = batched(broken, max_events=2)
+    failed = await answers(flow.run(1), flow.run(2), whatever=True)
+    assert [error.__notes__ for error in failed] == [["in step 'model' of flow 'batched'"]] * 2
+
+
 @pytest.mark.parametrize(("made", "message"), [([1], "1 results came out"), ([1, 2, 3], "3 results came out")])
 async def test_results_must_be_as_many_as_events(made: list[int], message: str) -> None:
     """Nobody gets somebody else's answer."""
@@ -148,6 +175,37 @@ async def test_when_everybody_has_left_the_work_ends() -> None:
     second.cancel()
     await asyncio.wait([second])
     await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_what_a_batch_costs_is_paid_however_it_ends() -> None:
+    """By all when it fails; by those who stay when one leaves, and by the last one when all do: it was lost."""
+    working, left = asyncio.Event(), asyncio.Event()
+
+    async def spend(event: Event) -> None:
+        event.account("m", Usage.of(4, 2))
+        if event.body == [1, 2]:
+            raise ValueError("broken")
+        working.set()
+        await left.wait()
+
+    flow = Flow()
+    flow.to(Batch(2), name="batch").to(spend, name="spend", full_event=True).to(Unbatch(), name="unbatch").respond()
+
+    failed = [flow.start(Event(body)) for body in (1, 2)]
+    await answers(*(run.result() for run in failed), whatever=True)
+    assert [run.usage for run in failed] == [Usage.of(2, 1)] * 2
+    for leaving, paid in ((1, [Usage(), Usage.of(4, 2)]), (2, [Usage(), Usage.of(4, 2)])):
+        working.clear()
+        left.clear()
+        runs = [flow.start(Event(body)) for body in "ab"]
+        tasks = [asyncio.create_task(run.result()) for run in runs]
+        await working.wait()
+        for task in tasks[:leaving]:
+            task.cancel()
+            await asyncio.wait([task])
+        left.set()
+        await asyncio.wait(tasks)
+        assert [run.usage for run in runs] == paid
 
 
 async def test_what_a_batch_costs_is_shared_out() -> None:

@@ -231,6 +231,23 @@ async def test_a_cache_uses_again_what_was_made_for_the_same_key() -> None:
     assert calls == ["a", "b", "bad", "bad"]
 
 
+@pytest.mark.parametrize("returns", [True, False])
+async def test_a_cache_keeps_the_body_that_a_step_leaves_in_its_event(returns: bool) -> None:
+    """Whether it gives the event back or nothing; a hit left the body as it was."""
+    calls: list[str] = []
+
+    def shout(event: Event) -> Event | None:
+        calls.append(event.id)
+        event.body = [*event.body, "!"]
+        return event if returns else None
+
+    flow = one(shout, full_event=True, cache=Cache(key=lambda event: event.body[0]))
+    first = await flow.run(["a"])
+    first.append("changed by its owner")
+    assert await flow.run(["a"]) == ["a", "!"]
+    assert len(calls) == 1
+
+
 async def test_a_cached_stream_is_streamed_again() -> None:
     """Only a stream that was read to its end is kept."""
     calls = 0
@@ -300,6 +317,32 @@ async def test_leaving_a_stream_closes_its_generator_in_its_thread() -> None:
     async with aclosing(one(stream, execution_mechanism="thread_pool").stream()) as chunks:
         await anext(chunks)
     assert closed_in == [True]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_stream_that_is_left_inside_its_thread_is_closed_there(leaves: bool) -> None:
+    """Who leaves while a chunk is made, or a timeout, is told as such: it was "generator already executing"."""
+    making, made, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def stream(_: Any) -> Generator[int, None, None]:
+        try:
+            yield 1
+            making.set()
+            made.wait()
+            yield 2
+        finally:
+            closed.set()
+
+    flow = one(stream, execution_mechanism="thread_pool", timeout=None if leaves else 0.2)
+    running = asyncio.create_task(flow.run())
+    await asyncio.to_thread(making.wait, 5)
+    if leaves:
+        running.cancel()
+    with pytest.raises(asyncio.CancelledError if leaves else StepTimeout):
+        await running
+    assert not closed.is_set()
+    made.set()
+    assert await asyncio.to_thread(closed.wait, 5)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import date
 from typing import Any
 
 import pytest
 
-from graph import Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep
+from graph import Batch, Complete, Event, Flow, Merge, RemoteRefused, ReplayDiffers, RunError, Tool, ToolsStep, Unbatch
 from graph.agents import trip_planner
 from graph.parts import Parts
 from graph.recording.packing import pack, unpack, unpack_error
@@ -281,3 +281,120 @@ async def test_a_tool_may_return_what_is_no_json(returned: object, told: str) ->
     again = await replayed(flow, body(), tape)
     assert answer.messages[-1]["content"] == told
     assert plain.messages == answer.messages == again.messages
+
+
+class Judge(Outside):
+    """Accepts all that it is given."""
+
+    def select_outlets(self, body: Any) -> str:
+        return Complete
+
+
+def watched(results: list[Any]) -> Flow:
+    flow = Flow(allow_cyclic=True)
+    writer = flow.to(letters, name="writer").respond(judge_every=2)
+    writer.to(Judge(results), name="judge").cycle_to("writer")
+    return flow
+
+
+def breaking(results: list[Any]) -> Flow:
+    flow = Flow().error_handler(Outside(results), name="handler")
+    flow.to(broken, name="broken").respond()
+    return flow
+
+
+def expanding(results: list[Any]) -> Flow:
+    class Pieces:
+        outside = expands = True
+
+        def do(self, chunk: str) -> Generator[Any, None, None]:
+            yield from (chunk, results.pop(0))
+
+    flow = Flow()
+    flow.to(letters, name="letters").to(Pieces(), name="pieces").respond()
+    return flow
+
+
+async def letters(_: Any) -> AsyncGenerator[str, None]:
+    for letter in "abcd":
+        yield letter
+
+
+async def broken(_: Any) -> AsyncGenerator[str, None]:
+    yield "a"
+    raise ValueError("broken")
+
+
+@pytest.mark.parametrize("build", [watched, breaking, expanding])
+async def test_what_a_stream_asks_the_outside_comes_from_the_tape_too(build: Callable[[list[Any]], Flow]) -> None:
+    """In a replay the judge of what grows, the handler of what broke and the maker of more chunks were asked anew."""
+    results = [1, 2, 3, 4]
+    tape, event = Recording(), Event("x")
+    event.tape = tape
+    first = await asyncio.gather(build(results).start(event).result(), return_exceptions=True)
+    assert len(results) < 4
+    second = await asyncio.gather(replayed(build([]), "x", tape), return_exceptions=True)
+    assert repr(second) == repr(first)
+
+
+async def test_flows_side_by_side_have_their_own_places_on_the_tape() -> None:
+    """Whose steps have the same names: which is first, in the run or in its replay, does not matter."""
+    slow = asyncio.Event()
+
+    class Ask:
+        outside = True
+
+        async def do(self, body: str) -> str:
+            await (slow.wait() if body == "one" else asyncio.sleep(0))
+            slow.set()
+            return f"{body}!"
+
+    def built() -> Flow:
+        flow = Flow()
+        flow.to(lambda body: body, name="split")
+        for name in ("one", "two"):
+            inner = Flow("inner")
+            inner.to(Ask(), name="ask").respond()
+            flow.add_step(lambda _, name=name: name, f"to {name}", after="split").to(inner, name=name)
+        flow.add_step(Merge("list"), "merge", after=["one", "two"]).respond()
+        return flow
+
+    answer, tape = await recorded(built(), "x")
+    assert await replayed(built(), "x", tape) == answer == ["one!", "two!"]
+
+
+async def test_a_replay_ends_at_a_batch_and_asks_nothing() -> None:
+    """The steps between, which have no tape as they work for several runs, were run anew."""
+    asked: list[Any] = []
+
+    async def model(bodies: list[Any]) -> list[Any]:
+        asked.append(bodies)
+        return bodies
+
+    flow = Flow()
+    flow.to(Batch(1), name="batch").to(model).to(Unbatch(), name="unbatch").respond()
+    answer, tape = await recorded(flow, "x")
+    with pytest.raises(ReplayDiffers, match="step 'batch' gathered events of several runs"):
+        await replayed(flow, "x", tape)
+    assert (answer, asked) == ("x", [["x"]])
+
+
+@pytest.mark.parametrize("how", ["in the event", "in an event", "as a value"])
+async def test_a_step_from_outside_may_work_on_the_event(how: str) -> None:
+    """What it leaves there is on the tape, and comes again."""
+
+    def built(results: list[int]) -> Flow:
+        class Weather:
+            outside = full_event = True
+
+            async def do(self, event: Event) -> Any:
+                made = {"city": event.body, "temp": results.pop()}
+                if how == "as a value":
+                    return made
+                event.body = made
+                return event if how == "in an event" else None
+
+        return one(Weather())
+
+    answer, tape = await recorded(built([18]), "Lisbon")
+    assert await replayed(built([]), "Lisbon", tape) == answer == {"city": "Lisbon", "temp": 18}

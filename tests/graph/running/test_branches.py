@@ -647,3 +647,41 @@ def test_case_28_a_stream_that_two_paths_lead_to_the_answer_is_refused() -> None
     flow.add_step(Merge(), "merge", after=["x", "y"]).respond()
     with pytest.raises(Exception, match="exactly one may lead to the responder"):
         flow.validate()
+
+
+@pytest.mark.parametrize("options", [{}, {"retries": 1, "backoff": 0.001}, {"execution_mechanism": "thread_pool"}])
+async def test_a_merge_takes_async_functions_and_options(options: dict[str, Any]) -> None:
+    """As those of any step: the body became a coroutine that nobody awaited."""
+
+    async def later(bodies: list[int]) -> int:
+        return sum(bodies)
+
+    flow = Flow()
+    flow.to(lambda body: body, name="start")
+    flow.add_step(lambda body: 1, "one", after="start")
+    flow.add_step(lambda body: 2, "two", after="start")
+    into = sum if options else later
+    flow.add_step(Merge(into), "merge", after=["one", "two"], **options).respond()
+    assert await flow.run(0) == 3
+
+
+@pytest.mark.parametrize(
+    ("reducer", "values", "whole"),
+    [(added, (["a"], ["b"]), ["a", "b"]), (added, (1, 2), 3), (joined, ({"a": 1}, {"b": 2}), {"a": 1, "b": 2})],
+)
+async def test_what_only_branches_begin_is_reduced_too(reducer: Any, values: Any, whole: Any) -> None:
+    """A state that is a dict has no fields before a branch makes one: it was a TypeError."""
+
+    def put(value: Any) -> Any:
+        def step(event: Event) -> None:
+            event.state["found"] = value
+
+        return step
+
+    flow = Flow(reducers={"found": reducer})
+    flow.to(lambda body: body, name="start")
+    flow.add_step(put(values[0]), "one", after="start", full_event=True)
+    flow.add_step(put(values[1]), "two", after="start", full_event=True)
+    flow.add_step(Merge(), "merge", after=["one", "two"])
+    flow.add_step(lambda event: event.state["found"], "show", after="merge", full_event=True).respond()
+    assert await flow.run() == whole

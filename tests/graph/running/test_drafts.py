@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graph import Choice, Complete, Event, Filter, Flow, InvalidStep, MaxStepsExceeded
+from graph import Choice, Collector, Complete, Event, Filter, Flow, InvalidStep, MaxStepsExceeded
 from graph.flow import Flow as FlowType
 
 
@@ -290,4 +290,19 @@ def test_judging_a_growing_draft_needs_a_judge(build: Any, message: str) -> None
     flow = Flow()
     build(flow)
     with pytest.raises(InvalidStep, match=message):
+        flow.validate()
+
+
+def test_the_best_draft_is_no_answer_where_all_were_shown() -> None:
+    """It was an error after them all the same."""
+    with pytest.raises(InvalidStep, match="drafts='live' has shown every draft"):
+        reviewed(Judge(accepted=9), drafts="live", on_limit="best").validate()
+
+
+def test_what_gathers_cannot_show_its_drafts() -> None:
+    """With drafts='live' only the accepted one was shown."""
+    flow = Flow(allow_cyclic=True)
+    gathering = flow.to(Writer(), name="writer").to(Collector(), name="collector").respond(drafts="live")
+    gathering.to(Judge(accepted=2), name="judge").cycle_to("writer")
+    with pytest.raises(InvalidStep, match="step 'collector' cannot show its drafts"):
         flow.validate()

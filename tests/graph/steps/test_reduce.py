@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from graph import Flow, InvalidStep
+from graph import Cache, Collector, Flow, InvalidStep
 from graph.steps.flat_map import Flatten
 from graph.steps.reduce import Reduce
 
@@ -71,3 +71,31 @@ def test_only_a_plain_function_folds() -> None:
     for fn in (later, 3):
         with pytest.raises(InvalidStep, match="fn must be a plain function of two arguments"):
             Reduce(0, fn)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("step", "made"), [(Reduce(0, add), 3), (Collector(), [1, 2])])
+async def test_what_gathers_a_stream_is_given_the_path_of_each_chunk(step: Any, made: Any) -> None:
+    """As of a whole event."""
+    flow = Flow()
+    flow.to(Flatten(), name="chunks").to(step, name="gather", input_path="n").respond()
+    assert await flow.run([{"n": 1}, {"n": 2}]) == made
+
+
+async def test_an_error_in_folding_is_one_of_the_step_that_folds() -> None:
+    """Its own handler takes it, and not that of the step that streams."""
+    flow = Flow()
+    chunks = flow.to(Flatten(), name="chunks").error_handler(lambda body: "wrong", name="wrong")
+    folding = chunks.to(Reduce(0, add), name="sum").respond()
+    folding.error_handler(lambda event: event.origin_state, name="handler", full_event=True)
+    assert await flow.run([1, "two"]) == "sum"
+
+
+@pytest.mark.parametrize(
+    "options", [{"retries": 1}, {"max_in_flight": 2}, {"execution_mechanism": "thread_pool"}, {"cache": Cache(str)}]
+)
+def test_options_of_calls_are_refused_where_a_stream_is_gathered(options: dict[str, Any]) -> None:
+    """They did nothing."""
+    flow = Flow()
+    flow.to(Flatten(), name="chunks").to(Reduce(0, add), name="sum", **options).respond()
+    with pytest.raises(InvalidStep, match="step 'sum' gathers a stream"):
+        flow.validate()
