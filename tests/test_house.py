@@ -175,6 +175,7 @@ def our_exceptions() -> set[type[BaseException]]:
 
 STAY_INSIDE = {
     "ClientLeft",
+    "FailedTogether",
     "FromBranch",
     "NameTaken",
     "UnusableGrammar",

@@ -176,7 +176,7 @@ class Walk:
             made, self.begun = self.begun, None
         else:
             self.enter(node)
-            made = self.call(node)
+            made = node.call(self.argument(node)) if self.event.tape is None else self.call(node)
             if node.is_async or type(made) is CoroutineType:
                 made = await made
         if isinstance(made, STREAMS):
