@@ -35,15 +35,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """An async test that hangs fails alone; ended from outside by ``timeout``, all after it would fail with it. What it
     leaves is collected after its loop: an SDK leaves the generators of a stream that nobody reads to its end in a
-    cycle, and a thread that collects them while the loop closes them finds one of them at work, which is an error."""
+    cycle, and a thread that collects them while the loop closes them finds one of them at work, which is an error.
+    Where a fixture of the session is async, all tests have one task, so that no cancellation of one may be left in it.
+    """
     test = pyfuncitem.obj
     if not iscoroutinefunction(test):
         return (yield)
 
     @wraps(test)
     async def bounded(*args: Any, **kwargs: Any) -> None:
-        async with asyncio.timeout(LONGEST):
-            await test(*args, **kwargs)
+        try:
+            async with asyncio.timeout(LONGEST):
+                await test(*args, **kwargs)
+        finally:
+            task = asyncio.current_task()
+            while task is not None and task.uncancel():
+                pass
 
     pyfuncitem.obj = bounded
     gc.disable()
