@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from graph.event import Event
-from graph.recording.tape import Inside
+from graph.recording.tape import Part
 
 if TYPE_CHECKING:
     from graph.flow import Flow
@@ -45,5 +45,5 @@ class SubFlow:
         outer = event.run
         inner = event.branch()
         inner.state = {}
-        inner.tape = None if event.tape is None else Inside(event.tape, event.at)
+        inner.tape = None if event.tape is None else Part(event.tape, inside=event.at)
         return self.flow.start(inner, outer.hooks if outer is not None else None, outer)

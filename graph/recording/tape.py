@@ -114,7 +114,7 @@ class Recording:
         self.steps[_key(self._left, step)] = digest(body, self.secrets)
 
     def about(self, what: Any) -> Tape:
-        return About(self, digest(what, self.secrets))
+        return Part(self, thing=digest(what, self.secrets))
 
     def _entry(self, step: str, asked: Any) -> Entry:
         key = _key(self._asked, step)
@@ -167,7 +167,7 @@ class Replay:
             raise ReplayDiffers(f"{visit} makes something else than when it was recorded")
 
     def about(self, what: Any) -> Tape:
-        return About(self, digest(what))
+        return Part(self, thing=digest(what))
 
     def ended(self) -> None:
         """Says that the run is over.
@@ -192,55 +192,40 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """A tape for what is asked about one thing of several, which is called ``step/thing`` on it."""
+class Part:
+    """A tape for a part of what a run asks: its steps are called by other names on it, so that parts that are asked
+    side by side have places of their own.
+
+    Attributes:
+        tape: the whole.
+        inside: the step that it is of, where it is a flow inside another.
+        thing: what is asked about, where it is one of several.
+    """
 
     tape: Tape
-    thing: str
+    inside: str = ""
+    thing: str = ""
 
     def stream(self, step: str, asked: Any, make: Callable[[], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
-        return self.tape.stream(f"{step}/{self.thing}", asked, make)
+        return self.tape.stream(self._named(step), asked, make)
 
     async def value(self, step: str, asked: Any, make: Callable[[], Awaitable[Any]]) -> Any:
-        return await self.tape.value(f"{step}/{self.thing}", asked, make)
+        return await self.tape.value(self._named(step), asked, make)
 
     def draw(self, step: str, make: Callable[[], Any]) -> Any:
-        return self.tape.draw(f"{step}/{self.thing}", make)
+        return self.tape.draw(self._named(step), make)
 
     def once(self, what: str, make: Callable[[], Any]) -> Any:
         return self.tape.once(what, make)
 
     def left(self, step: str, body: Any) -> None:
-        self.tape.left(step, body)
+        self.tape.left(self._named(step), body)
 
     def about(self, what: Any) -> Tape:
-        return self.tape.about([self.thing, what])
+        return Part(self.tape.about([self.thing, what] if self.thing else what), self.inside)
 
-
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """A tape for a flow that is a step of another: its steps are called ``place/step`` on it."""
-
-    tape: Tape
-    place: str
-
-    def stream(self, step: str, asked: Any, make: Callable[[], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
-        return self.tape.stream(f"{self.place}/{step}", asked, make)
-
-    async def value(self, step: str, asked: Any, make: Callable[[], Awaitable[Any]]) -> Any:
-        return await self.tape.value(f"{self.place}/{step}", asked, make)
-
-    def draw(self, step: str, make: Callable[[], Any]) -> Any:
-        return self.tape.draw(f"{self.place}/{step}", make)
-
-    def once(self, what: str, make: Callable[[], Any]) -> Any:
-        return self.tape.once(what, make)
-
-    def left(self, step: str, body: Any) -> None:
-        self.tape.left(f"{self.place}/{step}", body)
-
-    def about(self, what: Any) -> Tape:
-        return Inside(self.tape.about(what), self.place)
+    def _named(self, step: str) -> str:
+        return "/".join(name for name in (self.inside, step, self.thing) if name)
 
 
 def _key(asked: Counter[str], step: str) -> str:
