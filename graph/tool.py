@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_origi
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
+from graph.cancellation import is_from_inside
 from graph.compiled.results import settled
 from graph.errors import InvalidTool, ToolError
 from graph.threads import in_thread
@@ -199,8 +200,7 @@ class Tool:
                 return await self.function(**given)
             return await settled(await in_thread(self.function, **given))
         except (SystemExit, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            if not (isinstance(error, SystemExit) or is_from_inside(error)):
                 raise
             raise RuntimeError(f"tool '{self.name}' raised {type(error).__name__}") from error
 

@@ -190,15 +190,10 @@ def entry(
     execution_mechanism: str,
     model_artifact: Any,
     *,
-    labels: Mapping[str, Any] | None = None,
-    inputs: Sequence[str] | None = None,
-    outputs: Sequence[str] | None = None,
-    input_path: str | None = None,
-    result_path: str | None = None,
-    creation_strategy: str = ModelEndpointCreationStrategy.INPLACE,
     parameters: Mapping[str, Any],
+    **told: Any,
 ) -> ModelEntry:
-    """The entry of a model that was added; a class may be given by name.
+    """The entry of a model that was added; a class may be given by name. What is ``told`` is as of :func:`proxy_entry`.
 
     Raises:
         InvalidStep, UnknownStep: when there is no such class, or it is no class of models, or an option is mistyped.
@@ -208,19 +203,37 @@ def entry(
         option = "model_artifact" if model_artifact is not None else next(iter(parameters))
         raise InvalidStep(f"model '{name}' is made already, so {option}= says nothing to it; give its class")
     _check_parameters(name, found, parameters)
-    return ModelEntry(
-        name=name,
+    return replace(
+        proxy_entry(name, model_artifact, None, **told),
         model_class=found,
         execution_mechanism=execution_mechanism,
-        model_artifact=model_artifact,
-        labels=labels or {},
-        inputs=tuple(inputs or ()),
-        outputs=tuple(outputs or ()),
-        input_path=_path(input_path),
-        result_path=_path(result_path),
-        creation_strategy=creation_strategy,
+        shared_model_name=None,
         parameters=parameters,
     )
+
+
+def check_mechanism(
+    name: str, execution_mechanism: str, shared_model_name: str | None, parameters: Mapping[str, Any]
+) -> None:
+    """Looks whether an endpoint is a proxy of a shared model, or is none, in all that is said of it.
+
+    Raises:
+        InvalidStep: when it is in some of that only.
+    """
+    if execution_mechanism != SHARED_EXECUTOR:
+        if shared_model_name:
+            raise InvalidStep(
+                f"endpoint '{name}' is no proxy of '{shared_model_name}'; write "
+                f"execution_mechanism='{SHARED_EXECUTOR}', or leave shared_model_name= out"
+            )
+        return
+    if not shared_model_name:
+        raise InvalidStep(f"endpoint '{name}' shall run where a shared model does; say which by shared_model_name=")
+    if parameters:
+        option = next(iter(parameters))
+        raise InvalidStep(
+            f"endpoint '{name}' is a proxy, and {option}= is for the shared model: say it in add_shared_model"
+        )
 
 
 def _model_class(name: str, given: Any) -> type[Model] | Model:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
+from graph.cancellation import is_from_inside
 from graph.compiled.node import Node, gather
 from graph.compiled.plan import Plan
 from graph.compiled.results import END
@@ -300,10 +301,7 @@ class FlowRun:
 
 def _own(error: BaseException, event: Event) -> BaseException:
     """The error of a run: nobody has left it where what a step waited for was cancelled, and not the run."""
-    task = asyncio.current_task()
-    if not isinstance(error, asyncio.CancelledError) or task is None or task.cancelling():
-        return error
-    return RunError(f"step '{event.at}': what it waited for was cancelled")
+    return RunError(f"step '{event.at}': what it waited for was cancelled") if is_from_inside(error) else error
 
 
 def _meter(plan: Plan, event: Event, outer: FlowRun | None) -> Meter | None:

@@ -14,8 +14,14 @@ from graph.compiled.results import is_async_function
 from graph.errors import DuplicateStep, InvalidSelection, InvalidStep
 from graph.event import Event
 from graph.models.calling import CallableModel, chunks_of, values
-from graph.models.entry import ModelEndpointCreationStrategy, ModelEntry, entry, proxy_entry, streams_into
-from graph.models.methods import SHARED_EXECUTOR
+from graph.models.entry import (
+    ModelEndpointCreationStrategy,
+    ModelEntry,
+    check_mechanism,
+    entry,
+    proxy_entry,
+    streams_into,
+)
 from graph.models.model import Model
 from graph.models.selector import ModelEndpoint, ModelRunnerSelector
 from graph.step import Step
@@ -101,47 +107,26 @@ class ModelRunnerStep:
         Raises:
             GraphDefinitionError: when the name is taken, there is no such class of models, or an option says nothing.
         """
-        if execution_mechanism == SHARED_EXECUTOR:
-            if not shared_model_name:
-                raise InvalidStep(
-                    f"endpoint '{endpoint_name}' shall run where a shared model does; say which by shared_model_name="
-                )
-            if model_parameters:
-                option = next(iter(model_parameters))
-                raise InvalidStep(
-                    f"endpoint '{endpoint_name}' is a proxy, and {option}= is for the shared model: say it in "
-                    "add_shared_model"
-                )
-            proxy = proxy_entry(
-                endpoint_name,
-                model_artifact,
-                shared_model_name,
-                labels=labels,
-                inputs=inputs,
-                outputs=outputs,
-                input_path=input_path,
-                result_path=result_path,
-                creation_strategy=model_endpoint_creation_strategy,
-            )
-            return self._add(proxy, override=override)
+        check_mechanism(endpoint_name, execution_mechanism, shared_model_name, model_parameters)
+        told: dict[str, Any] = {
+            "labels": labels,
+            "inputs": inputs,
+            "outputs": outputs,
+            "input_path": input_path,
+            "result_path": result_path,
+            "creation_strategy": model_endpoint_creation_strategy,
+        }
         if shared_model_name:
-            raise InvalidStep(
-                f"endpoint '{endpoint_name}' is no proxy of '{shared_model_name}'; write "
-                f"execution_mechanism='{SHARED_EXECUTOR}', or leave shared_model_name= out"
+            added = proxy_entry(endpoint_name, model_artifact, shared_model_name, **told)
+        else:
+            added = entry(
+                endpoint_name,
+                model_class,
+                execution_mechanism,
+                model_artifact,
+                parameters=model_parameters,
+                **told,
             )
-        added = entry(
-            endpoint_name,
-            model_class,
-            execution_mechanism,
-            model_artifact,
-            labels=labels,
-            inputs=inputs,
-            outputs=outputs,
-            input_path=input_path,
-            result_path=result_path,
-            creation_strategy=model_endpoint_creation_strategy,
-            parameters=model_parameters,
-        )
         return self._add(added, override=override)
 
     def add_shared_model_proxy(

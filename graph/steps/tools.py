@@ -28,7 +28,7 @@ MAX_PARALLEL = 8
 MAX_CALLS = 64
 MAX_RESULT = 64 * 1024
 CALLS, EACH = "calls", "calls of each"
-"""Where the calls so far stand in the step's notes, and, where no run is known, as in a process, those of each tool."""
+"""Where the calls so far stand in the step's notes, and, where no run is known, those of each tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +143,11 @@ class ToolsStep:
 
     async def _called(self, tool: Tool, arguments: str, calls: list[Made]) -> str:
         """What a tool says; ``calls`` has how it went, on whatever way it ends."""
-        left = Made("", "left")
-        begun, made = time.perf_counter(), left
+        made, begun, at = Made("", "left"), time.perf_counter(), time.time_ns()
         try:
             made = self._made(await tool.told(arguments, self._timeout))
         finally:
-            calls.append(replace(made, seconds=time.perf_counter() - begun, begun=left.begun))
+            calls.append(replace(made, seconds=time.perf_counter() - begun, begun=at))
         return made.content
 
     def _made(self, told: Told) -> Made:
